@@ -1,0 +1,93 @@
+"""What we were told about one task, normalized: the only thing that reconciling reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Scalar: TypeAlias = str | int | float
+"""A value the upstream gave for a field. `None`, `""` and absent are no value and never get here."""
+
+
+class Source(StrEnum):
+    """Who opened the connection, and so how far the words are believed."""
+
+    CALLBACK = "callback"
+    POLL = "poll"
+
+
+class Status(StrEnum):
+    """The upstream's documented task statuses (its OpenAPI document, `data.status`)."""
+
+    PENDING = "PENDING"
+    TEXT_SUCCESS = "TEXT_SUCCESS"
+    FIRST_SUCCESS = "FIRST_SUCCESS"
+    CALLBACK_EXCEPTION = "CALLBACK_EXCEPTION"
+    CREATE_TASK_FAILED = "CREATE_TASK_FAILED"
+    GENERATE_AUDIO_FAILED = "GENERATE_AUDIO_FAILED"
+    SENSITIVE_WORD_ERROR = "SENSITIVE_WORD_ERROR"
+    SUCCESS = "SUCCESS"
+
+
+# In one fixed order, the vaguest first: a named cause says more than "it failed".
+FAILURES = (Status.GENERATE_AUDIO_FAILED, Status.CREATE_TASK_FAILED, Status.SENSITIVE_WORD_ERROR)
+
+# What a word means; the last two stand in a vendor's sample code and in no enumeration.
+WORDS = {status.value: status for status in Status} | {
+    "GENERATING": Status.PENDING,
+    "FAILED": Status.GENERATE_AUDIO_FAILED,
+}
+
+TRACK_FIELDS = (
+    "id",
+    "audioUrl",
+    "streamAudioUrl",
+    "imageUrl",
+    "sourceAudioUrl",
+    "sourceStreamAudioUrl",
+    "sourceImageUrl",
+    "prompt",
+    "modelName",
+    "title",
+    "tags",
+    "createTime",
+    "duration",
+)
+DETAIL_FIELDS = ("operationType", "type", "parentMusicId", "param", "errorCode", "errorMessage")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Track:
+    """One row of `sunoData`. `key` joins it: the row's id, or its place (`#0`) where the row has none."""
+
+    key: str
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def playable(self) -> bool:
+        return "audioUrl" in self.fields
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """What one delivery says about one task.
+
+    `status` is the upstream's own word, or `""` where it made no claim about the status.
+    `details` holds those of `DETAIL_FIELDS` that were told.
+    """
+
+    task_id: str
+    source: Source
+    status: str = ""
+    tracks: tuple[Track, ...] = ()
+    details: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def meaning(self) -> Status | None:
+        """The documented status that the word stands for; None for a word nobody documented."""
+        return WORDS.get(self.status)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether every track this observation tells of, one at least, can be played."""
+        return bool(self.tracks) and all(track.playable for track in self.tracks)

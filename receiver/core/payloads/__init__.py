@@ -1,0 +1,93 @@
+"""Bytes to observations, or why not."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from marshmallow import ValidationError
+
+from receiver.core.observation import Observation, Source
+from receiver.core.payloads import record_info, siblings, stages
+from receiver.core.payloads.answers import Trouble, trouble_with
+from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
+from receiver.core.payloads.tracks import flat_errors
+
+__all__ = ["Kind", "Reading", "Trouble", "read_answer", "read_callback", "trouble_with"]
+
+Errors = Mapping[str, list[str]]
+
+
+class Kind(StrEnum):
+    READ = "read"
+    UNSUPPORTED = "unsupported"
+    UNREADABLE = "unreadable"
+    UNKNOWN_TASK = "unknown_task"
+    NO_TASK_ID = "no_task_id"
+    NOT_JSON = "not_json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What could be made of a body: an `observation` where `kind` is `READ`, a `product` where `UNSUPPORTED`.
+
+    `errors`, by dotted path, tell why it could not be read, or what a tolerant reading of it lost.
+    """
+
+    kind: Kind
+    digest: bytes
+    task_id: str | None = None
+    observation: Observation | None = None
+    product: str | None = None
+    errors: Errors = field(default_factory=dict)
+
+
+def read_callback(body: bytes) -> Reading:
+    """Read the body of a callback, in whichever dialect it is."""
+    try:
+        value = parse_json(body)
+    except NotJsonError as error:
+        raw = hashlib.sha256(body).digest()
+        return Reading(kind=Kind.NOT_JSON, digest=raw, errors={"": [f"Not JSON: {error}."]})
+    envelope = open_envelope(value)
+    if envelope is None:
+        return Reading(kind=Kind.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]})
+    if envelope.task_id is None:
+        told = {"data.taskId": ["Missing, or not a task id: text without white space or slashes, 200 characters at most."]}
+        return Reading(kind=Kind.NO_TASK_ID, digest=envelope.digest, errors=told)
+    return _read(envelope, envelope.task_id, Source.CALLBACK)
+
+
+def read_answer(body: bytes, asked: str) -> Reading:
+    """Read record-info's answer about the task `asked` for; `trouble_with` has found none in it."""
+    try:
+        envelope = open_envelope(parse_json(body))
+    except NotJsonError:
+        envelope = None
+    if envelope is None or not envelope.fields:
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=hashlib.sha256(body).digest(), task_id=asked)
+    if envelope.task_id not in (None, asked):
+        return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
+    if not record_info.is_record_info(envelope):
+        return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
+    return _read(envelope, asked, Source.POLL)
+
+
+def _read(envelope: Envelope, task_id: str, source: Source) -> Reading:
+    product = siblings.product_of(envelope)
+    if product:
+        return Reading(kind=Kind.UNSUPPORTED, digest=envelope.digest, task_id=task_id, product=product)
+    try:
+        if record_info.is_record_info(envelope) and not stages.has_stage(envelope, source):
+            observation, lost = record_info.observe(envelope, task_id, source)
+        else:
+            observation, lost = stages.observe(envelope, task_id)
+    except ValidationError as error:
+        return _unreadable(envelope, task_id, flat_errors(error.messages))
+    return Reading(
+        kind=Kind.READ, digest=envelope.digest, task_id=task_id, observation=observation, errors=lost
+    )
+
+
+def _unreadable(envelope: Envelope, task_id: str, errors: Errors) -> Reading:
+    return Reading(kind=Kind.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=errors)

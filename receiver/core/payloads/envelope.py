@@ -1,0 +1,84 @@
+"""What all bodies share: JSON, an object, `code`, `msg`, `data`, and a task id somewhere."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from receiver.core.payloads.fields import UNSTORABLE, folded
+
+TASK_ID_LENGTH = 200
+
+
+class NotJsonError(ValueError):
+    """The body is not JSON; the text says where it stops being so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """A body's outer parts under folded keys. `data` is whatever stood there, an object folded."""
+
+    root: Mapping[str, Any]
+    data: Any
+    digest: bytes
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The object in `data`, or an empty one."""
+        return self.data if isinstance(self.data, Mapping) else {}
+
+    @property
+    def response(self) -> Any:
+        """`data.response`, an object folded; some clients also met it as a JSON string."""
+        value = self.fields.get("response")
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            try:
+                value = parse_json(value.encode(errors="replace"))
+            except NotJsonError:
+                return value
+        return folded(value) if isinstance(value, Mapping) else value
+
+    @property
+    def task_id(self) -> str | None:
+        """The task id from any of its places: `data`, the root (MIDI), `data.response`."""
+        response = self.response
+        places = (self.fields, self.root, response if isinstance(response, Mapping) else {})
+        return next((found for place in places if (found := readable_task_id(place.get("taskid")))), None)
+
+
+def readable_task_id(value: Any) -> str | None:
+    """The value as a task id: printable, no white space or slash, at most `TASK_ID_LENGTH` characters; else None."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value).strip()
+    odd = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
+    return None if odd or not 0 < len(text) <= TASK_ID_LENGTH else text
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON in the body; `NotJsonError` says what is wrong with it."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise NotJsonError("nested too deeply") from None
+    except ValueError as error:  # also undecodable bytes, and numbers of thousands of digits
+        raise NotJsonError(str(error)) from None
+
+
+def open_envelope(value: Any) -> Envelope | None:
+    """The outer parts of a parsed body; None when it is not an object."""
+    if not isinstance(value, Mapping):
+        return None
+    root = folded(value)
+    data = root.get("data") if "data" in root else value
+    return Envelope(root=root, data=folded(data) if isinstance(data, Mapping) else data, digest=digest(value))
+
+
+def digest(value: Any) -> bytes:
+    """A digest of the content, whatever the order of its keys and its white space."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

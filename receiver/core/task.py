@@ -1,0 +1,123 @@
+"""A task's life: registered, told of, polled, given up. Each step is a pure function to the next `Task`."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from receiver.core.cadence import Cadence
+from receiver.core.observation import Observation
+from receiver.core.reconciliation import TaskState, reconcile
+from receiver.core.settlement import Outcome, Policy, Verdict, settle
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    policy: Policy
+    cadence: Cadence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state."""
+
+    task_id: str
+    first_seen_at: datetime
+    label: str | None = None
+    registered_at: datetime | None = None
+    last_callback_at: datetime | None = None
+    last_polled_at: datetime | None = None
+    gave_up_at: datetime | None = None
+    settled_at: datetime | None = None
+    next_poll_at: datetime | None = None
+    poll_requested: bool = False
+    attempt: int = 0
+    callbacks: int = 0
+    polls: int = 0
+    version: int = 0
+    state: TaskState = TaskState()
+    verdict: Verdict = Verdict(outcome=Outcome.IN_PROGRESS)
+
+
+def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
+    """Its owner names the task; an orphan becomes registered."""
+    known = replace(task, registered_at=task.registered_at or now, label=task.label if label is None else label)
+    return _look_after_news(_judge(known, task, now, rules), now, rules)
+
+
+def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules) -> Task:
+    """A callback came. None: it could not be read, so record-info is asked at once."""
+    heard = replace(task, callbacks=task.callbacks + 1, last_callback_at=now, attempt=0)
+    if seen is None:
+        return heard if heard.verdict.settled else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
+    return _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules)
+
+
+def hear_again(task: Task, *, now: datetime) -> Task:
+    """The same callback came once more: counted, and nothing else."""
+    return replace(task, callbacks=task.callbacks + 1, last_callback_at=now)
+
+
+def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float, rules: Rules) -> Task:
+    """Record-info answered. None: it does not know the task (yet), or what it said is not about it.
+
+    A task is given up only by an answer that came after its deadline and changed nothing.
+    """
+    deadline = rules.cadence.deadline(task.first_seen_at)
+    asked = replace(task, polls=task.polls + 1, last_polled_at=now, poll_requested=False, attempt=task.attempt + 1)
+    told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
+    if not told.verdict.settled and now >= deadline and told.version == task.version:
+        return give_up(told, now=now, rules=rules)
+    if told.verdict.settled:
+        return replace(told, next_poll_at=None)
+    again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=deadline)
+    return replace(told, next_poll_at=again)
+
+
+def give_up(task: Task, *, now: datetime, rules: Rules) -> Task:
+    """Its time is over: the task settles as far as it is known."""
+    return replace(_judge(replace(task, gave_up_at=now), task, now, rules), next_poll_at=None)
+
+
+def request_poll(task: Task, *, now: datetime) -> Task:
+    """A person wants to know now, settled or not."""
+    return replace(task, next_poll_at=now, poll_requested=True)
+
+
+def rejudge(task: Task, *, now: datetime, rules: Rules) -> Task:
+    """The verdict again, by present rules; when to look is left alone unless that changed what is settled."""
+    judged = _judge(task, task, now, rules)
+    if judged.verdict.settled == task.verdict.settled:
+        return judged
+    return _look_after_news(judged, now, rules)
+
+
+def _join(task: Task, seen: Observation) -> Task:
+    return replace(task, state=reconcile(task.state, seen))
+
+
+def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
+    verdict = settle(
+        task.state,
+        registered=task.registered_at is not None,
+        gave_up=task.gave_up_at is not None,
+        policy=rules.policy,
+    )
+    changed = task.state != before.state or verdict != before.verdict
+    ended = now if verdict.outcome is not before.verdict.outcome else before.settled_at
+    return replace(
+        task,
+        verdict=verdict,
+        settled_at=ended if verdict.settled else None,
+        version=before.version + changed,
+    )
+
+
+def _look_after_news(task: Task, now: datetime, rules: Rules) -> Task:
+    if task.poll_requested:
+        return task
+    if task.verdict.settled:
+        # Told something new after giving up, record-info is asked once more: what is paid for may be there.
+        late = task.gave_up_at is not None and task.last_callback_at == now
+        return replace(task, next_poll_at=now if late and rules.policy.can_confirm else None)
+    planned = rules.cadence.after_news(now, urgent=task.verdict.urgent, planned=task.next_poll_at)
+    deadline = rules.cadence.deadline(task.first_seen_at)
+    return replace(task, next_poll_at=min(planned, deadline) if now < deadline else planned)

@@ -1,0 +1,122 @@
+"""The database: reading, writing one transaction at a time, and its migrations."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+BUSY_TIMEOUT_S = 5
+MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
+OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
+
+
+class StoreUnavailableError(Exception):
+    """The database cannot be read or written now; nothing of the transaction is stored."""
+
+
+class Database:
+    """An engine for `url`. SQLite's writers of all processes queue on a file lock.
+
+    SQLite's own busy handler sleeps and is unfair: between processes it makes tails of a second. A lock of the
+    operating system before `BEGIN IMMEDIATE` leaves nobody to sleep.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._queue = threading.Lock()
+        self._lock_path = _lock_path(self.url) if self.is_sqlite else None
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read with; everything read is of one moment."""
+        with _named_failures(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One durable transaction: committed and on disk when the block is left without an error."""
+        with self._alone(), _named_failures(), self.engine.connect() as connection:
+            connection.execution_options(immediate=True)
+            with connection.begin():
+                yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables to the present version; safe when many processes start at once."""
+        with self._alone(), _named_failures(), self.engine.connect() as connection:
+            if self.is_sqlite:  # past SQLAlchemy, which would open a transaction first
+                connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
+            connection.execution_options(immediate=True)
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                command.upgrade(_alembic(connection), "head")
+        self.engine.dispose()  # nothing of the parent's is left for a worker that is forked later
+
+    def pending_migrations(self) -> bool:
+        """Whether the tables are of another version than this program."""
+        with self.read() as connection:
+            head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
+            return MigrationContext.configure(connection).get_current_revision() != head
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._lock_path is None:
+            yield
+            return
+        with self._queue, _named_failures(), self._lock_path.open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield  # closing the file gives the lock back
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
+    except OUR_FAULT:
+        raise
+    except (DBAPIError, PoolTimeoutError, OSError) as error:
+        raise StoreUnavailableError(str(getattr(error, "orig", None) or error)) from error
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _lock_path(url: URL) -> Path:
+    assert url.database
+    return Path(f"{url.database}.lock")
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    assert url.database
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection, _record):  # type: ignore[no-untyped-def]
+        connection.isolation_level = None  # we begin transactions, not the driver
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine

@@ -1,0 +1,120 @@
+"""What we were told, raw. A delivery that repeats another keeps its row, not its body."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, tuple_
+
+from receiver.store.schema import delivery
+
+DUPLICATE = "duplicate"
+QUARANTINED = "quarantined"
+
+Content = tuple[str, str, bytes]
+"""Task id, source, digest: what makes a delivery the same as another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredDelivery:
+    """A row of the log. `body` is None once retention has dropped it."""
+
+    source: str
+    received_at: datetime
+    result: str
+    digest: bytes
+    body: bytes | None
+    task_id: str | None = None
+    status: str = ""
+    product: str | None = None
+    errors: Mapping[str, list[str]] | None = None
+    id: int = 0
+
+
+def known_contents(connection: Connection, contents: Collection[Content]) -> set[Content]:
+    """Those of these contents that were delivered before."""
+    columns = (delivery.c.task_id, delivery.c.source, delivery.c.digest)
+    rows = connection.execute(select(*columns).where(tuple_(*columns).in_(list(contents)))) if contents else ()
+    return {(row.task_id, row.source, bytes(row.digest)) for row in rows}
+
+
+def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
+    rows = [
+        {
+            "task_id": told.task_id,
+            "source": told.source,
+            "received_at": told.received_at,
+            "result": told.result,
+            "status": told.status,
+            "product": told.product,
+            "errors": json.dumps(told.errors or {}),
+            "digest": told.digest,
+            "body": None if told.result == DUPLICATE else told.body,
+        }
+        for told in deliveries
+    ]
+    if rows:
+        connection.execute(insert(delivery), rows)
+
+
+def of_task(connection: Connection, task_id: str) -> Sequence[StoredDelivery]:
+    """All deliveries about a task in order of arrival; a repetition shows the body that it repeats."""
+    rows = connection.execute(_with_bodies().where(delivery.c.task_id == task_id).order_by(delivery.c.id))
+    return [_stored(row) for row in rows]
+
+
+def quarantined(connection: Connection, *, limit: int, before: int | None = None) -> Sequence[StoredDelivery]:
+    """At most `limit` quarantined deliveries, newest first, older than the id `before`."""
+    query = select(delivery).where(delivery.c.result == QUARANTINED)
+    if before is not None:
+        query = query.where(delivery.c.id < before)
+    return [_stored(row) for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(limit))]
+
+
+def bodies_of(connection: Connection, task_id: str) -> Iterator[StoredDelivery]:
+    """The deliveries of a task whose bodies are still there, each content once."""
+    query = select(delivery).where(delivery.c.task_id == task_id, delivery.c.body.is_not(None))
+    return (_stored(row) for row in connection.execute(query.order_by(delivery.c.id)).all())
+
+
+def any_body_dropped(connection: Connection, task_id: str) -> bool:
+    """Whether retention has dropped something that the task's state was made of."""
+    query = select(delivery.c.id).where(
+        delivery.c.task_id == task_id, delivery.c.body.is_(None), delivery.c.result != DUPLICATE
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def last_callback_at(connection: Connection) -> datetime | None:
+    """When the newest callback arrived."""
+    query = select(delivery.c.received_at).where(delivery.c.source == "callback")
+    return connection.scalar(query.order_by(delivery.c.id.desc()).limit(1))
+
+
+def _with_bodies() -> Select[Any]:
+    first = delivery.alias("first")
+    same = and_(
+        first.c.task_id == delivery.c.task_id,
+        first.c.source == delivery.c.source,
+        first.c.digest == delivery.c.digest,
+        first.c.body.is_not(None),
+    )
+    body = func.coalesce(delivery.c.body, select(first.c.body).where(same).limit(1).scalar_subquery())
+    return select(*(column for column in delivery.c if column.name != "body"), body.label("body"))
+
+
+def _stored(row: Row[Any]) -> StoredDelivery:
+    return StoredDelivery(
+        id=row.id,
+        task_id=row.task_id,
+        source=row.source,
+        received_at=row.received_at,
+        result=row.result,
+        status=row.status,
+        product=row.product,
+        errors=json.loads(row.errors),
+        digest=bytes(row.digest),
+        body=None if row.body is None else bytes(row.body),
+    )

@@ -1,0 +1,125 @@
+"""Who is due, under the quota: a call needs a free slot, and a task nobody else is asking about.
+
+There are as many slots as calls are allowed in the limit's period. A call keeps its slot until a whole period
+after the upstream has surely received it, so no window of that length can hold more calls than the limit,
+whatever the network does to their spacing and whoever made them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+
+from receiver.core.cadence import TASK_SPACING_S
+from receiver.store.schema import poll_slot, task, upstream
+
+ARRIVAL_S = 1.0  # a call that is still unanswered after this has reached the upstream long since
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One record-info call that may be made now."""
+
+    task_id: str
+    slot: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpstreamHealth:
+    """How the upstream is doing: `failures` in a row, the last `trouble`, and when to try again."""
+
+    failures: int = 0
+    trouble: str | None = None
+    detail: str | None = None
+    failed_at: datetime | None = None
+    paused_until: datetime | None = None
+
+
+def lay_out_slots(connection: Connection, amount: int) -> None:
+    """Make the slots as many as the limit's amount."""
+    connection.execute(delete(poll_slot).where(poll_slot.c.number >= amount))
+    present = connection.scalar(select(func.count()).select_from(poll_slot)) or 0
+    fresh = [{"number": number, "free_at": LONG_AGO} for number in range(present, amount)]
+    if fresh:
+        connection.execute(insert(poll_slot), fresh)
+
+
+def claim(
+    connection: Connection, *, now: datetime, most: int, period_s: float, claim_s: float
+) -> Sequence[Call]:
+    """At most `most` calls that may start now, a person's requests first, then the longest due.
+
+    A claim nobody releases (its process died) ends by itself after `claim_s`.
+    """
+    slots = connection.scalars(
+        select(poll_slot.c.number).where(poll_slot.c.free_at <= now).order_by(poll_slot.c.number).limit(most)
+    ).all()
+    due = _due(connection, now, len(slots)) if slots else []
+    calls = [Call(task_id=key, slot=slot, started_at=now) for key, slot in zip(due, slots, strict=False)]
+    if calls:
+        busy = now + timedelta(seconds=ARRIVAL_S + period_s)
+        taken = poll_slot.c.number.in_([call.slot for call in calls])
+        connection.execute(update(poll_slot).where(taken).values(free_at=busy))
+        until = now + timedelta(seconds=claim_s)
+        connection.execute(update(task).where(task.c.task_id.in_(due[: len(calls)])).values(claimed_until=until))
+    return calls
+
+
+def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
+    """The call is over: its slot and its task become free again, each in its time."""
+    received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
+    free_at = received + timedelta(seconds=period_s)
+    connection.execute(update(poll_slot).where(poll_slot.c.number == call.slot).values(free_at=free_at))
+    again = ended_at + timedelta(seconds=TASK_SPACING_S)
+    connection.execute(update(task).where(task.c.task_id == call.task_id).values(claimed_until=again))
+
+
+def next_chance(connection: Connection) -> datetime | None:
+    """When the first slot is free; None when none is laid out."""
+    return connection.scalar(select(func.min(poll_slot.c.free_at)))
+
+
+def any_due(connection: Connection, *, now: datetime) -> bool:
+    return bool(_due(connection, now, 1))
+
+
+def _due(connection: Connection, now: datetime, most: int) -> list[str]:
+    due: list[str] = []
+    for requested in (True, False):
+        query = select(task.c.task_id).where(
+            task.c.poll_requested.is_(requested),
+            task.c.next_poll_at <= now,
+            or_(task.c.claimed_until.is_(None), task.c.claimed_until <= now),
+        )
+        left = most - len(due)
+        due += connection.scalars(query.order_by(task.c.next_poll_at).limit(left)).all() if left else []
+    return due
+
+
+def health(connection: Connection) -> UpstreamHealth:
+    row = connection.execute(select(upstream).where(upstream.c.id == 1)).one_or_none()
+    if row is None:
+        return UpstreamHealth()
+    return UpstreamHealth(
+        failures=row.failures,
+        trouble=row.trouble,
+        detail=row.detail,
+        failed_at=row.failed_at,
+        paused_until=row.paused_until,
+    )
+
+
+def save_health(connection: Connection, now_known: UpstreamHealth) -> None:
+    values = {
+        "failures": now_known.failures,
+        "trouble": now_known.trouble,
+        "detail": now_known.detail,
+        "failed_at": now_known.failed_at,
+        "paused_until": now_known.paused_until,
+    }
+    changed = connection.execute(update(upstream).where(upstream.c.id == 1).values(**values))
+    if changed.rowcount == 0:
+        connection.execute(insert(upstream).values(id=1, **values))
