@@ -1,0 +1,6 @@
+"""A callback receiver for Suno-style music generation APIs: one reconciled state per task."""
+
+from receiver.app import create_app
+from receiver.settings import Settings, SettingsError, load_settings
+
+__all__ = ["Settings", "SettingsError", "create_app", "load_settings"]

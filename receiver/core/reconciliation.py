@@ -98,7 +98,9 @@ class TaskState:
         stage = STAGES[meaning]
         listed = confirmed and meaning in (Status.SUCCESS, Status.CALLBACK_EXCEPTION) and seen.tracks
         return cls(
-            status=StatusClaim.of(meaning, seen.status, confirmed=confirmed) if seen.status else StatusClaim(),
+            status=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
+            if seen.status
+            else StatusClaim(),
             told=frozenset(_facts(meaning, seen.source)),
             details=_claims(seen.details, confirmed=confirmed, stage=stage),
             tracks=_track_claims(seen.tracks, confirmed=confirmed, stage=stage),
@@ -108,13 +110,17 @@ class TaskState:
     @property
     def conflict(self) -> bool:
         """A failure and a success were both told."""
-        return Told.FAILURE in self.told and (Told.SUCCESS in self.told or self.reconciled_status.word == Status.SUCCESS)
+        return Told.FAILURE in self.told and (
+            Told.SUCCESS in self.told or self.reconciled_status.word == Status.SUCCESS
+        )
 
     @property
     def reconciled_status(self) -> StatusClaim:
         """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
         if self.status.word == Status.CALLBACK_EXCEPTION and self.playable:
-            confirmed = self.status.confirmed and all(claims["audioUrl"].confirmed for claims in self._paid_for())
+            confirmed = self.status.confirmed and all(
+                claims["audioUrl"].confirmed for claims in self._paid_for()
+            )
             return StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed)
         return self.status
 

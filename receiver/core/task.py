@@ -39,7 +39,9 @@ class Task:
 
 def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
     """Its owner names the task; an orphan becomes registered."""
-    known = replace(task, registered_at=task.registered_at or now, label=task.label if label is None else label)
+    known = replace(
+        task, registered_at=task.registered_at or now, label=task.label if label is None else label
+    )
     return _look_after_news(_judge(known, task, now, rules), now, rules)
 
 
@@ -47,7 +49,11 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules) -
     """A callback came. None: it could not be read, so record-info is asked at once."""
     heard = replace(task, callbacks=task.callbacks + 1, last_callback_at=now, attempt=0)
     if seen is None:
-        return heard if heard.verdict.settled else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
+        return (
+            heard
+            if heard.verdict.settled
+            else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
+        )
     return _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules)
 
 
@@ -62,7 +68,9 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
     A task is given up only by an answer that came after its deadline and changed nothing.
     """
     deadline = rules.cadence.deadline(task.first_seen_at)
-    asked = replace(task, polls=task.polls + 1, last_polled_at=now, poll_requested=False, attempt=task.attempt + 1)
+    asked = replace(
+        task, polls=task.polls + 1, last_polled_at=now, poll_requested=False, attempt=task.attempt + 1
+    )
     told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
     if not told.verdict.settled and now >= deadline and told.version == task.version:
         return give_up(told, now=now, rules=rules)

@@ -37,7 +37,9 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._queue = threading.Lock()
         self._lock_path = _lock_path(self.url) if self.is_sqlite else None
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
+        self.engine = (
+            _sqlite_engine(self.url) if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

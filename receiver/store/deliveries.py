@@ -36,7 +36,9 @@ class StoredDelivery:
 def known_contents(connection: Connection, contents: Collection[Content]) -> set[Content]:
     """Those of these contents that were delivered before."""
     columns = (delivery.c.task_id, delivery.c.source, delivery.c.digest)
-    rows = connection.execute(select(*columns).where(tuple_(*columns).in_(list(contents)))) if contents else ()
+    rows = (
+        connection.execute(select(*columns).where(tuple_(*columns).in_(list(contents)))) if contents else ()
+    )
     return {(row.task_id, row.source, bytes(row.digest)) for row in rows}
 
 

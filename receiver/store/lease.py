@@ -26,9 +26,7 @@ def read(connection: Connection) -> Lease | None:
     row = connection.execute(select(lease).where(lease.c.name == POLLER)).one_or_none()
     if row is None:
         return None
-    return Lease(
-        holder=row.holder, fence=row.fence, heartbeat_at=row.heartbeat_at, expires_at=row.expires_at
-    )
+    return Lease(holder=row.holder, fence=row.fence, heartbeat_at=row.heartbeat_at, expires_at=row.expires_at)
 
 
 def take(connection: Connection, *, holder: str, now: datetime, ttl_s: float) -> Lease | None:

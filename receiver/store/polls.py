@@ -64,7 +64,9 @@ def claim(
         taken = poll_slot.c.number.in_([call.slot for call in calls])
         connection.execute(update(poll_slot).where(taken).values(free_at=busy))
         until = now + timedelta(seconds=claim_s)
-        connection.execute(update(task).where(task.c.task_id.in_(due[: len(calls)])).values(claimed_until=until))
+        connection.execute(
+            update(task).where(task.c.task_id.in_(due[: len(calls)])).values(claimed_until=until)
+        )
     return calls
 
 
@@ -77,9 +79,11 @@ def release(connection: Connection, call: Call, *, ended_at: datetime, period_s:
     connection.execute(update(task).where(task.c.task_id == call.task_id).values(claimed_until=again))
 
 
-def next_chance(connection: Connection) -> datetime | None:
-    """When the first slot is free; None when none is laid out."""
-    return connection.scalar(select(func.min(poll_slot.c.free_at)))
+def slot_free(connection: Connection, *, now: datetime) -> bool:
+    return (
+        connection.execute(select(poll_slot.c.number).where(poll_slot.c.free_at <= now).limit(1)).first()
+        is not None
+    )
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:

@@ -27,7 +27,9 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value if value is None or dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+        return (
+            value if value is None or dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
+        )
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
@@ -141,4 +143,12 @@ upstream = Table(
     Column("detail", Text),
     Column("paused_until", Moment),
     Column("failed_at", Moment),
+)
+
+# One row, written by `/readyz` to see whether writes are taken.
+probe = Table(
+    "probe",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("written_at", Moment, nullable=False),
 )

@@ -23,7 +23,9 @@ def add(connection: Connection, counts: Tallies, *, now: datetime) -> None:
     if rows:
         fresh = insert_into(connection, tally)
         total = {"count": tally.c.count + fresh.excluded.count}
-        connection.execute(fresh.on_conflict_do_update(index_elements=["hour", "subject", "name"], set_=total), rows)
+        connection.execute(
+            fresh.on_conflict_do_update(index_elements=["hour", "subject", "name"], set_=total), rows
+        )
 
 
 def totals(connection: Connection) -> Mapping[str, Mapping[str, int]]:

@@ -137,4 +137,6 @@ def _task(row: Row[Any]) -> Task:
         lost_callback=row.lost_callback,
     )
     plain = {name: getattr(row, name) for name in _PLAIN}
-    return replace(Task(task_id=row.task_id, first_seen_at=row.first_seen_at), **plain, state=state, verdict=verdict)
+    return replace(
+        Task(task_id=row.task_id, first_seen_at=row.first_seen_at), **plain, state=state, verdict=verdict
+    )

@@ -53,7 +53,11 @@ def read_callback(body: bytes) -> Reading:
     if envelope is None:
         return Reading(kind=Kind.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]})
     if envelope.task_id is None:
-        told = {"data.taskId": ["Missing, or not a task id: text without white space or slashes, 200 characters at most."]}
+        told = {
+            "data.taskId": [
+                "Missing, or not a task id: text without white space or slashes, 200 characters at most."
+            ]
+        }
         return Reading(kind=Kind.NO_TASK_ID, digest=envelope.digest, errors=told)
     return _read(envelope, envelope.task_id, Source.CALLBACK)
 

@@ -4,7 +4,7 @@ with what is on the wire but not in it (`sourceAudioUrl`, epoch times, `errorMsg
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, pre_load
+from marshmallow import ValidationError
 
 from receiver.core.observation import DETAIL_FIELDS, Observation, Source
 from receiver.core.payloads.envelope import Envelope
@@ -24,18 +24,6 @@ class RecordInfoSchema(LiberalSchema):
     errorMessage = Text(allow_none=True, data_key="data.errorMessage")
     rows = Rows(data_key=ROWS)
 
-    @pre_load
-    def spell(self, envelope: Envelope, **_: Any) -> Mapping[str, Any]:
-        known = dict(envelope.fields)
-        known.setdefault("errormessage", known.get("errormsg"))
-        spelled = {f"data.{name}": known.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}
-        response = envelope.response
-        if isinstance(response, Mapping):
-            return spelled | {ROWS: response.get("sunodata") or response.get("data")}
-        if response:
-            raise ValidationError("Not an object.", "data.response")
-        return spelled
-
 
 SCHEMA = RecordInfoSchema()
 
@@ -46,7 +34,7 @@ def is_record_info(envelope: Envelope) -> bool:
 
 def observe(envelope: Envelope, task_id: str, source: Source) -> tuple[Observation, Mapping[str, list[str]]]:
     """The observation, and what a tolerant reading lost by field; raises `ValidationError` on another shape."""
-    loaded = SCHEMA.load(envelope)
+    loaded = SCHEMA.load(_spelled(envelope))
     observation = Observation(
         task_id=task_id,
         source=source,
@@ -55,3 +43,15 @@ def observe(envelope: Envelope, task_id: str, source: Source) -> tuple[Observati
         details={name: loaded[name] for name in DETAIL_FIELDS if loaded.get(name) is not None},
     )
     return observation, losses(loaded.get("rows"), ROWS)
+
+
+def _spelled(envelope: Envelope) -> Mapping[str, Any]:
+    known = dict(envelope.fields)
+    known.setdefault("errormessage", known.get("errormsg"))
+    spelled = {f"data.{name}": known.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}
+    response = envelope.response
+    if isinstance(response, Mapping):
+        return spelled | {ROWS: response.get("sunodata") or response.get("data")}
+    if response:
+        raise ValidationError("Not an object.", "data.response")
+    return spelled

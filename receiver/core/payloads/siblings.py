@@ -28,7 +28,9 @@ def product_of(envelope: Envelope) -> str | None:
     for mark, product in MARKS.items():
         if mark in envelope.fields or mark in response:
             return product
-    if envelope.fields.get("type") == "LYRICS" or _are_lyrics(envelope.fields.get("data") or response.get("data")):
+    if envelope.fields.get("type") == "LYRICS" or _are_lyrics(
+        envelope.fields.get("data") or response.get("data")
+    ):
         return "lyrics"
     return None
 

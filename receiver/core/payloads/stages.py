@@ -7,7 +7,7 @@ meaning: it differs between vendors, versions and languages.
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import ValidationError, pre_load
+from marshmallow import ValidationError
 
 from receiver.core.observation import Observation, Scalar, Source, Status
 from receiver.core.payloads.envelope import Envelope
@@ -26,20 +26,6 @@ class StageSchema(LiberalSchema):
     error = Text(allow_none=True, data_key="data.error")
     rows = Rows(data_key=ROWS)
 
-    @pre_load
-    def spell(self, envelope: Envelope, **_: Any) -> Mapping[str, Any]:
-        data, root = envelope.data, envelope.root
-        if data is not None and not isinstance(data, Mapping | list):
-            raise ValidationError("Not an object.", "data")
-        known = envelope.fields
-        return {
-            "code": root.get("code"),
-            "msg": root.get("msg"),
-            "data.callbackType": known.get("callbacktype") or root.get("callbacktype"),
-            "data.error": known.get("error"),
-            ROWS: data if isinstance(data, list) else known.get("data"),
-        }
-
 
 SCHEMA = StageSchema()
 
@@ -51,7 +37,7 @@ def has_stage(envelope: Envelope, source: Source) -> bool:
 
 def observe(envelope: Envelope, task_id: str) -> tuple[Observation, Mapping[str, list[str]]]:
     """The observation, and what a tolerant reading lost by field; raises `ValidationError` on another shape."""
-    loaded = SCHEMA.load(envelope)
+    loaded = SCHEMA.load(_spelled(envelope))
     status = _status(loaded)
     observation = Observation(
         task_id=task_id,
@@ -61,6 +47,19 @@ def observe(envelope: Envelope, task_id: str) -> tuple[Observation, Mapping[str,
         details=_error(loaded) if status is FAILURE else {},
     )
     return observation, losses(loaded.get("rows"), ROWS)
+
+
+def _spelled(envelope: Envelope) -> Mapping[str, Any]:
+    data, root, known = envelope.data, envelope.root, envelope.fields
+    if data is not None and not isinstance(data, Mapping | list):
+        raise ValidationError("Not an object.", "data")
+    return {
+        "code": root.get("code"),
+        "msg": root.get("msg"),
+        "data.callbackType": known.get("callbacktype") or root.get("callbacktype"),
+        "data.error": known.get("error"),
+        ROWS: data if isinstance(data, list) else known.get("data"),
+    }
 
 
 def _status(loaded: Mapping[str, Any]) -> Status | None:

@@ -45,9 +45,9 @@ class Rows(fields.Nested):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(TrackSchema, many=True, allow_none=True, **kwargs)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super()._deserialize(value, attr, data, **kwargs), {}
+            return super()._deserialize(value, attr, data, *args, **kwargs), {}
         except ValidationError as error:
             if not isinstance(value, list):
                 raise

@@ -41,6 +41,11 @@ def upgrade() -> None:
         sa.Column("paused_until", Moment()),
         sa.Column("failed_at", Moment()),
     )
+    op.create_table(
+        "probe",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("written_at", Moment(), nullable=False),
+    )
 
 
 def _create_task() -> None:

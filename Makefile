@@ -1,0 +1,35 @@
+# Two commands from an empty clone: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := test
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/installed-lint: .venv/installed-test
+	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/receiver demo
+
+test: .venv/installed-test
+	tests/system-packages
+	$(BIN)/pytest
+
+lint: .venv/installed-lint
+	$(BIN)/ruff format --check receiver tests wsgi.py config
+	$(BIN)/ruff check receiver tests wsgi.py config
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv instance *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,40 @@
+"""`create_app`: the edges put onto a runtime."""
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from receiver.logs import set_up_logging
+from receiver.runtime import Background, Runtime, build_runtime
+from receiver.settings import Settings
+from receiver.web import admin, api, callbacks, health
+from receiver.web.problems import register_problems
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`."""
+    set_up_logging(settings.log_format)
+    return build_app(build_runtime(settings))
+
+
+def build_app(runtime: Runtime) -> Flask:
+    settings = runtime.settings
+    app = Flask("receiver.web", static_folder=None)
+    app.config.update(SECRET_KEY=settings.secret_key, MAX_CONTENT_LENGTH=settings.max_body_bytes)
+    app.extensions["receiver"] = runtime
+    app.extensions["background"] = Background(runtime)
+    app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
+    app.extensions["write_probe"] = health.WriteProbe(runtime.database)
+    register_problems(app)
+    for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint):
+        app.register_blueprint(blueprint)
+    admin.register(app)
+    hops = settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def background(app: Flask) -> Background:
+    """What runs beside the requests; to be started once in each process, after any fork."""
+    running: Background = app.extensions["background"]
+    return running

@@ -1,0 +1,200 @@
+"""One pass of the poller: who is due, ask, hand to intake. No loop, no clock of its own."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Event
+
+from receiver.intake import Intake, poll_delivery
+from receiver.settings import Settings
+from receiver.store import lease, polls
+from receiver.store.database import Database
+from receiver.store.polls import Call
+from receiver.upstream import pacing
+from receiver.upstream.client import Answer, Failure, UpstreamClient
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 10.0  # with a look every few seconds another poller takes over within 15
+LONGEST_PASS_S = 30.0
+LOOK_UP_S = 0.5
+UNHEARD_OF = 2  # after so many times the give-up time a task ends though the upstream never answered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassCounts:
+    """What a pass did."""
+
+    holder: bool = False
+    answered: int = 0
+    failed: int = 0
+    gave_up: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reply:
+    call: Call
+    told: Answer | Failure
+    ended_at: datetime
+
+
+class Poller:
+    """Polls for one process. Whoever holds the lease calls; the others look whether it has run out."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        intake: Intake,
+        client: UpstreamClient,
+        name: str,
+        clock: Callable[[], datetime],
+        spread: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._intake = intake
+        self._client = client
+        self._name = name
+        self._clock = clock
+        self._spread = spread
+        self._fence: int | None = None
+        self._lease_s = max(LEASE_S, 3 * settings.poll_tick)
+
+    def run_once(self, stop: Event) -> PassCounts:
+        """Work until nobody is due, at most `LONGEST_PASS_S`, or until `stop`."""
+        if not self._hold_lease():
+            return PassCounts()
+        counts = PassCounts(holder=True, gave_up=self._give_up())
+        if not self._settings.upstream_api_key:
+            return counts
+        ends = self._clock() + timedelta(seconds=LONGEST_PASS_S)
+        with ThreadPoolExecutor(self._settings.poll_concurrency, thread_name_prefix="poll") as pool:
+            pending: set[Future[_Reply]] = set()
+            while pending or self._worth_going_on(stop, ends):
+                if self._worth_going_on(stop, ends) and self._hold_lease():
+                    pending |= {pool.submit(self._ask, call) for call in self._claim(len(pending))}
+                if not pending:
+                    stop.wait(LOOK_UP_S / 10)
+                    continue
+                done, pending = wait(pending, timeout=LOOK_UP_S / 10, return_when=FIRST_COMPLETED)
+                counts = self._take_in([future.result() for future in done], counts)
+        return counts
+
+    def give_back(self) -> None:
+        """Let another poller take over at once."""
+        if self._fence is not None:
+            with self._database.write() as connection:
+                lease.give_back(connection, holder=self._name, now=self._clock())
+            self._fence = None
+
+    def _hold_lease(self) -> bool:
+        now = self._clock()
+        with self._database.read() as connection:
+            held = lease.read(connection)
+        mine = held is not None and held.holder == self._name and held.fence == self._fence
+        if mine and held and held.expires_at - now > timedelta(seconds=self._lease_s * 2 / 3):
+            return True
+        if not mine and held and held.expires_at > now and held.holder != self._name:
+            self._fence = None
+            return False
+        with self._database.write() as connection:
+            taken = lease.take(connection, holder=self._name, now=now, ttl_s=self._lease_s)
+            if taken is not None and taken.fence != self._fence:
+                polls.lay_out_slots(connection, self._settings.poll_limit.amount)
+                polls.save_health(connection, pacing.after_restart(polls.health(connection)))
+                log.info("poller", extra={"told": {"holder": self._name, "fence": taken.fence}})
+        self._fence = taken.fence if taken else None
+        return taken is not None
+
+    def _worth_going_on(self, stop: Event, ends: datetime) -> bool:
+        now = self._clock()
+        if stop.is_set() or now >= ends:
+            return False
+        with self._database.read() as connection:
+            health = polls.health(connection)
+            paused = health.paused_until is not None and now < health.paused_until
+            return not paused and polls.any_due(connection, now=now)
+
+    def _claim(self, in_flight: int) -> Sequence[Call]:
+        now = self._clock()
+        with self._database.read() as connection:
+            wanted = self._settings.poll_concurrency - in_flight
+            most = pacing.calls_allowed(polls.health(connection), now=now, wanted=wanted, in_flight=in_flight)
+            if most <= 0 or not polls.slot_free(connection, now=now):
+                return []
+        claim_s = 2 * self._settings.poll_timeout + LEASE_S
+        period_s = self._settings.poll_limit.period_s
+        with self._database.write() as connection:
+            now = self._clock()
+            return polls.claim(connection, now=now, most=most, period_s=period_s, claim_s=claim_s)
+
+    def _ask(self, call: Call) -> _Reply:
+        told = self._client.fetch(call.task_id, now=self._clock())
+        return _Reply(call=call, told=told, ended_at=self._clock())
+
+    def _take_in(self, replies: Sequence[_Reply], counts: PassCounts) -> PassCounts:
+        if not replies:
+            return counts
+        answers = [
+            poll_delivery(
+                reply.told.body,
+                reply.call.task_id,
+                now=reply.ended_at,
+                secrets=self._settings.callback_tokens,
+            )
+            for reply in replies
+            if isinstance(reply.told, Answer)
+        ]
+        if answers:
+            self._intake.accept(answers)
+        self._release(replies)
+        failed = len(replies) - len(answers)
+        return replace(counts, answered=counts.answered + len(answers), failed=counts.failed + failed)
+
+    def _release(self, replies: Sequence[_Reply]) -> None:
+        with self._database.write() as connection:
+            health = polls.health(connection)
+            for reply in replies:
+                period_s = self._settings.poll_limit.period_s
+                polls.release(connection, reply.call, ended_at=reply.ended_at, period_s=period_s)
+                health = self._health_after(health, reply)
+            polls.save_health(connection, health)
+
+    def _health_after(self, health: polls.UpstreamHealth, reply: _Reply) -> polls.UpstreamHealth:
+        started_at, told = reply.call.started_at, reply.told
+        if isinstance(told, Answer):
+            return pacing.after_success(health, started_at=started_at)
+        after = pacing.after_failure(
+            health,
+            told.trouble,
+            told.detail,
+            started_at=started_at,
+            now=reply.ended_at,
+            spread=self._spread(),
+            retry_after_s=told.retry_after_s,
+        )
+        until = after.paused_until.isoformat() if after.paused_until else None
+        log.warning(
+            "upstream trouble",
+            extra={
+                "told": {
+                    "task": reply.call.task_id,
+                    "trouble": told.trouble.value,
+                    "detail": told.detail,
+                    "failures": after.failures,
+                    "paused_until": until,
+                }
+            },
+        )
+        return after
+
+    def _give_up(self) -> int:
+        """Tasks that cannot be asked about end all the same: at once without a key, else at last."""
+        now = self._clock()
+        times = UNHEARD_OF if self._settings.upstream_api_key else 1
+        before = now - timedelta(seconds=times * self._settings.give_up_after)
+        return self._intake.give_up_overdue(first_seen_before=before, now=now)

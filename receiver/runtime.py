@@ -1,0 +1,82 @@
+"""The composition root's product: everything a process of the receiver works with."""
+
+import logging
+import os
+import random
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+from uuid import uuid4
+
+from receiver.intake import Intake
+from receiver.polling import Poller
+from receiver.scheduler import Scheduler
+from receiver.settings import Settings
+from receiver.store.database import Database, StoreUnavailableError
+from receiver.upstream.client import UpstreamClient
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    settings: Settings
+    database: Database
+    intake: Intake
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """Open the database and bring it up to date; starts nothing."""
+    database = Database(settings.database_url)
+    database.migrate()
+    return Runtime(settings=settings, database=database, intake=Intake(database, settings.rules))
+
+
+class Background:
+    """What runs beside the requests of a worker process: the poller and the counts' way to the database."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self._runtime = runtime
+        self._client = UpstreamClient(
+            url=settings.upstream_url,
+            api_key=settings.upstream_api_key,
+            timeout_s=settings.poll_timeout,
+            concurrency=settings.poll_concurrency,
+        )
+        self._poller = Poller(
+            settings=settings,
+            database=runtime.database,
+            intake=runtime.intake,
+            client=self._client,
+            name=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+            clock=utc_now,
+            spread=lambda: random.uniform(-1, 1),
+        )
+        self._scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Finish what is under way and give the lease back."""
+        self._scheduler.stop()
+        try:
+            self._runtime.intake.flush_counts(utc_now())
+            self._poller.give_back()
+        except StoreUnavailableError as error:
+            log.warning("the lease was not given back; it runs out by itself: %s", error)
+        self._client.close()
+
+    def _tick(self, stop: Event) -> None:
+        try:
+            self._runtime.intake.flush_counts(utc_now())
+            if self._runtime.settings.poller:
+                self._poller.run_once(stop)
+        except StoreUnavailableError as error:
+            log.error("the database cannot be used: %s", error)

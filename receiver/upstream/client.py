@@ -1,0 +1,97 @@
+"""The only HTTP client: one record-info call, and its failures by name."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from receiver.core.payloads import Trouble, trouble_with
+
+RECORD_INFO = "/api/v1/generate/record-info"
+LARGEST_ANSWER = 4 * 1024 * 1024  # a real one has some 10 kB
+CONNECT_TIMEOUT_S = 5.0
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """The upstream spoke about the task: the body of a record-info answer, or of "not known here"."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """The upstream failed us; this says nothing about the task."""
+
+    trouble: Trouble
+    detail: str
+    retry_after_s: float | None = None
+
+
+class UpstreamClient:
+    """Calls record-info at `url` with `api_key`. Safe for threads; `concurrency` connections are kept."""
+
+    def __init__(self, *, url: str, api_key: str, timeout_s: float, concurrency: int) -> None:
+        self._url = url.rstrip("/") + RECORD_INFO
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy or .netrc by accident, and a fifth less work a call
+        self._session.headers.update({"Authorization": f"Bearer {api_key}", "Accept": "application/json"})
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
+        self._session.mount(f"{urlsplit(url).scheme}://", adapter)
+
+    def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
+        """Ask about one task. Takes at most the timeout, reads at most `LARGEST_ANSWER` bytes."""
+        try:
+            return self._fetch(task_id, now)
+        except requests.RequestException as error:
+            return Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _fetch(self, task_id: str, now: datetime) -> Answer | Failure:
+        deadline = time.monotonic() + self._timeout_s
+        timeout = (min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s)
+        with self._session.get(
+            self._url, params={"taskId": task_id}, timeout=timeout, allow_redirects=False, stream=True
+        ) as response:
+            body = _read(response, deadline)
+            if body is None:
+                return Failure(trouble=Trouble.NETWORK, detail="too slow or too large")
+            trouble = trouble_with(response.status_code, body)
+            if trouble is None:
+                return Answer(body=body)
+            detail = f"HTTP {response.status_code}"
+            wait_s = retry_after_s(response.headers.get("Retry-After"), now)
+            return Failure(trouble=trouble, detail=detail, retry_after_s=wait_s)
+
+
+def _read(response: requests.Response, deadline: float) -> bytes | None:
+    """The body, unless it is too large or trickles in past the deadline (a read timeout counts silence only)."""
+    parts, size = [], 0
+    for part in response.iter_content(CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ANSWER or time.monotonic() > deadline:
+            return None
+    return b"".join(parts)
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """`Retry-After` in seconds: a number of them, or an HTTP date; None when absent or neither."""
+    if header is None:
+        return None
+    try:
+        return max(float(int(header)), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max((parsedate_to_datetime(header) - now).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None

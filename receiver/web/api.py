@@ -1,0 +1,229 @@
+"""The API for the programs of the tasks' owner: bearer token, JSON, camelCase."""
+
+import base64
+import binascii
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.tracks import flat_errors
+from receiver.core.settlement import Outcome
+from receiver.core.task import Task
+from receiver.operations import register_task, request_task_poll
+from receiver.runtime import Runtime, utc_now
+from receiver.store import deliveries, tasks
+from receiver.store.tasks import Filter
+from receiver.web.callbacks import same_secret
+from receiver.web.problems import ProblemError
+from receiver.web.stats import gather_stats
+from receiver.web.views import show_delivery, show_task
+
+blueprint = Blueprint("api", __name__, url_prefix="/api")
+
+LONGEST_WAIT_S = 60
+LOOK_S = 0.2
+
+
+class TaskId(fields.Field[str]):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        task_id = readable_task_id(value)
+        if task_id is None:
+            raise ValidationError("A task id: text without white space or slashes, 200 characters at most.")
+        return task_id
+
+
+class NewTaskSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    taskId = TaskId(required=True)
+    label = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=200))
+
+
+class PageSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
+    cursor = fields.String(load_default=None)
+
+
+class TaskPageSchema(PageSchema):
+    outcome = fields.String(
+        load_default=None, validate=validate.OneOf([outcome.value for outcome in Outcome])
+    )
+    status = fields.String(load_default=None)
+    q = fields.String(load_default=None)
+
+
+class WaitSchema(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=LONGEST_WAIT_S))
+
+
+NEW_TASK, PAGE, TASK_PAGE, WAIT = NewTaskSchema(), PageSchema(), TaskPageSchema(), WaitSchema()
+
+
+class WaitingRoom:
+    """Seats for readers that wait: fewer than there are threads, so that a callback always finds one."""
+
+    def __init__(self, seats: int) -> None:
+        self._seats = threading.BoundedSemaphore(seats) if seats else None
+
+    def enter(self) -> bool:
+        return self._seats is not None and self._seats.acquire(blocking=False)
+
+    def leave(self) -> None:
+        if self._seats is not None:
+            self._seats.release()
+
+
+@blueprint.before_request
+def _authorize() -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not same_secret(token.strip(), _runtime().settings.api_tokens):
+        raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
+
+
+@blueprint.after_request
+def _challenge(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.post("/tasks")
+def create_task() -> tuple[Response, int]:
+    wanted = _load(NEW_TASK, request.get_json(silent=True, force=True))
+    task, created = register_task(_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now())
+    return jsonify(show_task(task)), 201 if created else 200
+
+
+@blueprint.get("/tasks")
+def list_tasks() -> Response:
+    wanted = _load(TASK_PAGE, request.args)
+    before = _task_cursor(wanted["cursor"])
+    chosen = Filter(outcome=wanted["outcome"], status=wanted["status"], text=wanted["q"], before=before)
+    with _runtime().database.read() as connection:
+        found = tasks.find(connection, chosen, limit=wanted["limit"] + 1)
+    page = found[: wanted["limit"]]
+    more = len(found) > len(page)
+    return jsonify(tasks=[show_task(task) for task in page], next=cursor_after(page[-1]) if more else None)
+
+
+@blueprint.get("/tasks/<task_id>")
+def read_task(task_id: str) -> Response:
+    wait_s = _load(WAIT, request.args)["wait"]
+    task = _known(task_id)
+    room: WaitingRoom = current_app.extensions["waiting_room"]
+    if wait_s and not task.verdict.settled:
+        if not room.enter():
+            answer = jsonify(show_task(task))
+            answer.headers["Retry-After"] = "1"
+            return answer
+        try:
+            task = _wait_until_settled(task, wait_s)
+        finally:
+            room.leave()
+    return jsonify(show_task(task))
+
+
+@blueprint.get("/tasks/<task_id>/deliveries")
+def list_deliveries(task_id: str) -> Response:
+    with _runtime().database.read() as connection:
+        found = deliveries.of_task(connection, task_id)
+    if not found:
+        _known(task_id)
+    return jsonify(deliveries=[show_delivery(delivery) for delivery in found])
+
+
+@blueprint.post("/tasks/<task_id>/poll")
+def poll_task(task_id: str) -> tuple[Response, int]:
+    task = request_task_poll(_runtime(), task_id, now=utc_now())
+    if task is None:
+        raise _unknown(task_id)
+    return jsonify(show_task(task)), 202
+
+
+@blueprint.get("/quarantine")
+def list_quarantine() -> Response:
+    wanted = _load(PAGE, request.args)
+    try:
+        before = None if wanted["cursor"] is None else int(wanted["cursor"])
+    except ValueError:
+        raise _bad_cursor() from None
+    with _runtime().database.read() as connection:
+        found = deliveries.quarantined(connection, limit=wanted["limit"] + 1, before=before)
+    page = found[: wanted["limit"]]
+    more = len(found) > len(page)
+    return jsonify(deliveries=[show_delivery(one) for one in page], next=str(page[-1].id) if more else None)
+
+
+@blueprint.get("/stats")
+def read_stats() -> Response:
+    return jsonify(gather_stats(_runtime(), now=utc_now()))
+
+
+def cursor_after(task: Task) -> str:
+    """Where the page that ends with this task goes on."""
+    raw = f"{task.first_seen_at.astimezone(UTC).isoformat()}|{task.task_id}"
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _task_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        moment, _, task_id = raw.partition("|")
+        return datetime.fromisoformat(moment).astimezone(UTC), task_id
+    except (ValueError, binascii.Error):
+        raise _bad_cursor() from None
+
+
+def _bad_cursor() -> ProblemError:
+    return ProblemError(
+        422, "Invalid request", "Take the cursor from `next`.", errors={"cursor": ["Not one of ours."]}
+    )
+
+
+def _load(schema: Schema, values: Any) -> dict[str, Any]:
+    try:
+        return dict(schema.load(values if values is not None else {}))
+    except ValidationError as error:
+        detail = "Correct the fields named in errors."
+        raise ProblemError(422, "Invalid request", detail, errors=flat_errors(error.messages)) from None
+
+
+def _known(task_id: str) -> Task:
+    with _runtime().database.read() as connection:
+        task = tasks.load(connection, task_id)
+    if task is None:
+        raise _unknown(task_id)
+    return task
+
+
+def _unknown(task_id: str) -> ProblemError:
+    return ProblemError(
+        404, "Unknown task", f"No task {task_id!r} is known here; register it with POST /api/tasks."
+    )
+
+
+def _wait_until_settled(task: Task, wait_s: float) -> Task:
+    """The task once it has settled, or as it is when the time is over; another process may settle it."""
+    deadline = time.monotonic() + wait_s
+    while not task.verdict.settled and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(LOOK_S, left))
+        task = _known(task.task_id)
+    return task
+
+
+def _runtime() -> Runtime:
+    runtime: Runtime = current_app.extensions["receiver"]
+    return runtime

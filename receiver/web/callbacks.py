@@ -1,0 +1,106 @@
+"""`POST /callbacks/<token>`: the code answers the upstream's delivery machine, the body a person.
+
+A 4xx or 5xx makes the upstream retry and then hide the task's real status behind `CALLBACK_EXCEPTION`;
+so what came by the right address and names its task is answered 200, understood or not, once it is stored.
+"""
+
+import hmac
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from receiver.core.payloads import Kind
+from receiver.core.signature import problem_with_signature
+from receiver.intake import Delivery, Result, callback_delivery
+from receiver.runtime import Runtime, utc_now
+from receiver.store.deliveries import QUARANTINED
+from receiver.web.problems import ProblemError
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("callbacks", __name__)
+
+
+@blueprint.route("/callbacks/<token>", methods=["POST"], provide_automatic_options=False)
+def receive(token: str) -> Response:
+    runtime: Runtime = current_app.extensions["receiver"]
+    _check_token(runtime, token)
+    body = _read_body(runtime)
+    delivery = callback_delivery(body, now=utc_now(), secrets=runtime.settings.callback_tokens)
+    _check_signature(runtime, delivery)
+    result = runtime.intake.submit(delivery)
+    _refuse_unreadable(delivery)
+    return jsonify(_answer(delivery, result))
+
+
+def same_secret(given: str, accepted: tuple[str, ...]) -> bool:
+    """Whether `given` is one of `accepted`, in a time that tells nothing of how much was right."""
+    matches = [hmac.compare_digest(given.encode(errors="replace"), secret.encode()) for secret in accepted]
+    return any(matches)
+
+
+def _check_token(runtime: Runtime, token: str) -> None:
+    if not same_secret(token, runtime.settings.callback_tokens):
+        _refuse(runtime, "wrong_token")
+        raise ProblemError(404, "Not found", "No callback address here; check the URL's last part.")
+
+
+def _read_body(runtime: Runtime) -> bytes:
+    limit = runtime.settings.max_body_bytes
+    request.max_content_length = limit
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        _refuse(runtime, "too_large")
+        raise ProblemError(
+            413, "Too large", f"At most {limit} bytes are read here; nothing was stored."
+        ) from None
+    except ClientDisconnected:
+        _refuse(runtime, "cut_off")
+        raise ProblemError(
+            400, "Cut off", "The body ended before its announced length; nothing was stored."
+        ) from None
+
+
+def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
+    settings = runtime.settings
+    if not settings.signing_key:
+        return
+    wrong = problem_with_signature(
+        settings.signing_key,
+        task_id=delivery.reading.task_id or "",
+        timestamp=request.headers.get("X-Webhook-Timestamp", ""),
+        signature=request.headers.get("X-Webhook-Signature", ""),
+        now=delivery.received_at,
+        tolerance_s=settings.signature_tolerance,
+    )
+    if wrong:
+        _refuse(runtime, "bad_signature")
+        raise ProblemError(401, "Signature refused", wrong)
+
+
+def _refuse(runtime: Runtime, reason: str) -> None:
+    runtime.intake.note_refused(reason)
+    log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
+
+
+def _refuse_unreadable(delivery: Delivery) -> None:
+    kind, errors = delivery.reading.kind, delivery.reading.errors
+    if kind is Kind.NOT_JSON:
+        raise ProblemError(400, "Not JSON", "Stored in quarantine. Send a JSON object.", errors=errors)
+    if kind is Kind.NO_TASK_ID:
+        detail = "Stored in quarantine. A callback must be a JSON object that names its task."
+        raise ProblemError(422, "No task id", detail, errors=errors)
+
+
+def _answer(delivery: Delivery, result: Result) -> dict[str, Any]:
+    told: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
+    if result.task:
+        told["status"] = result.task.state.reconciled_status.word or None
+        told["outcome"] = result.task.verdict.outcome.value
+    if delivery.reading.product:
+        told["product"] = delivery.reading.product
+    if delivery.reading.errors and result.result in (QUARANTINED, "accepted"):
+        told["errors"] = delivery.reading.errors
+    return told

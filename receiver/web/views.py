@@ -1,0 +1,59 @@
+"""Tasks and deliveries as JSON, in the contract's names."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
+from receiver.core.payloads.fields import iso as iso_text
+from receiver.core.reconciliation import Claims
+from receiver.core.task import Task
+from receiver.store.deliveries import StoredDelivery
+
+
+def iso(moment: datetime | None) -> str | None:
+    return None if moment is None else iso_text(moment)
+
+
+def show_task(task: Task) -> dict[str, Any]:
+    state, verdict = task.state, task.verdict
+    status = state.reconciled_status
+    return {
+        "taskId": task.task_id,
+        "label": task.label,
+        "status": status.word or None,
+        "outcome": verdict.outcome.value,
+        "settled": verdict.settled,
+        "confirmed": status.confirmed,
+        "recovered": verdict.recovered,
+        "conflict": state.conflict,
+        "registered": task.registered_at is not None,
+        **_values(DETAIL_FIELDS, state.details),
+        "tracks": [_values(TRACK_FIELDS, claims) for _, claims in sorted(state.visible_tracks.items())],
+        "firstSeenAt": iso(task.first_seen_at),
+        "lastCallbackAt": iso(task.last_callback_at),
+        "lastPolledAt": iso(task.last_polled_at),
+        "nextPollAt": iso(task.next_poll_at),
+        "settledAt": iso(task.settled_at),
+        "callbacks": task.callbacks,
+        "polls": task.polls,
+        "version": task.version,
+    }
+
+
+def show_delivery(delivery: StoredDelivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "taskId": delivery.task_id,
+        "source": delivery.source,
+        "receivedAt": iso(delivery.received_at),
+        "result": delivery.result,
+        "status": delivery.status or None,
+        "product": delivery.product,
+        "errors": delivery.errors or {},
+        "body": None if delivery.body is None else delivery.body.decode(errors="replace"),
+    }
+
+
+def _values(names: tuple[str, ...], claims: Claims) -> Mapping[str, Any]:
+    return {name: claims[name].value if name in claims else None for name in names}
