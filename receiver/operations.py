@@ -1,13 +1,15 @@
 """What a person or a program may do with tasks, beside telling of them."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from receiver.core.payloads import Kind, read_answer, read_callback
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.task import Task, register, rejudge, request_poll
 from receiver.runtime import Runtime
 from receiver.store import deliveries, tasks
+
+PRUNED_AT_ONCE = 500
 
 
 def register_task(runtime: Runtime, task_id: str, *, label: str | None, now: datetime) -> tuple[Task, bool]:
@@ -54,3 +56,15 @@ def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
             return False
         tasks.save(connection, [replace(task, version=known.version + 1)])
     return True
+
+
+def prune_bodies(runtime: Runtime, *, now: datetime) -> int:
+    """Drop old raw bodies of settled tasks, in small batches that never hold up a callback; says how many."""
+    before = now - timedelta(days=runtime.settings.retention_days)
+    dropped = 0
+    while True:
+        with runtime.database.write() as connection:
+            batch = deliveries.drop_bodies(connection, received_before=before, limit=PRUNED_AT_ONCE)
+        dropped += batch
+        if batch < PRUNED_AT_ONCE:
+            return dropped

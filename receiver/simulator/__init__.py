@@ -1,0 +1,7 @@
+"""A simulated upstream: real HTTP, reproducible tasks, faults on demand."""
+
+from .faults import FAULTS
+from .server import SimulatorServer
+from .simulation import Simulator
+
+__all__ = ["FAULTS", "Simulator", "SimulatorServer"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, tuple_
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, tuple_, update
 
-from receiver.store.schema import delivery
+from receiver.store.schema import delivery, task
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
@@ -87,6 +87,20 @@ def any_body_dropped(connection: Connection, task_id: str) -> bool:
         delivery.c.task_id == task_id, delivery.c.body.is_(None), delivery.c.result != DUPLICATE
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def drop_bodies(connection: Connection, *, received_before: datetime, limit: int) -> int:
+    """Drop the bodies of at most `limit` deliveries of settled tasks; the rows stay. Says how many."""
+    settled = select(task.c.task_id).where(
+        task.c.task_id == delivery.c.task_id, task.c.settled_at.is_not(None)
+    )
+    old = select(delivery.c.id).where(
+        delivery.c.body.is_not(None), delivery.c.received_at < received_before, settled.exists()
+    )
+    ids = connection.scalars(old.order_by(delivery.c.id).limit(limit)).all()
+    if ids:
+        connection.execute(update(delivery).where(delivery.c.id.in_(ids)).values(body=None))
+    return len(ids)
 
 
 def last_callback_at(connection: Connection) -> datetime | None:

@@ -1,0 +1,74 @@
+"""What can go wrong, by name, and how it is drawn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+ENDING_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "callback-exception": "Callbacks stop after `first`; the task ends in CALLBACK_EXCEPTION with its tracks.",
+        "callback-exception-empty": "Callbacks stop after `text`; CALLBACK_EXCEPTION has no tracks for a while.",
+        "create-task-failed": "The task ends in CREATE_TASK_FAILED with code 500.",
+        "generate-audio-failed": "The task ends in GENERATE_AUDIO_FAILED with code 501.",
+        "sensitive-word": "The task ends in SENSITIVE_WORD_ERROR with code 400.",
+        "success-without-urls": "SUCCESS comes without audio URLs at first, in record-info and in `complete`.",
+        "stuck": "The task stays PENDING for ever and no callback is sent.",
+    }
+)
+CALLBACK_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "callback-lost": "A single callback vanishes on its way.",
+        "all-callbacks-lost": "Every callback of the task vanishes.",
+        "callback-doubled": "Every callback of the task is sent twice.",
+        "callbacks-reordered": "The stages of the task are called back in another order.",
+        "callback-delayed": "Every callback of the task comes one to five minutes late.",
+        "callback-malformed": "Callback bodies are broken in one of four ways; record-info stays right.",
+        "callback-forged": "An attacker posts a false success to a wrong token and a false failure to the right one.",
+    }
+)
+ANSWER_FAULTS: Mapping[str, str] = MappingProxyType(
+    {"not-yet": "record-info answers code 200 with data null for a while after the submit."}
+)
+CALL_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "rate-limited": "A record-info call is answered with HTTP 429 and Retry-After: 1.",
+        "maintenance": "A record-info call is answered with HTTP 200 and body code 455.",
+        "server-error": "A record-info call is answered with HTTP 500.",
+        "html": "A record-info call is answered with HTTP 200 and an HTML page.",
+        "timeout": "The answer to a record-info call is held back for a long time.",
+        "refused": "A record-info call is answered with HTTP 200 and body code 401.",
+    }
+)
+FAULTS: Mapping[str, str] = MappingProxyType(
+    {**CALLBACK_FAULTS, **ENDING_FAULTS, **ANSWER_FAULTS, **CALL_FAULTS}
+)
+
+
+def checked_faults(faults: Mapping[str, float]) -> dict[str, float]:
+    """The same probabilities, or ValueError saying which one cannot be."""
+    unknown = sorted(set(faults) - set(FAULTS))
+    if unknown:
+        raise ValueError(f"unknown fault {', '.join(unknown)}; known: {', '.join(sorted(FAULTS))}")
+    for name, probability in faults.items():
+        if isinstance(probability, bool) or not isinstance(probability, int | float):
+            raise ValueError(f"the probability of {name} is not a number: {probability!r}")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"the probability of {name} is not between 0 and 1: {probability!r}")
+    return {name: float(probability) for name, probability in faults.items()}
+
+
+def happens(name: str, faults: Mapping[str, float], rng: random.Random) -> bool:
+    """One draw, made whatever the probability, so that changing one fault does not shift the other draws."""
+    return rng.random() < faults.get(name, 0.0)
+
+
+def draw_one(names: Sequence[str], faults: Mapping[str, float], rng: random.Random) -> str | None:
+    """At most one of the names, each with its own probability; they share out evenly what exceeds 1."""
+    roll = rng.random() * max(1.0, sum(faults.get(name, 0.0) for name in names))
+    for name in names:
+        roll -= faults.get(name, 0.0)
+        if roll < 0:
+            return name
+    return None

@@ -1,0 +1,117 @@
+"""One simulated task: what record-info says of it, what is called back, and what is true."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .callbacks import Callback, plan_callbacks
+from .plan import Plan, draw_plan
+from .tracks import Row, model_slug
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    plan: Plan
+    planned_callbacks: tuple[Callback, ...]
+    faults: tuple[str, ...]
+    delivery_failed_at: float | None = None
+
+    @classmethod
+    def draw(
+        cls,
+        *,
+        task_id: str,
+        request: Mapping[str, object],
+        submitted_at: float,
+        rng: random.Random,
+        faults: Mapping[str, float],
+        speed: float = 1.0,
+    ) -> Generation:
+        plan = draw_plan(
+            task_id=task_id, request=request, submitted_at=submitted_at, rng=rng, faults=faults, speed=speed
+        )
+        called = plan_callbacks(plan, faults, rng)
+        return cls(plan=plan, planned_callbacks=called.callbacks, faults=(*_plan_faults(plan), *called.faults))
+
+    @property
+    def task_id(self) -> str:
+        return self.plan.task_id
+
+    @property
+    def ends_at(self) -> float:
+        """From here on record-info's answer stays as it is, unless the delivery of `complete` fails."""
+        return self.plan.ends_at
+
+    def callbacks(self) -> list[Callback]:
+        return list(self.planned_callbacks)
+
+    def with_failed_delivery(self, now: float) -> Generation:
+        return replace(self, delivery_failed_at=now)
+
+    def record_info(self, now: float) -> dict[str, object]:
+        if now < self.plan.known_at:
+            return {"code": 200, "msg": "success", "data": None}
+        status, rows = self._state(now)
+        return {"code": 200, "msg": "success", "data": self._data(status, rows)}
+
+    def truth(self) -> dict[str, object]:
+        failure = self.plan.failure
+        outcome, status, rows = "succeeded", "SUCCESS", self.plan.rows("final")
+        if failure is not None:
+            outcome, status, rows = "failed", failure.status, []
+        elif self.plan.ending == "stuck":
+            outcome, status, rows = "unresolved", "PENDING", []
+        return {
+            "taskId": self.task_id,
+            "outcome": outcome,
+            "status": status,
+            "tracks": rows,
+            "errorCode": failure.code if failure else None,
+            "errorMessage": failure.message if failure else None,
+            "faults": list(self.faults),
+        }
+
+    def _state(self, now: float) -> tuple[str, list[Row] | None]:
+        plan = self.plan
+        if plan.failure is not None and now >= plan.settled_at:
+            return plan.failure.status, None
+        if plan.ending == "stuck" or now < plan.text_at:
+            return "PENDING", None
+        if now < plan.first_at:
+            return "TEXT_SUCCESS", plan.rows("text")
+        if plan.ending == "callback-exception-empty":
+            return "CALLBACK_EXCEPTION", plan.rows("final") if now >= plan.settled_at else None
+        if now < plan.complete_at:
+            return "FIRST_SUCCESS", plan.rows("first")
+        rows = plan.rows("final" if now >= plan.settled_at else "complete")
+        return "CALLBACK_EXCEPTION" if self._undelivered(now) else "SUCCESS", rows
+
+    def _undelivered(self, now: float) -> bool:
+        failed_at = self.delivery_failed_at
+        return self.plan.ending == "callback-exception" or (failed_at is not None and now >= failed_at)
+
+    def _data(self, status: str, rows: list[Row] | None) -> dict[str, object]:
+        plan = self.plan
+        failure = plan.failure if plan.failure and plan.failure.status == status else None
+        return {
+            "taskId": plan.task_id,
+            "parentMusicId": "",
+            "param": json.dumps(
+                dict(plan.request), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+            ),
+            "response": None if rows is None else {"taskId": plan.task_id, "sunoData": rows},
+            "status": status,
+            "type": model_slug(plan.request),
+            "operationType": "generate",
+            "errorCode": failure.code if failure else None,
+            "errorMessage": failure.message if failure else None,
+            "createTime": int(plan.submitted_at) * 1000,
+        }
+
+
+def _plan_faults(plan: Plan) -> tuple[str, ...]:
+    ending = (plan.ending,) if plan.ending else ()
+    return (*ending, "not-yet") if plan.known_at > plan.submitted_at else ending

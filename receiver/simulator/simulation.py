@@ -1,0 +1,144 @@
+"""The simulated upstream without its HTTP: tasks, faults, pinned answers and figures."""
+
+from __future__ import annotations
+
+import hmac
+import random
+import threading
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, NO_TASK_ID, UNKNOWN_TASK, Answer, json_answer
+from .callbacks import Callback
+from .delivery import Delivery
+from .faults import CALL_FAULTS, checked_faults, draw_one
+from .generation import Generation
+from .meter import CallMeter
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Simulator:
+    def __init__(
+        self,
+        *,
+        faults: Mapping[str, float] = NOTHING,
+        speed: float = 1.0,
+        seed: int = 0,
+        api_key: str = "",
+        signing_key: str = "",
+        hang_s: float = 15.0,
+    ) -> None:
+        if speed <= 0:
+            raise ValueError(f"the speed must be greater than 0: {speed!r}")
+        self._faults = checked_faults(faults)
+        self._speed = speed
+        self._seed = seed
+        self._api_key = api_key
+        self._hang_s = hang_s
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._call_rng = random.Random(f"{seed}:calls")
+        self._generations: dict[str, Generation] = {}
+        self._pinned: dict[str, Answer] = {}
+        self._meter = CallMeter()
+        self._delivery = Delivery(speed=speed, signing_key=signing_key, on_given_up=self._given_up)
+
+    def start(self) -> None:
+        self._stopping.clear()
+        self._delivery.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._delivery.stop()
+
+    def set_faults(self, faults: Mapping[str, float]) -> None:
+        """Replace all probabilities, for the tasks and calls that come from now on."""
+        checked = checked_faults(faults)
+        with self._lock:
+            self._faults = checked
+
+    def submit(self, request: Mapping[str, object]) -> str:
+        with self._lock:
+            rng = random.Random(f"{self._seed}:{len(self._generations)}")
+            generation = Generation.draw(
+                task_id=f"{rng.getrandbits(128):032x}",
+                request=request,
+                submitted_at=time.time(),
+                rng=rng,
+                faults=self._faults,
+                speed=self._speed,
+            )
+            self._generations[generation.task_id] = generation
+        self._delivery.schedule(generation.callbacks())
+        return generation.task_id
+
+    def record_info(self, task_id: str, bearer: str) -> Answer:
+        with self._meter.call(task_id):
+            if self._api_key and not hmac.compare_digest(bearer.encode(), self._api_key.encode()):
+                return NO_ACCESS
+            with self._lock:
+                pinned = self._pinned.get(task_id)
+            return pinned or self._faulty_answer() or self._true_answer(task_id)
+
+    def put(
+        self, task_id: str, body: object, http_status: int = 200, headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
+        """Pin record-info's answer for an id, which no fault then touches."""
+        answer = json_answer(body, http_status=http_status, headers=headers)
+        with self._lock:
+            self._pinned[task_id] = answer
+
+    def unpin(self, task_id: str) -> bool:
+        with self._lock:
+            return self._pinned.pop(task_id, None) is not None
+
+    def generation(self, task_id: str) -> Generation | None:
+        with self._lock:
+            return self._generations.get(task_id)
+
+    def truth(self, task_id: str) -> dict[str, object] | None:
+        generation = self.generation(task_id)
+        return generation.truth() if generation else None
+
+    def truths(self) -> list[dict[str, object]]:
+        with self._lock:
+            generations = list(self._generations.values())
+        return [generation.truth() for generation in generations]
+
+    def stats(self, window: float = 1.0) -> dict[str, object]:
+        delivery = self._delivery.stats()
+        with self._lock:
+            tasks = len(self._generations)
+        return {
+            "tasks": tasks,
+            "calls": self._meter.calls(),
+            "busiestSecond": self._meter.busiest(window),
+            "busiestTaskSecond": self._meter.busiest_task(1.0),
+            "concurrentTask": self._meter.concurrent_task(),
+            "callbacksSent": delivery.sent,
+            "callbacksAnswered": dict(delivery.answered),
+            "callbacksPending": delivery.pending,
+        }
+
+    def _faulty_answer(self) -> Answer | None:
+        with self._lock:
+            fault = draw_one(tuple(CALL_FAULTS), self._faults, self._call_rng)
+        if fault == "timeout":
+            self._stopping.wait(self._hang_s)
+        return CALL_FAULT_ANSWERS.get(fault or "")
+
+    def _true_answer(self, task_id: str) -> Answer:
+        if not task_id:
+            return NO_TASK_ID
+        generation = self.generation(task_id)
+        return json_answer(generation.record_info(time.time())) if generation else UNKNOWN_TASK
+
+    def _given_up(self, callback: Callback, now: float) -> None:
+        if callback.stage != "complete":
+            return
+        with self._lock:
+            generation = self._generations[callback.task_id]
+            self._generations[callback.task_id] = generation.with_failed_delivery(now)
