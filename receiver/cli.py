@@ -55,7 +55,8 @@ def main() -> None:
 @click.option("--exit", "leave", is_flag=True, help="End when every task is settled; the last line is JSON.")
 def demo(count: int, seed: int | None, leave: bool) -> None:
     """Run the receiver against the simulator, with every kind of trouble."""
-    from receiver.demo import DemoError, run_demo
+    from receiver.demo import run_demo
+    from receiver.demo.deployment import DemoError
 
     chosen = random.randrange(1_000_000) if seed is None else seed
     console.print(f"Seed {chosen}")

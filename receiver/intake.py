@@ -6,7 +6,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 from receiver.core.observation import Observation, Source
 from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again
+from receiver.group_commit import GroupCommit
 from receiver.store import deliveries, tallies, tasks
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDelivery
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 256  # a transaction is kept short, however many are waiting
+GIVEN_UP_AT_ONCE = 256
 OWN_PATH = re.compile(rb"(callbacks(?:\\*/|%2[Ff]))[\w.~%-]+")
 REMOVED = rb"\1[removed]"
 
@@ -41,13 +42,6 @@ class Result:
 
     result: str
     task: Task | None = None
-
-
-@dataclass
-class _Waiting:
-    delivery: Delivery
-    done: threading.Event = field(default_factory=threading.Event)
-    outcome: Result | Exception | None = None
 
 
 def callback_delivery(body: bytes, *, now: datetime, secrets: Iterable[str]) -> Delivery:
@@ -76,8 +70,7 @@ def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
 class Intake:
     """Takes deliveries in, many in one durable transaction.
 
-    `accept` is the transaction. `submit` is for callers that come one by one: the first to arrive commits for
-    all who wait by then, and nobody gets an answer before the commit that holds his delivery.
+    `accept` is the transaction; `submit` is for callers that come one by one and share it.
     """
 
     def __init__(
@@ -86,24 +79,13 @@ class Intake:
         self._database = database
         self._rules = rules
         self._spread = spread
-        self._waiting: list[_Waiting] = []
-        self._queue = threading.Lock()
-        self._leader = threading.Lock()
+        self._group = GroupCommit(self.accept)
+        self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
 
     def submit(self, delivery: Delivery) -> Result:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
-        mine = _Waiting(delivery)
-        with self._queue:
-            self._waiting.append(mine)
-        with self._leader:
-            if not mine.done.is_set():
-                self._commit_for_all()
-        mine.done.wait()
-        if isinstance(mine.outcome, Result):
-            return mine.outcome
-        assert mine.outcome is not None
-        raise mine.outcome
+        return self._group.submit(delivery)
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
         """Store and reconcile a batch in one transaction; the results are as durable as it is."""
@@ -115,12 +97,12 @@ class Intake:
 
     def note_refused(self, reason: str) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
-        with self._queue:
+        with self._counting:
             self._uncommitted[Source.CALLBACK.value, reason] += 1
 
     def flush_counts(self, now: datetime) -> None:
         """Store the counts of refused requests."""
-        with self._queue:
+        with self._counting:
             counts, self._uncommitted = self._uncommitted, Counter()
         if not counts:
             return
@@ -128,14 +110,14 @@ class Intake:
             with self._database.write() as connection:
                 tallies.add(connection, counts, now=now)
         except StoreUnavailableError:
-            with self._queue:
+            with self._counting:
                 self._uncommitted += counts
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
         """Settle tasks that nothing will ever be heard of again; returns how many."""
         with self._database.read() as connection:
-            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=MOST_AT_ONCE)
+            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=GIVEN_UP_AT_ONCE)
         if not ids:
             return 0
         with self._database.write() as connection:
@@ -143,31 +125,6 @@ class Intake:
             left = [give_up(task, now=now, rules=self._rules) for task in known if not task.verdict.settled]
             tasks.save(connection, left)
         return len(left)
-
-    def _commit_for_all(self) -> None:
-        with self._queue:
-            group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-        try:
-            self._commit(group)
-        finally:
-            for waiting in group:
-                waiting.outcome = waiting.outcome or StoreUnavailableError("the commit was interrupted")
-                waiting.done.set()
-
-    def _commit(self, group: Sequence[_Waiting]) -> None:
-        try:
-            results = self.accept([waiting.delivery for waiting in group])
-            for waiting, result in zip(group, results, strict=True):
-                waiting.outcome = result
-        except StoreUnavailableError as error:
-            for waiting in group:
-                waiting.outcome = error
-        except Exception as error:
-            if len(group) == 1:
-                group[0].outcome = error
-                return
-            for waiting in group:  # one delivery that we cannot handle must not take the others with it
-                self._commit([waiting])
 
     def _take_in(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
         contents = {_content(delivery) for delivery in batch}
@@ -199,7 +156,7 @@ class Intake:
             return answer(task, seen, now=now, spread=self._spread(), rules=self._rules)
         if result == DUPLICATE or delivery.reading.kind is Kind.UNSUPPORTED:
             return hear_again(task, now=now)
-        return hear(task, seen, now=now, rules=self._rules)
+        return hear(task, seen, now=now, rules=self._rules, lossy=bool(delivery.reading.errors))
 
 
 def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:

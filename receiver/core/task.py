@@ -45,8 +45,11 @@ def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> T
     return _look_after_news(_judge(known, task, now, rules), now, rules)
 
 
-def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules) -> Task:
-    """A callback came. None: it could not be read, so record-info is asked at once."""
+def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:
+    """A callback came. None: it could not be read, so record-info is asked at once.
+
+    A `lossy` one had values that could not be read; it may settle the task, and record-info is asked for them.
+    """
     heard = replace(task, callbacks=task.callbacks + 1, last_callback_at=now, attempt=0)
     if seen is None:
         return (
@@ -54,7 +57,9 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules) -
             if heard.verdict.settled
             else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
         )
-    return _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules)
+    told = _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules)
+    mend = lossy and rules.policy.can_confirm
+    return replace(told, next_poll_at=min(now, told.next_poll_at or now)) if mend else told
 
 
 def hear_again(task: Task, *, now: datetime) -> Task:

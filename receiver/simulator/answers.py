@@ -17,9 +17,8 @@ class Answer:
 
 
 def json_answer(body: object, *, http_status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(
-        body=json.dumps(body, ensure_ascii=False).encode(), http_status=http_status, headers=dict(headers or {})
-    )
+    encoded = json.dumps(body, ensure_ascii=False).encode()
+    return Answer(body=encoded, http_status=http_status, headers=dict(headers or {}))
 
 
 def code_answer(code: int, msg: str, *, http_status: int = 200) -> Answer:

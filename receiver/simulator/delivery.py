@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import heapq
+import hmac
 import threading
 import time
 from collections import Counter
@@ -127,12 +127,14 @@ class Delivery:
         return attempt
 
     def _deliver(self, session: requests.Session, attempt: Attempt) -> None:
-        answer = self._post(session, attempt.callback)
-        given_up = self._settle(attempt, answer, time.time())
-        if given_up:
-            self._on_given_up(attempt.callback, time.time())
-        with self._changed:
-            self._in_flight -= 1
+        try:
+            answer = self._post(session, attempt.callback)
+            now = time.time()
+            if self._settle(attempt, answer, now):
+                self._on_given_up(attempt.callback, now)
+        finally:
+            with self._changed:
+                self._in_flight -= 1
 
     def _post(self, session: requests.Session, callback: Callback) -> str:
         headers = callback_headers(callback, self._signing_key, time.time())

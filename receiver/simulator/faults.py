@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 ENDING_FAULTS: Mapping[str, str] = MappingProxyType(
     {
-        "callback-exception": "Callbacks stop after `first`; the task ends in CALLBACK_EXCEPTION with its tracks.",
-        "callback-exception-empty": "Callbacks stop after `text`; CALLBACK_EXCEPTION has no tracks for a while.",
+        "callback-exception": "Callbacks stop after `first`; CALLBACK_EXCEPTION, with the tracks.",
+        "callback-exception-empty": "Callbacks stop after `text`; CALLBACK_EXCEPTION, at first empty.",
         "create-task-failed": "The task ends in CREATE_TASK_FAILED with code 500.",
         "generate-audio-failed": "The task ends in GENERATE_AUDIO_FAILED with code 501.",
         "sensitive-word": "The task ends in SENSITIVE_WORD_ERROR with code 400.",
-        "success-without-urls": "SUCCESS comes without audio URLs at first, in record-info and in `complete`.",
+        "success-without-urls": "SUCCESS has no audio URLs at first, in record-info and in `complete`.",
         "stuck": "The task stays PENDING for ever and no callback is sent.",
     }
 )
@@ -25,7 +25,7 @@ CALLBACK_FAULTS: Mapping[str, str] = MappingProxyType(
         "callbacks-reordered": "The stages of the task are called back in another order.",
         "callback-delayed": "Every callback of the task comes one to five minutes late.",
         "callback-malformed": "Callback bodies are broken in one of four ways; record-info stays right.",
-        "callback-forged": "An attacker posts a false success to a wrong token and a false failure to the right one.",
+        "callback-forged": "An attacker posts a success to a wrong token and a failure to the right one.",
     }
 )
 ANSWER_FAULTS: Mapping[str, str] = MappingProxyType(

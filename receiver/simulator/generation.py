@@ -34,7 +34,8 @@ class Generation:
             task_id=task_id, request=request, submitted_at=submitted_at, rng=rng, faults=faults, speed=speed
         )
         called = plan_callbacks(plan, faults, rng)
-        return cls(plan=plan, planned_callbacks=called.callbacks, faults=(*_plan_faults(plan), *called.faults))
+        drawn = (*_plan_faults(plan), *called.faults)
+        return cls(plan=plan, planned_callbacks=called.callbacks, faults=drawn)
 
     @property
     def task_id(self) -> str:

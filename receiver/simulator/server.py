@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -28,17 +30,16 @@ def create_app(simulator: Simulator) -> Flask:
 
     @app.post("/api/v1/generate")
     def generate() -> Response:
-        body = request.get_json(force=True, silent=True)
-        url = body.get("callBackUrl") if isinstance(body, dict) else None
-        if not isinstance(url, str) or not url.strip():
+        body: object = request.get_json(force=True, silent=True)
+        if not isinstance(body, dict) or not _has_callback_url(body):
             return _response(NO_CALLBACK_URL)
         task_id = simulator.submit(body)
         return _response(json_answer({"code": 200, "msg": "success", "data": {"taskId": task_id}}))
 
     @app.get("/api/v1/generate/record-info")
     def record_info() -> Response:
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return _response(simulator.record_info(request.args.get("taskId", ""), bearer))
+        authorization = request.headers.get("Authorization", "")
+        return _response(simulator.record_info(request.args.get("taskId", ""), authorization))
 
     _add_simulator_routes(app, simulator)
     return app
@@ -57,9 +58,10 @@ def _add_simulator_routes(app: Flask, simulator: Simulator) -> None:
     @app.put("/simulator/tasks/<task_id>")
     def pin(task_id: str) -> Response:
         try:
-            simulator.put(task_id, request.get_json(force=True))
+            body = json.loads(request.get_data())
         except ValueError:
             return _response(code_answer(400, "the body is not JSON", http_status=400))
+        simulator.put(task_id, body)
         return Response(status=204)
 
     @app.delete("/simulator/tasks/<task_id>")
@@ -69,7 +71,14 @@ def _add_simulator_routes(app: Flask, simulator: Simulator) -> None:
     @app.get("/simulator/stats")
     def stats() -> Response:
         window = request.args.get("window", 1.0, type=float)
+        if not window > 0:
+            return _response(code_answer(400, "the window must be greater than 0", http_status=400))
         return _response(json_answer(simulator.stats(window)))
+
+
+def _has_callback_url(body: Mapping[str, object]) -> bool:
+    url = body.get("callBackUrl")
+    return isinstance(url, str) and bool(url.strip())
 
 
 def _response(answer: Answer) -> Response:
@@ -87,10 +96,13 @@ class _Connections:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
+        self._closed = False
 
     def add(self, connection: socket.socket) -> None:
         with self._changed:
             self._open.add(connection)
+            if self._closed:
+                _shut_down(connection)
 
     def discard(self, connection: socket.socket) -> None:
         with self._changed:
@@ -99,10 +111,15 @@ class _Connections:
 
     def close(self) -> None:
         with self._changed:
+            self._closed = True
             for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                _shut_down(connection)
             self._changed.wait_for(lambda: not self._open, STOP_GRACE_S)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):
@@ -159,6 +176,7 @@ class SimulatorServer:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def start(self) -> None:
+        self._connections = _Connections()
         handler = type("_BoundHandler", (_Handler,), {"connections": self._connections})
         try:
             self._server = make_server(

@@ -75,9 +75,9 @@ class Simulator:
         self._delivery.schedule(generation.callbacks())
         return generation.task_id
 
-    def record_info(self, task_id: str, bearer: str) -> Answer:
+    def record_info(self, task_id: str, authorization: str = "") -> Answer:
         with self._meter.call(task_id):
-            if self._api_key and not hmac.compare_digest(bearer.encode(), self._api_key.encode()):
+            if not self._allowed(authorization):
                 return NO_ACCESS
             with self._lock:
                 pinned = self._pinned.get(task_id)
@@ -122,6 +122,10 @@ class Simulator:
             "callbacksAnswered": dict(delivery.answered),
             "callbacksPending": delivery.pending,
         }
+
+    def _allowed(self, authorization: str) -> bool:
+        expected = f"Bearer {self._api_key}"
+        return not self._api_key or hmac.compare_digest(authorization.encode(), expected.encode())
 
     def _faulty_answer(self) -> Answer | None:
         with self._lock:

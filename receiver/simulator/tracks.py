@@ -34,14 +34,20 @@ SNAKE: Mapping[str, str] = MappingProxyType(
         "modelName": "model_name",
     }
 )
-TITLES = ("Whispering Tides", "Iron Lanterns", "Paper Moon Parade", "Северный ветер", "Nine O’Clock Rain")
+TITLES = (
+    "Whispering Tides",
+    "Iron Lanterns",
+    "Paper Moon Parade",
+    "Северный ветер",
+    "Nine O\u2019Clock Rain",
+)
 TAGS = (
     "relaxing, soft, piano-driven, calm",
     "metal, distorted e-guitars, aggressive, thunderous drums",
     "folk, warm, acoustic guitar, female vocals",
     "synthwave, retro, driving, bright",
 )
-LYRICS = "[Verse]\nThe lamp is low, the street is long\nI count the rain’s uneven song\n\n[Chorus]\nStay a little"
+LYRICS = "[Verse]\nThe lamp is low\nI count the rain\u2019s uneven song\n\n[Chorus]\nStay a little"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,9 @@
 """The demo: the real gunicorn command against the simulator, and every task compared with the truth."""
 
 import contextlib
-import os
-import secrets
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +13,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from receiver.core.observation import TRACK_FIELDS
-from receiver.core.payloads.fields import Moment
+from receiver.demo.comparison import find_mismatches
+from receiver.demo.deployment import SPEED, Access, DemoError, serve_receiver
 from receiver.simulator import Simulator, SimulatorServer
 
-PROJECT = Path(__file__).resolve().parent.parent
-SPEED = 40.0  # a generation of 160 seconds takes 4
 LONGEST_S = 300.0
 LATE_EVERY = 10  # every so manieth task is registered only after its first callbacks may have come
 
@@ -50,10 +43,6 @@ FAULTS: Mapping[str, float] = {
 }
 
 
-class DemoError(Exception):
-    """The demo could not run; the message says why."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """The demo's figures; `mismatched` tasks do not equal the simulator's truth."""
@@ -68,27 +57,13 @@ class Report:
     mismatched: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """Where the demo's receiver is, and what opens it."""
-
-    url: str
-    callback_token: str
-    api_token: str
-    admin_password: str
-
-    @property
-    def callback_url(self) -> str:
-        return f"{self.url}/callbacks/{self.callback_token}"
-
-
 def run_demo(*, count: int, seed: int, stay: bool, console: Console) -> Report:
     """Run `count` tasks to their ends and compare them; with `stay`, keep serving until Ctrl-C."""
     simulator = Simulator(faults=FAULTS, speed=SPEED, seed=seed, api_key="demo-key")
     with (
         tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder,
         SimulatorServer(simulator) as upstream,
-        _receiver(Path(folder), upstream.url) as access,
+        serve_receiver(Path(folder), upstream.url) as access,
         requests.Session() as session,
     ):
         session.trust_env = False
@@ -96,76 +71,13 @@ def run_demo(*, count: int, seed: int, stay: bool, console: Console) -> Report:
         console.print(f"Admin password: {access.admin_password}   Callback URL: {access.callback_url}")
         task_ids = _submit(session, upstream.url, access, count)
         _watch(session, access, count, console)
-        wrong = _mismatches(session, upstream.url, access, task_ids)
+        wrong = find_mismatches(session, upstream.url, access, task_ids)
         for task_id, parts in wrong.items():
             console.print(f"[red]{task_id} differs in {', '.join(parts)}[/]")
-        report = _report(_get(session, access, "/api/stats"), mismatched=len(wrong))
+        report = _report(access.get(session, "/api/stats"), mismatched=len(wrong))
         if stay:
             _stay(console, report)
         return report
-
-
-@contextlib.contextmanager
-def _receiver(folder: Path, upstream_url: str) -> Iterator[Access]:
-    """The documented command on SQLite, in a process of its own."""
-    if not (PROJECT / "wsgi.py").exists():
-        raise DemoError("Run the demo from a checkout of the project: it starts the command of its wsgi.py.")
-    port = _free_port()
-    access = Access(
-        url=f"http://127.0.0.1:{port}",
-        callback_token=secrets.token_urlsafe(24),
-        api_token=secrets.token_urlsafe(24),
-        admin_password=secrets.token_urlsafe(9),
-    )
-    log_path = folder / "receiver.log"
-    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=_environment(folder, upstream_url, port, access), stdout=log, stderr=log
-        )
-        try:
-            _wait_until_ready(access, process, log_path)
-            yield access
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
-
-
-def _environment(folder: Path, upstream_url: str, port: int, access: Access) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
-    return inherited | {
-        "RECEIVER_BIND": f"127.0.0.1:{port}",
-        "RECEIVER_DATABASE_URL": f"sqlite:///{folder}/receiver.db",
-        "RECEIVER_UPSTREAM_URL": upstream_url,
-        "RECEIVER_UPSTREAM_API_KEY": "demo-key",
-        "RECEIVER_CALLBACK_TOKENS": access.callback_token,
-        "RECEIVER_API_TOKENS": access.api_token,
-        "RECEIVER_ADMIN_PASSWORD": access.admin_password,
-        "RECEIVER_SECRET_KEY": secrets.token_urlsafe(32),
-        # As much faster as the simulator's generations are.
-        "RECEIVER_CALLBACK_GRACE": str(90 / SPEED),
-        "RECEIVER_POLL_INTERVAL": "1",
-        "RECEIVER_POLL_MAX_INTERVAL": "8",
-        "RECEIVER_POLL_TICK": "0.25",
-        "RECEIVER_POLL_LIMIT": "20/second",
-        "RECEIVER_GIVE_UP_AFTER": "45",
-    }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(access: Access, process: subprocess.Popen[bytes], log_path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(requests.ConnectionError):
-            if requests.get(f"{access.url}/readyz", timeout=5).ok:
-                return
-        time.sleep(0.1)
-    raise DemoError(f"The receiver did not start:\n{log_path.read_text(errors='replace')[-2000:]}")
 
 
 def _submit(session: requests.Session, upstream_url: str, access: Access, count: int) -> Sequence[str]:
@@ -193,7 +105,7 @@ def _submit(session: requests.Session, upstream_url: str, access: Access, count:
 
 def _register(session: requests.Session, access: Access, task_id: str, label: str) -> None:
     told = {"taskId": task_id, "label": label}
-    session.post(f"{access.url}/api/tasks", json=told, headers=_bearer(access), timeout=10).raise_for_status()
+    session.post(f"{access.url}/api/tasks", json=told, headers=access.bearer, timeout=10).raise_for_status()
 
 
 def _watch(session: requests.Session, access: Access, count: int, console: Console) -> None:
@@ -201,10 +113,10 @@ def _watch(session: requests.Session, access: Access, count: int, console: Conso
     deadline = time.monotonic() + LONGEST_S
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
-            stats = _get(session, access, "/api/stats")
+            stats = access.get(session, "/api/stats")
             live.update(_table(stats, count))
             if sum(stats["tasks"].values()) >= count and not stats["tasks"]["in_progress"]:
-                return
+                break
             if time.monotonic() > deadline:
                 raise DemoError(f"Not every task was settled after {LONGEST_S:g} seconds: {stats}")
             time.sleep(0.25)
@@ -234,34 +146,6 @@ def _table(stats: Mapping[str, Any], count: int) -> Table:
     return table
 
 
-def _mismatches(
-    session: requests.Session, upstream_url: str, access: Access, task_ids: Sequence[str]
-) -> Mapping[str, Sequence[str]]:
-    truths = session.get(f"{upstream_url}/simulator/tasks", timeout=30).json()["tasks"]
-    by_id = {truth["taskId"]: truth for truth in truths}
-    compared = {key: _differences(by_id[key], _get(session, access, f"/api/tasks/{key}")) for key in task_ids}
-    return {key: parts for key, parts in compared.items() if parts}
-
-
-def _differences(truth: Mapping[str, Any], task: Mapping[str, Any]) -> Sequence[str]:
-    """Which parts of the reconciled state are not as the simulator knows them."""
-    names = ["outcome", "status"] + (["errorCode", "errorMessage"] if truth["outcome"] == "failed" else [])
-    wrong = [f"{name} ({task[name]!r}, not {truth[name]!r})" for name in names if task[name] != truth[name]]
-    rows = [_comparable(row) for row in task["tracks"]]
-    true_rows = [_comparable(_as_reconciled(row)) for row in truth["tracks"]]
-    if truth["outcome"] == "succeeded" and sorted(rows) != sorted(true_rows):
-        wrong.append("tracks")
-    return wrong
-
-
-def _as_reconciled(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**row, "createTime": Moment().deserialize(row["createTime"]), "duration": float(row["duration"])}
-
-
-def _comparable(row: Mapping[str, Any]) -> str:
-    return repr([row[name] or None for name in TRACK_FIELDS])
-
-
 def _report(stats: Mapping[str, Any], *, mismatched: int) -> Report:
     tasks = stats["tasks"]
     return Report(
@@ -282,13 +166,3 @@ def _stay(console: Console, report: Report) -> None:
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-
-
-def _get(session: requests.Session, access: Access, path: str) -> Any:
-    answer = session.get(f"{access.url}{path}", headers=_bearer(access), timeout=30)
-    answer.raise_for_status()
-    return answer.json()
-
-
-def _bearer(access: Access) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {access.api_token}"}

@@ -1,0 +1,93 @@
+"""What the tests share: real parts, made anew for each test."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from receiver.runtime import Runtime, build_runtime
+from receiver.settings import Settings, load_settings
+
+CALLBACK_TOKEN = "callback-token-0001"
+API_TOKEN = "api-token-000000001"
+T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+PAYLOADS = Path(__file__).parent / "payloads"
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    """Valid settings on a SQLite file in `folder`, with changes by their names without prefix."""
+    values = {
+        "DATABASE_URL": f"sqlite:///{folder}/receiver.db",
+        "CALLBACK_TOKENS": CALLBACK_TOKEN,
+        "API_TOKENS": API_TOKEN,
+        "ADMIN_PASSWORD": "correct horse",
+        "SECRET_KEY": "0123456789abcdef0123456789abcdef",
+        "UPSTREAM_API_KEY": "upstream-key",
+        "UPSTREAM_URL": "http://127.0.0.1:9",
+    }
+    return {f"RECEIVER_{name}": value for name, value in (values | changes).items()}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(environment(tmp_path))
+
+
+@pytest.fixture
+def new_runtime(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
+    """Makes a runtime on the test's own database, with changed settings."""
+    made: list[Runtime] = []
+
+    def make(**changes: str) -> Runtime:
+        made.append(build_runtime(load_settings(environment(tmp_path, **changes))))
+        return made[-1]
+
+    yield make
+    for runtime in made:
+        runtime.database.engine.dispose()
+
+
+@pytest.fixture
+def runtime(new_runtime: Callable[..., Runtime]) -> Runtime:
+    return new_runtime()
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def eventually(holds: Callable[[], object], *, within_s: float = 20, why: str = "") -> None:
+    """Wait for a condition; fails when it does not come in time."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not happen within {within_s:g} s: {why or holds}")
+        time.sleep(0.05)
+
+
+def need(program: str, path: str | None) -> str:
+    """A system program's path; without it the test is skipped, or fails where nothing may be skipped."""
+    if path is None:
+        missing = f"{program} is not installed"
+        if os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path

@@ -1,0 +1,233 @@
+"""The laws of the pure core: order, repetition and arrival cannot matter."""
+
+from itertools import combinations, permutations, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, Observation, Source, Status, Track
+from receiver.core.reconciliation import TaskState, join, reconcile
+from receiver.core.settlement import Outcome
+from receiver.core.state_document import dump_state, load_state
+
+from .told import FAILURES, TASK_ID, callback, every_verdict, knowing, poll, ready, started
+
+law = settings(max_examples=30, deadline=None, derandomize=True)
+
+IDS = ("a", "b", "c")
+WORDS = (*Status, "", "GENERATING", "FAILED", "MYSTERY", "ALIEN", "success")
+VALUES = st.sampled_from(("x", "y", "https://cdn.example/1.mp3", "1", 1, 1.0, 2, 0.5))
+
+
+@st.composite
+def tracks(draw, place=0):
+    fields = draw(st.dictionaries(st.sampled_from(TRACK_FIELDS[1:]), VALUES, max_size=4))
+    if draw(st.booleans()):
+        fields["audioUrl"] = draw(st.sampled_from(("https://cdn.example/1.mp3", "https://cdn.example/2.mp3")))
+    name = draw(st.sampled_from((*IDS, None)))
+    if name is None:
+        return Track(key=f"#{place}", fields=fields)
+    return Track(key=f"id:{name}", fields={"id": name, **fields})
+
+
+@st.composite
+def observations(draw, sources=tuple(Source), words=WORDS):
+    count = draw(st.integers(0, 3))
+    return Observation(
+        task_id=TASK_ID,
+        source=draw(st.sampled_from(sources)),
+        status=str(draw(st.sampled_from(words))),
+        tracks=tuple(draw(tracks(place)) for place in range(count)),
+        details=draw(st.dictionaries(st.sampled_from(DETAIL_FIELDS), VALUES, max_size=3)),
+    )
+
+
+@st.composite
+def final_answers(draw):
+    """What record-info says of a task that is over, every track of it playable."""
+    names = draw(st.lists(st.sampled_from((*IDS, "#0", "#1")), min_size=1, max_size=3, unique=True))
+    return poll(
+        draw(st.sampled_from(("SUCCESS", "CALLBACK_EXCEPTION"))),
+        *(ready(name) for name in names),
+        **draw(st.dictionaries(st.sampled_from(DETAIL_FIELDS), VALUES, max_size=1)),
+    )
+
+
+states = st.lists(observations(), max_size=4).map(lambda told: knowing(*told))
+
+
+@law
+@given(states, states)
+def test_joining_is_commutative(a, b):
+    assert join(a, b) == join(b, a)
+
+
+@law
+@given(states, states, states)
+def test_joining_is_associative(a, b, c):
+    assert join(join(a, b), c) == join(a, join(b, c))
+
+
+@law
+@given(states)
+def test_joining_is_idempotent(a):
+    assert join(a, a) == a
+
+
+@law
+@given(states)
+def test_nothing_known_adds_nothing(a):
+    assert join(a, TaskState()) == a == join(TaskState(), a)
+
+
+@law
+@given(observations())
+def test_reconciling_nothing_known_with_an_observation_knows_just_that_observation(seen):
+    assert reconcile(TaskState(), seen) == TaskState.of(seen)
+
+
+@law
+@given(states, observations())
+def test_reconciling_is_joining_the_state_of_one_observation(state, seen):
+    assert reconcile(state, seen) == join(state, TaskState.of(seen))
+
+
+@law
+@given(states, observations())
+def test_an_observation_that_is_known_changes_nothing(state, seen):
+    known = reconcile(state, seen)
+    assert reconcile(known, seen) == known
+
+
+@law
+@given(states, observations())
+def test_a_status_is_never_lowered(state, seen):
+    assert reconcile(state, seen).status >= state.status
+
+
+@law
+@given(st.data(), st.lists(observations(), min_size=1, max_size=5))
+def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdicts(data, told):
+    repeated = told + data.draw(st.lists(st.sampled_from(told), max_size=4), label="told again")
+    shuffled = data.draw(st.permutations(repeated), label="arrival")
+    state, other = knowing(*told), knowing(*shuffled)
+    assert other == state
+    assert dump_state(other) == dump_state(state)
+    assert every_verdict(other) == every_verdict(state)
+    assert (other.conflict, other.playable, other.reconciled_status) == (
+        state.conflict,
+        state.playable,
+        state.reconciled_status,
+    )
+
+
+@law
+@given(st.lists(observations(), min_size=2, max_size=6), st.integers(0, 6))
+def test_joining_two_halves_equals_telling_everything_to_one(told, cut):
+    assert join(knowing(*told[:cut]), knowing(*told[cut:])) == knowing(*told)
+
+
+@law
+@given(states)
+def test_a_state_survives_its_document(state):
+    loaded = load_state(dump_state(state))
+    assert loaded == state
+    assert dump_state(loaded) == dump_state(state)
+    assert every_verdict(loaded) == every_verdict(state)
+
+
+@law
+@given(states, states)
+def test_joining_loaded_documents_is_joining_the_states(a, b):
+    assert join(load_state(dump_state(a)), load_state(dump_state(b))) == join(a, b)
+
+
+@law
+@given(st.data(), final_answers(), st.lists(observations(), max_size=5))
+def test_a_confirmed_success_with_playable_tracks_is_never_left_whatever_else_is_told(data, final, others):
+    told = data.draw(st.permutations([final, *others]), label="arrival")
+    state = knowing(*told)
+    assert state.reconciled_status.word == Status.SUCCESS
+    assert state.reconciled_status.confirmed
+    assert {verdict.outcome for verdict in every_verdict(state)} == {Outcome.SUCCEEDED}
+
+
+@law
+@given(st.lists(observations(sources=(Source.CALLBACK,)), max_size=5), st.sampled_from(FAILURES))
+def test_a_confirmed_failure_is_not_left_for_anything_a_callback_says(claims, failure):
+    state = knowing(poll(failure), *claims)
+    assert state.reconciled_status.word == failure
+    assert {verdict.outcome for verdict in every_verdict(state)} == {Outcome.FAILED}
+
+
+@law
+@given(states)
+def test_giving_up_settles_every_task(state):
+    assert all(verdict.settled for verdict in every_verdict(state)[1::2])
+
+
+@law
+@given(states)
+def test_giving_up_leaves_a_settled_task_as_it_ended(state):
+    verdicts = every_verdict(state)
+    for before, after in zip(verdicts[::2], verdicts[1::2], strict=True):
+        assert not before.settled or before == after
+
+
+@law
+@given(states)
+def test_only_an_unsettled_task_is_urgent(state):
+    assert not any(verdict.urgent and verdict.settled for verdict in every_verdict(state))
+
+
+# The order of statuses in section 5 of the contract, lowest first, and who may have said it.
+BOTH, CLAIMED, CONFIRMED = (callback, poll), (callback,), (poll,)
+LADDER = [
+    ("", BOTH),
+    ("MYSTERY", BOTH),
+    ("PENDING", BOTH),
+    ("TEXT_SUCCESS", BOTH),
+    ("FIRST_SUCCESS", BOTH),
+    ("CALLBACK_EXCEPTION", BOTH),
+    ("GENERATE_AUDIO_FAILED", CLAIMED),
+    ("CREATE_TASK_FAILED", CLAIMED),
+    ("SENSITIVE_WORD_ERROR", CLAIMED),
+    ("SUCCESS", CLAIMED),
+    ("GENERATE_AUDIO_FAILED", CONFIRMED),
+    ("CREATE_TASK_FAILED", CONFIRMED),
+    ("SENSITIVE_WORD_ERROR", CONFIRMED),
+    ("SUCCESS", CONFIRMED),
+]
+RUNGS = [
+    (lower_say(lower), higher_say(higher))
+    for (lower, lower_who), (higher, higher_who) in combinations(LADDER, 2)
+    for lower_say, higher_say in product(lower_who, higher_who)
+]
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    RUNGS,
+    ids=[f"{a.source}:{a.status or 'none'}<{b.source}:{b.status}" for a, b in RUNGS],
+)
+def test_the_higher_status_of_the_contract_wins_in_either_order(lower, higher):
+    for told in permutations((lower, higher)):
+        claim = knowing(*told).reconciled_status
+        assert (claim.word, claim.confirmed) == (higher.status, higher.source is Source.POLL)
+
+
+def test_every_documented_status_has_its_place_in_the_table():
+    assert {word for word, _ in LADDER} >= set(Status)
+
+
+def test_every_order_and_doubling_of_a_whole_life_ends_in_one_state():
+    life = (
+        callback("TEXT_SUCCESS", started("a"), started("b")),
+        callback("FIRST_SUCCESS", ready("a"), started("b")),
+        callback("SUCCESS", ready("a"), ready("b")),
+        poll("FIRST_SUCCESS", ready("a", title="Song"), started("b")),
+        poll("CALLBACK_EXCEPTION", ready("a"), ready("b")),
+    )
+    ends = {dump_state(knowing(*order, *order[:2])) for order in permutations(life)}
+    assert len(ends) == 1

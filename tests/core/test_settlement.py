@@ -1,0 +1,238 @@
+"""Section 5 of the contract: when a task is settled, and how it ended."""
+
+import pytest
+
+from receiver.core.settlement import Confirm, Outcome, Policy
+
+from .told import (
+    ALWAYS,
+    FAILURES,
+    NEVER,
+    POLICIES,
+    SUSPECT,
+    WITHOUT_KEY,
+    callback,
+    outcome_of,
+    poll,
+    ready,
+    started,
+    verdict_on,
+)
+
+IN_PROGRESS, SUCCEEDED, FAILED, UNRESOLVED = Outcome
+
+CLAIMED_SUCCESS = callback("SUCCESS", ready("a"), ready("b"))
+CLAIMED_FAILURE = callback("FAILED", errorCode=501)
+CONFIRMED_SUCCESS = poll("SUCCESS", ready("a"), ready("b"))
+CONFIRMED_FAILURE = poll("SENSITIVE_WORD_ERROR")
+
+
+def test_without_word_from_anybody_a_policy_asks_for_suspects_and_has_a_key():
+    assert Policy() == SUSPECT == Policy(confirm=Confirm.SUSPECT, can_confirm=True)
+
+
+# One row for each end that can be told: the outcome under never, suspect, always, and without a key.
+ENDS = {
+    "nothing": ((), IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS),
+    "claimed success": ((CLAIMED_SUCCESS,), SUCCEEDED, SUCCEEDED, IN_PROGRESS, SUCCEEDED),
+    "claimed failure": ((CLAIMED_FAILURE,), FAILED, IN_PROGRESS, IN_PROGRESS, FAILED),
+    "confirmed success": ((CONFIRMED_SUCCESS,), SUCCEEDED, SUCCEEDED, SUCCEEDED, SUCCEEDED),
+    "confirmed failure": ((CONFIRMED_FAILURE,), FAILED, FAILED, FAILED, FAILED),
+    "claims that contradict": (
+        (CLAIMED_SUCCESS, CLAIMED_FAILURE),
+        SUCCEEDED,
+        IN_PROGRESS,
+        IN_PROGRESS,
+        SUCCEEDED,
+    ),
+    "success against a confirmed failure": (
+        (CLAIMED_SUCCESS, CONFIRMED_FAILURE),
+        FAILED,
+        FAILED,
+        FAILED,
+        FAILED,
+    ),
+    "failure against a confirmed success": (
+        (CLAIMED_FAILURE, CONFIRMED_SUCCESS),
+        SUCCEEDED,
+        SUCCEEDED,
+        SUCCEEDED,
+        SUCCEEDED,
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("place", range(4), ids=["never", "suspect", "always", "without a key"])
+def test_an_end_settles_a_registered_task_as_the_policy_asks(end, place):
+    told, *outcomes = ENDS[end]
+    assert outcome_of(*told, policy=(NEVER, SUSPECT, ALWAYS, WITHOUT_KEY)[place]) is outcomes[place]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("word", ["", "MYSTERY", "PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
+def test_a_stage_before_the_end_never_settles_even_with_every_track_playable(policy, word):
+    assert outcome_of(callback(word, ready("a")), poll(word, ready("a")), policy=policy) is IN_PROGRESS
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("tracks", [(), (started("a"),), (ready("a"), started("b"))])
+def test_success_without_every_track_playable_is_not_settled(policy, tracks):
+    verdict = verdict_on(poll("SUCCESS", *tracks), policy=policy)
+    assert verdict.outcome is IN_PROGRESS
+    assert verdict.urgent
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_every_confirmed_failure_settles_the_task_as_failed(failure):
+    assert outcome_of(poll(failure)) is FAILED
+
+
+def test_a_confirmed_failure_stays_failed_though_tracks_can_be_played():
+    assert outcome_of(poll("FIRST_SUCCESS", ready("a")), poll("FAILED")) is FAILED
+
+
+def test_callback_exception_with_every_track_playable_is_success_at_once_under_every_policy():
+    for policy in POLICIES:
+        verdict = verdict_on(poll("CALLBACK_EXCEPTION", ready("a"), ready("b")), policy=policy)
+        assert verdict.outcome is SUCCEEDED
+        assert verdict.recovered
+        assert verdict.lost_callback
+
+
+def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
+    verdict = verdict_on(poll("CALLBACK_EXCEPTION"))
+    assert verdict.outcome is IN_PROGRESS
+    assert verdict.urgent
+
+
+# Orphans
+
+
+@pytest.mark.parametrize("end", [CLAIMED_SUCCESS, CLAIMED_FAILURE])
+def test_an_orphan_is_confirmed_before_it_settles(end):
+    for policy in (SUSPECT, ALWAYS):
+        verdict = verdict_on(end, policy=policy, registered=False)
+        assert verdict.outcome is IN_PROGRESS
+        assert verdict.urgent
+
+
+def test_an_orphan_settles_on_its_claims_under_never_and_without_a_key():
+    for policy in (NEVER, WITHOUT_KEY):
+        assert outcome_of(CLAIMED_SUCCESS, policy=policy, registered=False) is SUCCEEDED
+        assert outcome_of(CLAIMED_FAILURE, policy=policy, registered=False) is FAILED
+
+
+def test_a_confirmed_orphan_settles():
+    assert outcome_of(CLAIMED_SUCCESS, CONFIRMED_SUCCESS, registered=False) is SUCCEEDED
+    assert outcome_of(CONFIRMED_FAILURE, registered=False) is FAILED
+
+
+# Recovered, and lost callbacks
+
+
+def test_a_success_that_no_callback_ever_claimed_is_recovered_and_its_callback_lost():
+    verdict = verdict_on(callback("FIRST_SUCCESS", ready("a")), CONFIRMED_SUCCESS)
+    assert verdict.recovered
+    assert verdict.lost_callback
+
+
+def test_a_success_after_a_false_failure_is_recovered_though_no_callback_was_lost():
+    verdict = verdict_on(CLAIMED_FAILURE, CONFIRMED_SUCCESS)
+    assert verdict.recovered
+    assert not verdict.lost_callback
+
+
+def test_a_success_that_a_callback_claimed_is_not_recovered_whoever_spoke_first():
+    for told in ((CLAIMED_SUCCESS, CONFIRMED_SUCCESS), (CONFIRMED_SUCCESS, CLAIMED_SUCCESS)):
+        verdict = verdict_on(*told)
+        assert not verdict.recovered
+        assert not verdict.lost_callback
+
+
+def test_a_failure_is_never_recovered_but_its_callback_can_be_lost():
+    assert not verdict_on(CONFIRMED_FAILURE).recovered
+    assert verdict_on(CONFIRMED_FAILURE).lost_callback
+    assert not verdict_on(CONFIRMED_FAILURE, CLAIMED_FAILURE).lost_callback
+
+
+def test_an_unsettled_task_has_lost_no_callback_yet():
+    assert not verdict_on(callback("PENDING")).lost_callback
+    assert not verdict_on(callback("PENDING")).recovered
+
+
+# Giving up
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        ((), UNRESOLVED),
+        ((callback("PENDING"),), UNRESOLVED),
+        ((poll("MYSTERY"),), UNRESOLVED),
+        ((poll("SUCCESS"),), UNRESOLVED),
+        ((poll("CALLBACK_EXCEPTION"),), UNRESOLVED),
+        ((poll("CALLBACK_EXCEPTION", ready("a"), started("b")),), SUCCEEDED),
+        ((poll("FIRST_SUCCESS", ready("a"), started("b")),), SUCCEEDED),
+        ((CLAIMED_SUCCESS,), SUCCEEDED),
+        ((CLAIMED_FAILURE,), FAILED),
+        ((CLAIMED_FAILURE, callback("FIRST_SUCCESS", ready("a"))), SUCCEEDED),
+        ((CLAIMED_FAILURE, callback("SUCCESS")), FAILED),
+    ],
+)
+def test_a_task_given_up_settles_as_far_as_it_is_known(told, outcome):
+    assert outcome_of(*told, policy=ALWAYS, gave_up=True) is outcome
+
+
+@pytest.mark.parametrize(
+    ("news", "outcome"),
+    [
+        (CONFIRMED_SUCCESS, SUCCEEDED),
+        (CLAIMED_SUCCESS, SUCCEEDED),
+        (CONFIRMED_FAILURE, FAILED),
+        (CLAIMED_FAILURE, FAILED),
+        (callback("FIRST_SUCCESS", ready("a")), SUCCEEDED),
+        (poll("PENDING"), UNRESOLVED),
+    ],
+)
+def test_unresolved_can_become_anything(news, outcome):
+    assert outcome_of(poll("PENDING"), gave_up=True) is UNRESOLVED
+    assert outcome_of(poll("PENDING"), news, gave_up=True) is outcome
+
+
+def test_failed_becomes_succeeded_by_a_confirmed_success():
+    for policy in POLICIES:
+        assert outcome_of(CONFIRMED_FAILURE, CONFIRMED_SUCCESS, policy=policy) is SUCCEEDED
+
+
+@pytest.mark.parametrize("gave_up", [False, True])
+def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
+    for policy in POLICIES:
+        verdict = verdict_on(CONFIRMED_FAILURE, CLAIMED_SUCCESS, policy=policy, gave_up=gave_up)
+        assert verdict.outcome is FAILED
+
+
+# Urgency
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (CLAIMED_FAILURE,),
+        (callback("SUCCESS"),),
+        (callback("SUCCESS", started("a")),),
+        (callback("CALLBACK_EXCEPTION"),),
+        (CLAIMED_SUCCESS, CLAIMED_FAILURE),
+    ],
+)
+def test_a_reason_to_ask_record_info_at_once_is_urgent(told):
+    assert verdict_on(*told).urgent
+
+
+@pytest.mark.parametrize("word", ["", "MYSTERY", "PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
+def test_a_stage_before_the_end_is_not_urgent(word):
+    assert not verdict_on(callback(word, ready("a"))).urgent
+
+
+def test_a_claimed_success_is_urgent_where_it_must_be_confirmed():
+    assert verdict_on(CLAIMED_SUCCESS, policy=ALWAYS).urgent

@@ -1,0 +1,113 @@
+"""The second promise, exhaustively: every order, subset and doubling of what is told, through the real store."""
+
+import json
+from collections.abc import Sequence
+from itertools import chain, combinations, permutations
+
+import pytest
+from sqlalchemy import delete
+
+from receiver.intake import Delivery, Intake, callback_delivery, poll_delivery
+from receiver.operations import register_task
+from receiver.runtime import Runtime
+from receiver.store import tasks
+from receiver.store.schema import delivery, task
+from receiver.web.views import show_task
+from tests.conftest import T0
+
+TASK = "0123456789abcdef0123456789abcdef"
+
+
+def stage(kind: str, *rows: dict[str, object], code: int = 200) -> Delivery:
+    data = {"callbackType": kind, "task_id": TASK, "data": list(rows)}
+    body = json.dumps({"code": code, "msg": kind, "data": data}).encode()
+    return callback_delivery(body, now=T0, secrets=())
+
+
+def record_info(status: str, *rows: dict[str, object], **more: object) -> Delivery:
+    data = {"taskId": TASK, "status": status, "response": {"sunoData": list(rows)}, **more}
+    return poll_delivery(json.dumps({"code": 200, "data": data}).encode(), TASK, now=T0, secrets=())
+
+
+FIRST_ROW = {"id": "a", "audio_url": "https://example.org/a-early.mp3", "title": "Tides"}
+UNFINISHED = {"id": "b", "audio_url": "", "stream_audio_url": "https://example.org/b"}
+DONE_A = {"id": "a", "audioUrl": "https://example.org/a.mp3", "title": "Tides", "duration": 163.88}
+DONE_B = {"id": "b", "audioUrl": "https://example.org/b.mp3", "title": "Tides", "duration": 120}
+
+STORIES = {
+    "a success whose callbacks and polls cross": (
+        stage("text"),
+        stage("first", FIRST_ROW, UNFINISHED),
+        stage("complete", {**FIRST_ROW, "duration": 163.88}, {**UNFINISHED, "audio_url": "https://x.org/b"}),
+        record_info("FIRST_SUCCESS", DONE_A, {"id": "b", "audioUrl": None}, param='{"model":"V5"}'),
+        record_info("SUCCESS", DONE_A, DONE_B, type="chirp-v5"),
+    ),
+    "paid music behind a callback exception and a forged failure": (
+        stage("first", FIRST_ROW, UNFINISHED),
+        stage("error", code=501),
+        record_info("CALLBACK_EXCEPTION"),
+        record_info("CALLBACK_EXCEPTION", DONE_A, DONE_B),
+        record_info("PENDING"),
+    ),
+    "a failure that callbacks told two ways, and stray rows": (
+        stage("text", {"prompt": "words"}),
+        stage("error", code=500),
+        stage("complete", {"title": "no id"}, code=501),
+        record_info("SENSITIVE_WORD_ERROR", errorCode=400, errorMessage="flagged"),
+        record_info("GENERATING"),
+    ),
+    "a finished task and a late row nobody paid for": (
+        stage("first", FIRST_ROW, {"id": "c", "audio_url": ""}),
+        stage("complete", FIRST_ROW),
+        record_info("SUCCESS", DONE_A),
+        record_info("SUCCESS", {"id": "a", "audioUrl": None}),
+        stage("second", UNFINISHED),
+    ),
+}
+
+
+def forget_all(runtime: Runtime) -> None:
+    with runtime.database.write() as connection:
+        connection.execute(delete(task))
+        connection.execute(delete(delivery))
+
+
+def end_of(runtime: Runtime, told: Sequence[Delivery], *, at_once: bool) -> dict[str, object]:
+    """The whole task as a person sees it, but for what counts arrivals and plans the next look."""
+    forget_all(runtime)
+    register_task(runtime, TASK, label="mine", now=T0)
+    intake = Intake(runtime.database, runtime.settings.rules, spread=lambda: 0.0)
+    for batch in [told] if at_once else [[one] for one in told]:
+        intake.accept(batch)
+    with runtime.database.read() as connection:
+        found = tasks.load(connection, TASK)
+    assert found is not None
+    shown = show_task(found) | {"lost": found.verdict.lost_callback}
+    passing = ("version", "callbacks", "polls", "nextPollAt", "lastCallbackAt", "lastPolledAt")
+    return {name: value for name, value in shown.items() if name not in passing}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_every_order_and_doubling_of_every_subset_ends_the_same(runtime: Runtime, name: str) -> None:
+    story = STORIES[name]
+    subsets = chain.from_iterable(combinations(story, size) for size in range(1, len(story) + 1))
+    for subset in subsets:
+        expected = end_of(runtime, subset, at_once=True)
+        for number, order in enumerate(permutations(subset)):
+            assert end_of(runtime, order, at_once=number % 4 > 0) == expected
+        for doubled in subset:
+            assert end_of(runtime, [*subset, doubled], at_once=False) == expected
+            assert end_of(runtime, [doubled, *reversed(subset), doubled], at_once=True) == expected
+
+
+def test_the_stories_end_as_their_owner_would_wish(runtime: Runtime) -> None:
+    ends = {name: end_of(runtime, story, at_once=False) for name, story in STORIES.items()}
+    told = {
+        name: (end["outcome"], end["status"], end["recovered"], end["conflict"]) for name, end in ends.items()
+    }
+    assert list(told.values()) == [
+        ("succeeded", "SUCCESS", False, False),
+        ("succeeded", "SUCCESS", True, True),
+        ("failed", "SENSITIVE_WORD_ERROR", False, False),
+        ("succeeded", "SUCCESS", False, False),
+    ]

@@ -1,0 +1,109 @@
+"""The rules of the house: which part may know which, and who may import what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "receiver"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
+
+# Who a part may know, beside itself. Arrows run one way: edges, operations, foreign systems, core.
+MAY_KNOW = {
+    "core": set(),
+    "store": {"core"},
+    "upstream": {"core", "store"},
+    "settings": {"core"},
+    "logs": set(),
+    "group_commit": {"store"},
+    "intake": {"core", "store", "group_commit"},
+    "polling": {"core", "store", "upstream", "intake", "settings"},
+    "scheduler": set(),
+    "runtime": {"core", "store", "upstream", "intake", "polling", "scheduler", "settings"},
+    "operations": {"core", "store", "runtime"},
+    "web": {"core", "store", "intake", "operations", "runtime"},
+    "check": {"core", "store", "upstream", "settings"},
+    "simulator": set(),
+    "demo": {"core", "simulator"},
+    "app": {"web", "runtime", "settings", "logs"},
+    "cli": {"core", "store", "runtime", "operations", "settings", "web", "check", "demo", "simulator"},
+    "": {"app", "settings"},
+}
+
+# Each foreign library has one home.
+HOMES = {
+    "sqlalchemy": {"store", "settings", "intake", "web"},
+    "alembic": {"store"},
+    "requests": {"upstream", "simulator", "demo"},
+    "marshmallow": {"core", "settings", "web"},
+    "apscheduler": {"scheduler"},
+    "flask": {"web", "app", "simulator"},
+    "flask_wtf": {"web"},
+    "limits": {"settings"},
+    "click": {"cli"},
+    "rich": {"cli", "demo"},
+}
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    name = relative.parts[0] if len(relative.parts) > 1 else relative.stem
+    return "" if name == "__init__" else name
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            if node.module == "receiver":
+                names |= {f"receiver.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_part_knows_only_those_below_it(path: Path) -> None:
+    part = part_of(path)
+    for name in imports_of(path):
+        root, _, rest = name.partition(".")
+        if root == "receiver" and rest:
+            other = rest.split(".")[0]
+            known = other == part or other in MAY_KNOW[part] or other not in MAY_KNOW
+            assert known, f"{part or 'receiver'} must not know {other}: the arrow turns round"
+        elif root in HOMES:
+            assert part in HOMES[root], f"{root} is used in {' and '.join(sorted(HOMES[root]))} only"
+
+
+def test_every_part_of_the_house_has_its_place_in_the_rules() -> None:
+    assert {part_of(path) for path in MODULES} == set(MAY_KNOW)
+
+
+def test_the_core_does_no_io_and_has_no_clock() -> None:
+    outward = {
+        "os",
+        "socket",
+        "time",
+        "random",
+        "threading",
+        "subprocess",
+        "logging",
+        "flask",
+        "sqlalchemy",
+        "requests",
+    }
+    for path in (PACKAGE / "core").rglob("*.py"):
+        assert not imports_of(path) & outward, f"{path.name} reaches outside of the pure core"
+        assert "now()" not in path.read_text(encoding="utf-8"), f"{path.name} reads a clock"
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    empty = {"utils", "helpers", "services", "managers", "models", "constants", "exceptions"}
+    assert not [path for path in MODULES if path.stem in empty]
+
+
+def test_no_module_is_looking_for_its_missing_noun() -> None:
+    long = [path.name for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 250]
+    assert not long, "over 250 lines"

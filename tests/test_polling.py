@@ -1,0 +1,314 @@
+"""Polling, contract section 6: passes against a real HTTP upstream, with a clock that the test sets."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from receiver.core.task import Task
+from receiver.intake import Intake, callback_delivery
+from receiver.operations import register_task, request_task_poll
+from receiver.polling import PassCounts, Poller
+from receiver.runtime import Runtime
+from receiver.simulator import Simulator, SimulatorServer
+from receiver.store import deliveries, lease, polls, tasks
+from receiver.upstream.client import UpstreamClient
+from tests.conftest import CALLBACK_TOKEN, Clock
+
+DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
+
+
+class World:
+    """A receiver's poller and its upstream."""
+
+    def __init__(self, runtime: Runtime, upstream: Simulator, clock: Clock, name: str = "one") -> None:
+        self.runtime, self.upstream, self.clock = runtime, upstream, clock
+        settings = runtime.settings
+        self.client = UpstreamClient(
+            url=settings.upstream_url, api_key=settings.upstream_api_key, timeout_s=settings.poll_timeout, concurrency=8
+        )
+        self.poller = Poller(
+            settings=settings,
+            database=runtime.database,
+            intake=Intake(runtime.database, settings.rules, spread=lambda: 0.0),
+            client=self.client,
+            name=name,
+            clock=clock,
+            spread=lambda: 0.0,
+        )
+
+    def register(self, *task_ids: str) -> None:
+        for task_id in task_ids:
+            register_task(self.runtime, task_id, label=None, now=self.clock.now)
+
+    def answers(self, task_id: str, status: str = "PENDING", *rows: Any, **data: Any) -> None:
+        told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
+        self.upstream.put(task_id, {"code": 200, "msg": "success", "data": told})
+
+    def run(self, after_s: float = 0) -> PassCounts:
+        self.clock.advance(after_s)
+        return self.poller.run_once(threading.Event())
+
+    def task(self, task_id: str) -> Task:
+        with self.runtime.database.read() as connection:
+            found = tasks.load(connection, task_id)
+        assert found is not None
+        return found
+
+    def health(self) -> polls.UpstreamHealth:
+        with self.runtime.database.read() as connection:
+            return polls.health(connection)
+
+    @property
+    def calls(self) -> int:
+        calls = self.upstream.stats()["calls"]
+        assert isinstance(calls, int)
+        return calls
+
+
+@pytest.fixture
+def upstream() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_world(
+    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
+) -> Iterator[Callable[..., World]]:
+    made: list[World] = []
+
+    def make(name: str = "one", **changes: str) -> World:
+        changes = {"UPSTREAM_URL": upstream.url, "POLL_LIMIT": "100/second", **changes}
+        made.append(World(new_runtime(**changes), upstream.simulator, clock, name))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.client.close()
+
+
+@pytest.fixture
+def world(new_world: Callable[..., World]) -> World:
+    return new_world()
+
+
+def test_a_registered_task_is_asked_about_once_its_callback_counts_as_missing(world: World) -> None:
+    world.register("t")
+    world.answers("t", "SUCCESS", DONE)
+    assert world.run(after_s=89).answered == 0
+    assert world.run(after_s=1).answered == 1
+    task = world.task("t")
+    assert (task.verdict.outcome.value, task.verdict.recovered, task.verdict.lost_callback) == ("succeeded", True, True)
+
+
+def test_an_unsettled_task_is_asked_again_in_doubling_steps(world: World) -> None:
+    world.register("t")
+    world.answers("t")
+    world.run(after_s=90)
+    for span in (30, 60, 120, 240, 480, 900, 900):
+        task = world.task("t")
+        assert task.next_poll_at == world.clock.now + timedelta(seconds=span)
+        assert world.run(after_s=span - 1).answered == 0
+        assert world.run(after_s=1).answered == 1
+
+
+def test_a_callback_exception_with_tracks_is_recovered(world: World) -> None:
+    world.register("t")
+    world.answers("t", "CALLBACK_EXCEPTION", DONE, errorMessage="the callback could not be reached")
+    world.run(after_s=90)
+    assert world.task("t").verdict.recovered
+
+
+def test_what_a_poll_brings_is_a_delivery_without_our_token(world: World) -> None:
+    world.register("t")
+    url = f"https://me.example.org/callbacks/{CALLBACK_TOKEN}"
+    world.answers("t", param=json.dumps({"callBackUrl": url}))
+    world.run(after_s=90)
+    with world.runtime.database.read() as connection:
+        (told,) = deliveries.of_task(connection, "t")
+    assert (told.source, told.result, told.status) == ("poll", "accepted", "PENDING")
+    assert CALLBACK_TOKEN.encode() not in (told.body or b"")
+    assert CALLBACK_TOKEN not in str(world.task("t").state)
+
+
+@pytest.mark.parametrize(
+    ("body", "http_status"),
+    [
+        ({"code": 200, "msg": "success", "data": None}, 200),
+        ({"code": 404, "msg": "not found"}, 404),
+        ({"code": 422, "msg": "recordInfo is null", "data": None}, 200),
+    ],
+)
+def test_a_task_unknown_there_is_not_yet_and_then_unresolved(world: World, body: Any, http_status: int) -> None:
+    world.register("t")
+    world.upstream.put("t", body, http_status)
+    world.run(after_s=90)
+    assert world.task("t").verdict.outcome.value == "in_progress"
+    assert world.health().failures == 0
+    world.run(after_s=86400)
+    assert world.task("t").verdict.outcome.value == "unresolved"
+
+
+def test_an_answer_about_another_task_is_refused_and_kept(world: World) -> None:
+    world.register("t")
+    world.upstream.put("t", {"code": 200, "data": {"taskId": "other", "status": "SUCCESS", "response": None}})
+    world.run(after_s=90)
+    with world.runtime.database.read() as connection:
+        assert deliveries.quarantined(connection, limit=5)[0].task_id == "t"
+        assert tasks.load(connection, "other") is None
+    assert world.task("t").state.status.word == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "http_status", "trouble"),
+    [
+        ({"code": 429, "msg": "slow down"}, 429, "limited"),
+        ({"code": 430, "msg": "too often"}, 200, "limited"),
+        ({"code": 405, "msg": "rate"}, 200, "limited"),
+        ({"code": 455, "msg": "maintenance"}, 200, "maintenance"),
+        ({"msg": "outage"}, 500, "server_error"),
+        ({"code": 500, "msg": "error", "data": None}, 200, "server_error"),
+        ({"code": 401, "msg": "no access", "data": None}, 200, "refused"),
+        ({"code": 200, "data": "odd"}, 200, "not_record_info"),
+        (["list"], 200, "not_record_info"),
+        ({"code": 200, "data": {}}, 302, "not_record_info"),
+    ],
+)
+def test_an_upstream_in_trouble_is_paused_and_the_task_keeps_its_place(
+    world: World, body: Any, http_status: int, trouble: str
+) -> None:
+    world.register("t")
+    planned = world.task("t").next_poll_at
+    world.upstream.put("t", body, http_status)
+    assert world.run(after_s=90).failed == 1
+    task, health = world.task("t"), world.health()
+    assert (task.next_poll_at, task.polls, task.attempt) == (planned, 0, 0)
+    assert (health.trouble, health.failures) == (trouble, 1)
+    assert health.paused_until is not None
+    assert health.paused_until > world.clock.now
+
+
+def test_after_a_pause_one_probe_decides(world: World) -> None:
+    names = [f"t{number}" for number in range(5)]
+    world.register(*names)
+    for name in names:
+        world.upstream.put(name, {"code": 500}, 500)
+    world.run(after_s=90)
+    first, calls = world.health(), world.calls
+    world.run(after_s=2)
+    assert world.calls == calls + 1
+    second = world.health()
+    assert second.failures == first.failures + 1
+    for name in names:
+        world.answers(name)
+    assert world.run(after_s=10).answered == 5
+    assert world.health() == polls.UpstreamHealth()
+
+
+def test_retry_after_is_never_shortened(world: World) -> None:
+    world.register("t")
+    world.upstream.put("t", {"code": 429}, 429, {"Retry-After": "120"})
+    world.run(after_s=90)
+    world.answers("t")
+    assert world.run(after_s=119).answered == 0
+    assert world.run(after_s=2).answered == 1
+
+
+def test_a_refused_key_pauses_long(new_world: Callable[..., World]) -> None:
+    world = new_world(UPSTREAM_API_KEY="wrong-key")
+    world.register("t")
+    world.run(after_s=90)
+    assert world.health().trouble == "refused"
+    assert world.run(after_s=600).failed == 0
+    assert world.calls == 1
+
+
+def test_a_silent_upstream_costs_one_timeout_and_no_poll(new_world: Callable[..., World]) -> None:
+    world = new_world(POLL_TIMEOUT="0.3")
+    world.upstream.set_faults({"timeout": 1.0})
+    world.register("t")
+    world.run(after_s=90)
+    assert (world.health().trouble, world.task("t").polls) == ("network", 0)
+
+
+def test_an_upstream_that_is_not_there_is_named(new_world: Callable[..., World]) -> None:
+    world = new_world(UPSTREAM_URL="http://127.0.0.1:9")
+    world.register("t")
+    world.run(after_s=90)
+    assert (world.health().trouble, world.health().detail) == ("network", "ConnectionError")
+
+
+def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Callable[..., World]) -> None:
+    world = new_world(POLL_LIMIT="1/hour")
+    world.register("early", "wanted")
+    for name in ("early", "wanted"):
+        world.answers(name)
+    world.clock.advance(600)
+    request_task_poll(world.runtime, "wanted", now=world.clock.now)
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    world.poller.run_once(stop)
+    assert (world.task("wanted").polls, world.task("early").polls) == (1, 0)
+    assert not world.task("wanted").poll_requested
+
+
+def test_no_task_is_given_up_without_a_last_look(world: World) -> None:
+    world.register("t")
+    world.answers("t")
+    world.run(after_s=90)
+    world.answers("t", "SUCCESS", DONE)
+    world.run(after_s=86400)
+    assert world.task("t").verdict.outcome.value == "succeeded"
+
+
+def test_a_task_nobody_can_ask_about_ends_all_the_same(new_world: Callable[..., World]) -> None:
+    world = new_world(UPSTREAM_URL="http://127.0.0.1:9")
+    world.register("t")
+    world.run(after_s=86400)
+    assert world.task("t").verdict.outcome.value == "in_progress"
+    assert world.run(after_s=86400).gave_up == 1
+    assert world.task("t").verdict.outcome.value == "unresolved"
+
+
+def test_without_a_key_nothing_is_called_and_tasks_still_end(new_world: Callable[..., World]) -> None:
+    world = new_world(UPSTREAM_API_KEY="")
+    world.register("t")
+    assert world.run(after_s=86400).gave_up == 1
+    assert world.calls == 0
+
+
+def test_an_unresolved_task_is_asked_once_more_when_a_callback_comes(world: World) -> None:
+    world.register("t")
+    world.run(after_s=86400)
+    assert world.task("t").verdict.outcome.value == "unresolved"
+    world.answers("t", "SUCCESS", DONE)
+    body = json.dumps({"code": 200, "data": {"task_id": "t", "callbackType": "first", "data": []}}).encode()
+    intake = Intake(world.runtime.database, world.runtime.settings.rules)
+    intake.accept([callback_delivery(body, now=world.clock.now, secrets=())])
+    assert world.run(after_s=1).answered == 1
+    assert world.task("t").verdict.outcome.value == "succeeded"
+
+
+def test_one_poller_at_a_time_and_another_takes_over_when_it_falls_silent(new_world: Callable[..., World]) -> None:
+    one, two = new_world("one"), new_world("two")
+    assert one.run().holder
+    assert not two.run().holder
+    assert one.run(after_s=4).holder
+    assert not two.run(after_s=9).holder
+    assert two.run(after_s=2).holder
+    assert not one.run().holder
+    with one.runtime.database.read() as connection:
+        held = lease.read(connection)
+    assert held is not None
+    assert (held.holder, held.fence) == ("two", 2)
+
+
+def test_a_poller_that_stops_gives_the_lease_back_at_once(new_world: Callable[..., World]) -> None:
+    one, two = new_world("one"), new_world("two")
+    assert one.run().holder
+    one.poller.give_back()
+    assert two.run(after_s=0.1).holder

@@ -1,0 +1,218 @@
+"""The API of contract section 7, call by call."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from receiver.app import build_app
+from receiver.runtime import Runtime
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN
+
+BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
+FIELDS = {
+    "taskId", "label", "status", "outcome", "settled", "confirmed", "recovered", "conflict", "registered",
+    "operationType", "type", "parentMusicId", "param", "errorCode", "errorMessage", "tracks", "firstSeenAt",
+    "lastCallbackAt", "lastPolledAt", "nextPollAt", "settledAt", "callbacks", "polls", "version",
+}  # fmt: skip
+TRACK_FIELDS = {
+    "id", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
+    "prompt", "modelName", "title", "tags", "createTime", "duration",
+}  # fmt: skip
+
+
+class Api:
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def get(self, path: str, status: int = 200) -> Any:
+        answer = self.client.get(f"/api{path}", headers=BEARER)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    def post(self, path: str, status: int, body: Any = None) -> Any:
+        answer = self.client.post(f"/api{path}", headers=BEARER, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    def callback(self, task_id: str, kind: str = "complete", code: int = 200, url: str = "https://e.org/a") -> None:
+        rows = [{"id": "a", "audio_url": url, "title": f"Song of {task_id}"}]
+        body = {"code": code, "msg": kind, "data": {"callbackType": kind, "task_id": task_id, "data": rows}}
+        assert self.client.post(f"/callbacks/{CALLBACK_TOKEN}", json=body).status_code == 200
+
+
+@pytest.fixture
+def api(runtime: Runtime) -> Api:
+    return Api(build_app(runtime).test_client())
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {API_TOKEN}"}])
+def test_without_a_token_nothing_is_answered(api: Api, headers: dict[str, str]) -> None:
+    for path in ("/tasks", "/stats", "/quarantine", "/tasks/x"):
+        answer = api.client.get(f"/api{path}", headers=headers)
+        assert answer.status_code == 401
+        assert answer.content_type == "application/problem+json"
+
+
+def test_registering_is_idempotent_and_adopts_an_orphan(api: Api) -> None:
+    api.callback("orphan", kind="first")
+    assert api.get("/tasks/orphan")["registered"] is False
+    assert api.post("/tasks", 200, {"taskId": "orphan", "label": "mine"})["registered"] is True
+    assert api.post("/tasks", 201, {"taskId": "new"})["outcome"] == "in_progress"
+    again = api.post("/tasks", 200, {"taskId": "new"})
+    assert (again["version"], again["label"]) == (0, None)
+    assert api.post("/tasks", 200, {"taskId": "new", "label": "later"})["label"] == "later"
+
+
+def test_an_orphan_is_confirmed_before_it_settles_and_a_registered_task_is_not(api: Api) -> None:
+    api.callback("orphan")
+    assert api.get("/tasks/orphan")["outcome"] == "in_progress"
+    api.post("/tasks", 200, {"taskId": "orphan"})
+    assert api.get("/tasks/orphan")["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "body", [None, {}, [], "x", {"taskId": ""}, {"taskId": "a b"}, {"taskId": "a/b"}, {"taskId": "x", "labl": "y"}]
+)
+def test_a_wrong_registration_names_the_fields_at_fault(api: Api, body: Any) -> None:
+    answer = api.post("/tasks", 422, body)
+    assert answer["errors"]
+    assert answer["title"]
+
+
+def test_a_task_has_the_contracts_fields_and_no_others(api: Api) -> None:
+    api.callback("task-1")
+    task = api.get("/tasks/task-1")
+    assert task.keys() == FIELDS
+    assert task["tracks"][0].keys() == TRACK_FIELDS
+    assert task["tracks"][0]["title"] == "Song of task-1"
+
+
+def test_tasks_are_listed_newest_first_in_pages_without_loss(api: Api) -> None:
+    names = [f"task-{number}" for number in range(7)]
+    for name in names:
+        api.post("/tasks", 201, {"taskId": name})
+    seen, cursor = [], ""
+    while True:
+        page = api.get(f"/tasks?limit=3{cursor}")
+        seen += [task["taskId"] for task in page["tasks"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert seen == names[::-1]
+
+
+def test_filters_combine(api: Api) -> None:
+    for name in ("one", "two", "three"):
+        api.post("/tasks", 201, {"taskId": name, "label": f"label {name}"})
+    api.callback("one")
+    api.callback("two", kind="first")
+
+    def listed(query: str) -> list[str]:
+        return [task["taskId"] for task in api.get(f"/tasks?{query}")["tasks"]]
+
+    assert listed("outcome=succeeded") == ["one"]
+    assert listed("status=FIRST_SUCCESS") == ["two"]
+    assert listed("q=label%20t") == ["three", "two"]
+    assert listed("q=SONG+of+one") == ["one"]
+    assert listed("outcome=in_progress&q=tw") == ["two"]
+    assert listed("q=%25") == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "outcome=fine", "cursor=%21", "cursor=YWJj"])
+def test_a_wrong_query_is_told_by_field(api: Api, query: str) -> None:
+    assert api.get(f"/tasks?{query}", 422)["errors"]
+
+
+def test_an_unknown_task_is_a_404_that_says_what_to_do(api: Api) -> None:
+    for path in ("/tasks/none", "/tasks/none/deliveries"):
+        assert "register" in api.get(path, 404)["detail"]
+    assert api.post("/tasks/none/poll", 404)["status"] == 404
+
+
+def test_deliveries_come_in_order_of_arrival_with_their_bodies(api: Api) -> None:
+    api.callback("task-1", kind="text")
+    api.callback("task-1", kind="first")
+    api.callback("task-1", kind="text")
+    told = api.get("/tasks/task-1/deliveries")["deliveries"]
+    assert [(one["source"], one["result"], one["status"]) for one in told] == [
+        ("callback", "accepted", "TEXT_SUCCESS"),
+        ("callback", "accepted", "FIRST_SUCCESS"),
+        ("callback", "duplicate", "TEXT_SUCCESS"),
+    ]
+    assert told[0]["body"] == told[2]["body"]
+    assert told[0]["receivedAt"] <= told[1]["receivedAt"]
+
+
+def test_a_poll_request_makes_the_task_due_now_even_when_settled(api: Api) -> None:
+    api.post("/tasks", 201, {"taskId": "task-1"})
+    api.callback("task-1")
+    assert api.get("/tasks/task-1")["nextPollAt"] is None
+    due = api.post("/tasks/task-1/poll", 202)["nextPollAt"]
+    assert due <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+
+
+def test_the_quarantine_is_listed_in_pages(api: Api) -> None:
+    for number in range(3):
+        api.client.post(f"/callbacks/{CALLBACK_TOKEN}", data=f"no json {number}")
+    first = api.get("/quarantine?limit=2")
+    rest = api.get(f"/quarantine?limit=2&cursor={first['next']}")
+    bodies = [one["body"] for one in first["deliveries"] + rest["deliveries"]]
+    assert bodies == ["no json 2", "no json 1", "no json 0"]
+    assert rest["next"] is None
+
+
+def test_stats_count_what_happened(api: Api) -> None:
+    api.post("/tasks", 201, {"taskId": "one"})
+    api.callback("one")
+    api.callback("one")
+    stats = api.get("/stats")
+    assert stats["tasks"] == {"in_progress": 0, "succeeded": 1, "failed": 0, "unresolved": 0}
+    assert stats["deliveries"] == {"callback": {"accepted": 1, "duplicate": 1}}
+    assert (stats["recovered"], stats["lostCallbacks"]) == (0, 0)
+    assert stats["poller"].keys() >= {"holder", "heartbeatAge", "state", "pausedUntil"}
+
+
+def test_without_an_api_key_stats_say_that_polling_is_off(new_runtime: Callable[..., Runtime]) -> None:
+    api = Api(build_app(new_runtime(UPSTREAM_API_KEY="")).test_client())
+    assert api.get("/stats")["poller"]["state"] == "off"
+
+
+def test_waiting_answers_when_the_task_settles(runtime: Runtime) -> None:
+    app = build_app(runtime)
+    api, other = Api(app.test_client()), Api(app.test_client())
+    api.post("/tasks", 201, {"taskId": "task-1"})
+    settling = threading.Timer(0.3, other.callback, ["task-1"])
+    settling.start()
+    started = time.monotonic()
+    assert api.get("/tasks/task-1?wait=20")["outcome"] == "succeeded"
+    assert time.monotonic() - started < 15
+    settling.join()
+
+
+def test_waiting_ends_when_its_time_is_over_and_has_a_bound(api: Api) -> None:
+    api.post("/tasks", 201, {"taskId": "task-1"})
+    assert api.get("/tasks/task-1?wait=0.1")["settled"] is False
+    assert api.get("/tasks/task-1?wait=61", 422)["errors"].keys() == {"wait"}
+
+
+def test_where_no_seat_is_free_a_reader_is_answered_at_once(new_runtime: Callable[..., Runtime]) -> None:
+    api = Api(build_app(new_runtime(THREADS="1")).test_client())
+    api.post("/tasks", 201, {"taskId": "task-1"})
+    answer = api.client.get("/api/tasks/task-1?wait=60", headers=BEARER)
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_the_probes_need_no_token_and_tell_the_pollers_state(api: Api) -> None:
+    assert api.client.get("/healthz").status_code == 200
+    ready = api.client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json["poller"]["holder"] is None  # type: ignore[index]
+
+
+def test_an_unknown_path_is_a_problem_too(api: Api) -> None:
+    answer = api.client.get("/nowhere")
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")

@@ -1,0 +1,219 @@
+"""`POST /callbacks/<token>`: the table of contract section 4, row by row, through the front door."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from receiver.app import build_app
+from receiver.core.signature import sign
+from receiver.runtime import Runtime
+from receiver.store import deliveries, tallies, tasks
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN, PAYLOADS, T0
+
+URL = f"/callbacks/{CALLBACK_TOKEN}"
+BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> FlaskClient:
+    return build_app(runtime).test_client()
+
+
+def body(task_id: str = "task-1", **data: Any) -> dict[str, Any]:
+    row = {"id": "a", "audio_url": "https://example.org/a.mp3", "prompt": "secret lyrics", "title": "Tides"}
+    return {
+        "code": 200,
+        "msg": "ok",
+        "data": {"callbackType": "complete", "task_id": task_id, "data": [row], **data},
+    }
+
+
+def stored(client: FlaskClient, task_id: str) -> list[dict[str, Any]]:
+    answer = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
+    assert answer.json is not None
+    return list(answer.json["deliveries"])
+
+
+def test_a_readable_callback_is_accepted_and_stored(client: FlaskClient) -> None:
+    client.post("/api/tasks", json={"taskId": "task-1"}, headers=BEARER)
+    answer = client.post(URL, json=body())
+    assert answer.status_code == 200
+    told = {"result": "accepted", "taskId": "task-1", "status": "SUCCESS", "outcome": "succeeded"}
+    assert answer.json == told
+    assert [one["result"] for one in stored(client, "task-1")] == ["accepted"]
+
+
+def test_the_same_content_again_is_a_duplicate_and_changes_nothing(client: FlaskClient) -> None:
+    client.post(URL, json=body())
+    before = client.get("/api/tasks/task-1", headers=BEARER).json
+    again = json.dumps(dict(reversed(body().items())), indent=3)
+    assert client.post(URL, data=again).json["result"] == "duplicate"  # type: ignore[index]
+    after = client.get("/api/tasks/task-1", headers=BEARER).json
+    assert after["callbacks"] == 2  # type: ignore[index]
+    passing = {"callbacks", "lastCallbackAt"}
+    assert {k: v for k, v in after.items() if k not in passing} == {  # type: ignore[union-attr]
+        k: v
+        for k, v in before.items()
+        if k not in passing  # type: ignore[union-attr]
+    }
+    first, second = stored(client, "task-1")
+    assert second["body"] == first["body"]
+
+
+def test_a_known_task_with_an_unreadable_rest_is_quarantined_and_due_at_once(client: FlaskClient) -> None:
+    answer = client.post(URL, json=body(data="garbage"))
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["result"] == "quarantined"
+    assert "data.data" in answer.json["errors"]
+    task = client.get("/api/tasks/task-1", headers=BEARER).json
+    assert task["nextPollAt"] <= task["lastCallbackAt"]  # type: ignore[index]
+    quarantine = client.get("/api/quarantine", headers=BEARER).json
+    assert json.loads(quarantine["deliveries"][0]["body"]) == body(data="garbage")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("sample", "product"),
+    [
+        ("cb-wav-success-snake", "wav"),
+        ("cb-lyrics-complete-docs-sunoapi", "lyrics"),
+        ("cb-mp4-error-docs", "mp4"),
+        ("cb-vocal-removal-error-docs", "vocal-removal"),
+        ("cb-cover-image-success-docs", "cover-image"),
+        ("cb-midi-success-docs-root-task-id", "midi"),
+        ("cb-kie-market-shape", "market"),
+    ],
+)
+def test_a_sister_product_is_stored_and_not_taken_for_music(
+    client: FlaskClient, sample: str, product: str
+) -> None:
+    answer = client.post(URL, data=(PAYLOADS / f"{sample}.json").read_bytes())
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert (answer.json["result"], answer.json["product"]) == ("unsupported", product)
+    assert stored(client, answer.json["taskId"])[0]["product"] == product
+    assert client.get(f"/api/tasks/{answer.json['taskId']}", headers=BEARER).status_code == 404
+
+
+@pytest.mark.parametrize("text", ['{"code": 200, "data": {}}', "[1, 2]", '"words"', "null", "17"])
+def test_json_without_a_task_id_is_a_422_and_kept(client: FlaskClient, text: str) -> None:
+    answer = client.post(URL, data=text)
+    assert answer.status_code == 422
+    assert answer.content_type == "application/problem+json"
+    assert answer.json is not None
+    assert answer.json.keys() >= {"title", "status", "detail", "errors"}
+    kept = client.get("/api/quarantine", headers=BEARER).json
+    assert kept["deliveries"][0]["body"] == text  # type: ignore[index]
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe\x00", b"<html>", b"[" * 100_000, b"NaN", b"9" * 5000])
+def test_what_is_not_json_is_a_400_and_kept(client: FlaskClient, raw: bytes) -> None:
+    answer = client.post(URL, data=raw)
+    assert answer.status_code == 400
+    assert answer.content_type == "application/problem+json"
+    assert len(client.get("/api/quarantine", headers=BEARER).json["deliveries"]) == 1  # type: ignore[index]
+
+
+def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., Runtime]) -> None:
+    runtime = new_runtime(MAX_BODY_BYTES="100")
+    client = build_app(runtime).test_client()
+    answer = client.post(URL, data=b"x" * 101)
+    assert answer.status_code == 413
+    assert answer.content_type == "application/problem+json"
+    runtime.intake.flush_counts(T0)
+    with runtime.database.read() as connection:
+        assert deliveries.quarantined(connection, limit=1) == []
+        assert tallies.totals(connection) == {"callback": {"too_large": 1}}
+
+
+def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
+    client = build_app(runtime).test_client()
+    answer = client.post("/callbacks/wrong-token-0000000", json=body())
+    assert answer.status_code == 404
+    runtime.intake.flush_counts(T0)
+    with runtime.database.read() as connection:
+        assert tallies.totals(connection) == {"callback": {"wrong_token": 1}}
+        assert tasks.load(connection, "task-1") is None
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+def test_any_method_but_post_is_a_405(client: FlaskClient, method: str) -> None:
+    answer = client.open(URL, method=method)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "POST"
+
+
+def test_every_accepted_token_opens(new_runtime: Callable[..., Runtime]) -> None:
+    client = build_app(new_runtime(CALLBACK_TOKENS="new-token-00000001,old-token-00000001")).test_client()
+    for number, token in enumerate(("new-token-00000001", "old-token-00000001")):
+        assert client.post(f"/callbacks/{token}", json=body(f"task-{number}")).status_code == 200
+
+
+class TestSigned:
+    KEY = "a key"
+
+    @pytest.fixture
+    def client(self, new_runtime: Callable[..., Runtime]) -> FlaskClient:
+        return build_app(new_runtime(SIGNING_KEY=self.KEY)).test_client()
+
+    def headers(self, *, task_id: str = "task-1", age_s: int = 0) -> dict[str, str]:
+        timestamp = str(int(time.time()) - age_s)
+        signature = sign(self.KEY, task_id=task_id, timestamp=timestamp)
+        return {"X-Webhook-Timestamp": timestamp, "X-Webhook-Signature": signature}
+
+    def test_a_valid_signature_is_let_in(self, client: FlaskClient) -> None:
+        assert client.post(URL, json=body(), headers=self.headers()).status_code == 200
+
+    def test_missing_wrong_and_stale_signatures_are_401_and_nothing_is_kept(
+        self, client: FlaskClient
+    ) -> None:
+        for headers in ({}, self.headers(task_id="other"), self.headers(age_s=301)):
+            answer = client.post(URL, json=body(), headers=headers)
+            assert answer.status_code == 401
+            assert answer.content_type == "application/problem+json"
+        assert client.get("/api/tasks/task-1", headers=BEARER).status_code == 404
+
+
+def test_a_database_that_takes_no_writes_is_a_503_and_never_a_200(runtime: Runtime, tmp_path: Path) -> None:
+    client = build_app(runtime).test_client()
+    with runtime.database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # for this connection, the one in the pool
+    big = body(padding="x" * 200_000)
+    answer = client.post(URL, json=big)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert answer.content_type == "application/problem+json"
+    with runtime.database.read() as connection:
+        assert tasks.load(connection, "task-1") is None
+
+
+def test_no_log_line_holds_a_secret_or_a_lyric(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("receiver"), "propagate", True)
+    with caplog.at_level(logging.DEBUG):
+        client.post(URL, json=body())
+        client.post(URL, json=body(data="secret lyrics"))
+        client.post("/callbacks/wrong-token-0000000", json=body())
+    told = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert "task-1" in told
+    for hidden in (CALLBACK_TOKEN, "wrong-token", "secret lyrics", "Tides"):
+        assert hidden not in told
+
+
+def test_the_callback_token_is_removed_before_anything_is_stored(client: FlaskClient) -> None:
+    param = json.dumps({"callBackUrl": f"https://me.example.org/callbacks/{CALLBACK_TOKEN}", "model": "V5"})
+    old = json.dumps({"callBackUrl": "https://me.example.org/callbacks/forgotten-token-1"})
+    client.post(URL, json={"code": 200, "data": {"taskId": "task-1", "status": "PENDING", "param": param}})
+    client.post(URL, json={"code": 200, "data": {"taskId": "task-2", "status": "PENDING", "param": old}})
+    for task_id in ("task-1", "task-2"):
+        shown = client.get(f"/api/tasks/{task_id}", headers=BEARER).text + str(stored(client, task_id))
+        assert CALLBACK_TOKEN not in shown
+        assert "forgotten-token-1" not in shown
+        assert "[removed]" in shown
