@@ -1,5 +1,7 @@
 """`create_app`: the edges put onto a runtime."""
 
+import logging
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -8,6 +10,8 @@ from receiver.runtime import Background, Runtime, build_runtime
 from receiver.settings import Settings
 from receiver.web import admin, api, callbacks, health
 from receiver.web.problems import register_problems
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -18,6 +22,8 @@ def create_app(settings: Settings) -> Flask:
 
 def build_app(runtime: Runtime) -> Flask:
     settings = runtime.settings
+    if not settings.upstream_api_key:
+        log.warning("no RECEIVER_UPSTREAM_API_KEY: callbacks only, nothing is polled or confirmed")
     app = Flask("receiver.web", static_folder=None)
     app.config.update(SECRET_KEY=settings.secret_key, MAX_CONTENT_LENGTH=settings.max_body_bytes)
     app.extensions["receiver"] = runtime

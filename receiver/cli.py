@@ -73,7 +73,7 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
 @click.option("--port", type=int, default=9000, show_default=True)
 @click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="May be given often.")
 @click.option("--speed", type=float, default=1.0, show_default=True, help="How many times faster than real.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
 @click.option("--api-key", default="", help="Refuse calls with another key.")
 @click.option("--signing-key", default="", help="Sign callbacks with it.")
 @click.option("--list-faults", is_flag=True, help="Print the faults' names and what they do.")
@@ -82,7 +82,7 @@ def simulator(
     port: int,
     faults: tuple[str, ...],
     speed: float,
-    seed: int,
+    seed: int | None,
     api_key: str,
     signing_key: str,
     list_faults: bool,
@@ -96,11 +96,14 @@ def simulator(
         return
     try:
         wanted = {name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)}
-        upstream = Simulator(faults=wanted, speed=speed, seed=seed, api_key=api_key, signing_key=signing_key)
+        chosen = random.randrange(1_000_000) if seed is None else seed
+        upstream = Simulator(
+            faults=wanted, speed=speed, seed=chosen, api_key=api_key, signing_key=signing_key
+        )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None
     with SimulatorServer(upstream, host=host, port=port) as server:
-        console.print(f"Serving {server.url}; Ctrl-C ends it.")
+        console.print(f"Serving {server.url} with seed {chosen}; Ctrl-C ends it.")
         try:
             while True:
                 time.sleep(3600)

@@ -41,6 +41,23 @@ class Background:
     """What runs beside the requests of a worker process: the poller and the counts' way to the database."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._running: _Running | None = None
+
+    def start(self) -> None:
+        """Begin in this process: who polls is known by its pid, so only after a fork."""
+        self._running = _Running(self._runtime)
+        self._running.scheduler.start()
+
+    def stop(self) -> None:
+        """Finish what is under way and give the lease back."""
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+
+class _Running:
+    def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         self._runtime = runtime
         self._client = UpstreamClient(
@@ -58,14 +75,10 @@ class Background:
             clock=utc_now,
             spread=lambda: random.uniform(-1, 1),
         )
-        self._scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
-
-    def start(self) -> None:
-        self._scheduler.start()
+        self.scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
 
     def stop(self) -> None:
-        """Finish what is under way and give the lease back."""
-        self._scheduler.stop()
+        self.scheduler.stop()
         try:
             self._runtime.intake.flush_counts(utc_now())
             self._poller.give_back()

@@ -22,7 +22,7 @@ MAY_KNOW = {
     "scheduler": set(),
     "runtime": {"core", "store", "upstream", "intake", "polling", "scheduler", "settings"},
     "operations": {"core", "store", "runtime"},
-    "web": {"core", "store", "intake", "operations", "runtime"},
+    "web": {"core", "store", "intake", "operations", "runtime", "settings"},
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),
     "demo": {"core", "simulator"},

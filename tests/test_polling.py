@@ -28,7 +28,10 @@ class World:
         self.runtime, self.upstream, self.clock = runtime, upstream, clock
         settings = runtime.settings
         self.client = UpstreamClient(
-            url=settings.upstream_url, api_key=settings.upstream_api_key, timeout_s=settings.poll_timeout, concurrency=8
+            url=settings.upstream_url,
+            api_key=settings.upstream_api_key,
+            timeout_s=settings.poll_timeout,
+            concurrency=8,
         )
         self.poller = Poller(
             settings=settings,
@@ -102,7 +105,11 @@ def test_a_registered_task_is_asked_about_once_its_callback_counts_as_missing(wo
     assert world.run(after_s=89).answered == 0
     assert world.run(after_s=1).answered == 1
     task = world.task("t")
-    assert (task.verdict.outcome.value, task.verdict.recovered, task.verdict.lost_callback) == ("succeeded", True, True)
+    assert (task.verdict.outcome.value, task.verdict.recovered, task.verdict.lost_callback) == (
+        "succeeded",
+        True,
+        True,
+    )
 
 
 def test_an_unsettled_task_is_asked_again_in_doubling_steps(world: World) -> None:
@@ -143,7 +150,9 @@ def test_what_a_poll_brings_is_a_delivery_without_our_token(world: World) -> Non
         ({"code": 422, "msg": "recordInfo is null", "data": None}, 200),
     ],
 )
-def test_a_task_unknown_there_is_not_yet_and_then_unresolved(world: World, body: Any, http_status: int) -> None:
+def test_a_task_unknown_there_is_not_yet_and_then_unresolved(
+    world: World, body: Any, http_status: int
+) -> None:
     world.register("t")
     world.upstream.put("t", body, http_status)
     world.run(after_s=90)
@@ -293,7 +302,9 @@ def test_an_unresolved_task_is_asked_once_more_when_a_callback_comes(world: Worl
     assert world.task("t").verdict.outcome.value == "succeeded"
 
 
-def test_one_poller_at_a_time_and_another_takes_over_when_it_falls_silent(new_world: Callable[..., World]) -> None:
+def test_one_poller_at_a_time_and_another_takes_over_when_it_falls_silent(
+    new_world: Callable[..., World],
+) -> None:
     one, two = new_world("one"), new_world("two")
     assert one.run().holder
     assert not two.run().holder

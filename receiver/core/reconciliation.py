@@ -31,6 +31,8 @@ class Told(StrEnum):
     SUCCESS = "success"
     END_BY_CALLBACK = "end_by_callback"
     SUCCESS_BY_CALLBACK = "success_by_callback"
+    EXCEPTION = "exception"
+    EXCEPTION_CONFIRMED = "exception_confirmed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,7 +103,7 @@ class TaskState:
             status=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
             if seen.status
             else StatusClaim(),
-            told=frozenset(_facts(meaning, seen.source)),
+            told=frozenset(_facts(meaning, seen)),
             details=_claims(seen.details, confirmed=confirmed, stage=stage),
             tracks=_track_claims(seen.tracks, confirmed=confirmed, stage=stage),
             answers=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
@@ -117,23 +119,16 @@ class TaskState:
     @property
     def reconciled_status(self) -> StatusClaim:
         """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
-        if self.status.word == Status.CALLBACK_EXCEPTION and self.playable:
-            confirmed = self.status.confirmed and all(
-                claims["audioUrl"].confirmed for claims in self._paid_for()
-            )
-            return StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed)
-        return self.status
+        if Told.EXCEPTION not in self.told or not self.playable:
+            return self.status
+        told_by_record_info = all(self.tracks[key]["audioUrl"].confirmed for key in self._paid_for)
+        confirmed = Told.EXCEPTION_CONFIRMED in self.told and told_by_record_info
+        return max(self.status, StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed))
 
     @property
     def playable(self) -> bool:
-        """Whether every track that counts, one at least, has an `audioUrl`.
-
-        Once record-info has listed the tracks of the finished task, a complete list is complete for good: a
-        stray row out of a late or forged callback must not take a finished task apart again.
-        """
-        if any(self._all_playable(keys) for keys in self.answers):
-            return True
-        return not (self.answers and self._confirmed_end) and self._all_playable(self.visible_tracks)
+        """Whether every track that was paid for, one at least, has an `audioUrl`."""
+        return self._all_playable(self._paid_for)
 
     @property
     def some_playable(self) -> bool:
@@ -146,13 +141,21 @@ class TaskState:
         return known or self.tracks
 
     @property
-    def _confirmed_end(self) -> bool:
-        return self.status.confirmed and self.status.ends
+    def _paid_for(self) -> frozenset[str]:
+        """The keys of the tracks that must be playable.
 
-    def _paid_for(self) -> Iterable[Claims]:
+        A complete list of record-info's, once told, is complete for good. Until then all tracks count that it
+        told of, and mere claims only while it has not spoken of the end: no stray row out of a late or forged
+        callback may take a finished task apart again.
+        """
         complete = [keys for keys in self.answers if self._all_playable(keys)]
-        keys = frozenset().union(*complete) if complete else self.visible_tracks
-        return [self.tracks[key] for key in keys]
+        if complete:
+            return frozenset().union(*complete)
+        visible = frozenset(self.visible_tracks)
+        if not (Told.EXCEPTION_CONFIRMED in self.told or (self.status.confirmed and self.status.ends)):
+            return visible
+        confirmed = {key for key in visible if any(claim.confirmed for claim in self.tracks[key].values())}
+        return frozenset(confirmed) or visible
 
     def _all_playable(self, keys: Iterable[str]) -> bool:
         rows = [self.tracks[key] for key in keys]
@@ -178,16 +181,20 @@ def reconcile(state: TaskState, seen: Observation) -> TaskState:
     return join(state, TaskState.of(seen))
 
 
-def _facts(meaning: Status | None, source: Source) -> Iterable[Told]:
+def _facts(meaning: Status | None, seen: Observation) -> Iterable[Told]:
     success, failure = meaning is Status.SUCCESS, meaning in FAILURES
     if success:
         yield Told.SUCCESS
     if failure:
         yield Told.FAILURE
-    if source is Source.CALLBACK and (success or failure):
+    if seen.source is Source.CALLBACK and (failure or seen.meaning is Status.SUCCESS):
         yield Told.END_BY_CALLBACK
-    if source is Source.CALLBACK and success:
+    if seen.source is Source.CALLBACK and seen.meaning is Status.SUCCESS:
         yield Told.SUCCESS_BY_CALLBACK
+    if seen.meaning is Status.CALLBACK_EXCEPTION:
+        yield Told.EXCEPTION
+    if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
+        yield Told.EXCEPTION_CONFIRMED
 
 
 def _claims(fields: Mapping[str, Scalar], *, confirmed: bool, stage: int) -> Claims:

@@ -38,11 +38,12 @@ class Task:
 
 
 def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
-    """Its owner names the task; an orphan becomes registered."""
-    known = replace(
-        task, registered_at=task.registered_at or now, label=task.label if label is None else label
-    )
-    return _look_after_news(_judge(known, task, now, rules), now, rules)
+    """Its owner names the task, as often as he likes; an orphan becomes registered and keeps its next look."""
+    label = task.label if label is None else label
+    known = replace(task, registered_at=task.registered_at or now, label=label)
+    judged = _judge(known, task, now, rules)
+    planned = task.next_poll_at is not None and not judged.verdict.settled
+    return judged if planned or task.registered_at else _look_after_news(judged, now, rules)
 
 
 def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:

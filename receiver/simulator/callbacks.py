@@ -50,7 +50,8 @@ def plan_callbacks(plan: Plan, faults: Mapping[str, float], rng: random.Random) 
     kept = [callback for callback in callbacks if not happens("callback-lost", faults, rng)]
     if len(kept) < len(callbacks):
         drawn.append("callback-lost")
-    if happens("callback-forged", faults, rng):
+    # Nothing would ever contradict a failure forged for a task that stays pending.
+    if happens("callback-forged", faults, rng) and plan.ending != "stuck":
         kept += forgeries(plan, rng)
         drawn.append("callback-forged")
     return CallbackPlan(callbacks=tuple(sorted(kept, key=lambda each: each.at)), faults=tuple(drawn))
@@ -81,7 +82,10 @@ def forgeries(plan: Plan, rng: random.Random) -> list[Callback]:
 
 
 def with_last_segment(url: str, segment: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # the upstream takes any text for a callback URL
+        return url
     parent = parts.path.rstrip("/").rpartition("/")[0]
     return urlunsplit(parts._replace(path=f"{parent}/{segment}"))
 

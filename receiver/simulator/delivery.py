@@ -66,6 +66,7 @@ class Delivery:
         self._in_flight = 0
         self._sent = 0
         self._answered: Counter[str] = Counter()
+        self._taken: set[tuple[str, str]] = set()
         self._running = False
         self._workers: list[threading.Thread] = []
 
@@ -152,13 +153,16 @@ class Delivery:
             return NO_ANSWER
 
     def _settle(self, attempt: Attempt, answer: str, now: float) -> bool:
-        """Plan the retry if one is due; True when the last one has failed."""
+        """Plan the retry if one is due; True when the last one has failed and no copy was taken either."""
+        key = (attempt.callback.task_id, attempt.callback.stage)
         with self._changed:
             self._answered[answer] += 1
+            if answer == "200" and not attempt.callback.forged:
+                self._taken.add(key)
             if answer == "200" or not attempt.callback.retried:
                 return False
             if attempt.number >= len(RETRY_AFTER_S):
-                return True
+                return key not in self._taken
             at = now + RETRY_AFTER_S[attempt.number] / self._speed
             self._push(at, Attempt(callback=attempt.callback, number=attempt.number + 1))
             return False

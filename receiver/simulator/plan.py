@@ -62,7 +62,9 @@ class Plan:
     def rows(self, stage: str) -> list[Row]:
         """The rows of a stage (text, first, complete), or the final ones."""
         if stage == "text":
-            return [track.unfinished_row() for track in self.tracks] if self.text_has_rows else []
+            # A failed task has no tracks, so none may be shown before it fails.
+            shown = self.text_has_rows and self.failure is None
+            return [track.unfinished_row() for track in self.tracks] if shown else []
         if stage == "first":
             return [self._first_row(), *(track.unfinished_row() for track in self.tracks[1:])]
         if stage == "complete" and self.ending == "success-without-urls":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 import threading
 from collections.abc import Mapping
@@ -39,7 +40,9 @@ def create_app(simulator: Simulator) -> Flask:
     @app.get("/api/v1/generate/record-info")
     def record_info() -> Response:
         authorization = request.headers.get("Authorization", "")
-        return _response(simulator.record_info(request.args.get("taskId", ""), authorization))
+        connection = request.environ.get("werkzeug.socket")
+        task_id = request.args.get("taskId", "")
+        return _response(simulator.record_info(task_id, authorization, lambda: _left(connection)))
 
     _add_simulator_routes(app, simulator)
     return app
@@ -79,6 +82,17 @@ def _add_simulator_routes(app: Flask, simulator: Simulator) -> None:
 def _has_callback_url(body: Mapping[str, object]) -> bool:
     url = body.get("callBackUrl")
     return isinstance(url, str) and bool(url.strip())
+
+
+def _left(connection: socket.socket | None) -> bool:
+    """Whether the caller has closed its end."""
+    if connection is None:
+        return False
+    try:
+        readable = select.select([connection], [], [], 0)[0]
+        return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+    except (OSError, ValueError):
+        return True
 
 
 def _response(answer: Answer) -> Response:

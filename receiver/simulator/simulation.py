@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import math
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, NO_TASK_ID, UNKNOWN_TASK, Answer, json_answer
@@ -17,6 +18,7 @@ from .generation import Generation
 from .meter import CallMeter
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
+HOLD_STEP_S = 0.02
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -75,13 +77,15 @@ class Simulator:
         self._delivery.schedule(generation.callbacks())
         return generation.task_id
 
-    def record_info(self, task_id: str, authorization: str = "") -> Answer:
+    def record_info(
+        self, task_id: str, authorization: str = "", caller_left: Callable[[], bool] = lambda: False
+    ) -> Answer:
         with self._meter.call(task_id):
             if not self._allowed(authorization):
                 return NO_ACCESS
             with self._lock:
                 pinned = self._pinned.get(task_id)
-            return pinned or self._faulty_answer() or self._true_answer(task_id)
+            return pinned or self._faulty_answer(caller_left) or self._true_answer(task_id)
 
     def put(
         self, task_id: str, body: object, http_status: int = 200, headers: Mapping[str, str] = NO_HEADERS
@@ -116,7 +120,7 @@ class Simulator:
             "tasks": tasks,
             "calls": self._meter.calls(),
             "busiestSecond": self._meter.busiest(window),
-            "busiestTaskSecond": self._meter.busiest_task(1.0),
+            "busiestTaskSecond": self._meter.busiest_task(window),
             "concurrentTask": self._meter.concurrent_task(),
             "callbacksSent": delivery.sent,
             "callbacksAnswered": dict(delivery.answered),
@@ -127,12 +131,18 @@ class Simulator:
         expected = f"Bearer {self._api_key}"
         return not self._api_key or hmac.compare_digest(authorization.encode(), expected.encode())
 
-    def _faulty_answer(self) -> Answer | None:
+    def _faulty_answer(self, caller_left: Callable[[], bool]) -> Answer | None:
         with self._lock:
             fault = draw_one(tuple(CALL_FAULTS), self._faults, self._call_rng)
         if fault == "timeout":
-            self._stopping.wait(self._hang_s)
+            self._hold(caller_left)
         return CALL_FAULT_ANSWERS.get(fault or "")
+
+    def _hold(self, caller_left: Callable[[], bool]) -> None:
+        # A caller that gave up has no call here any more: its next one is not a simultaneous one.
+        for _ in range(math.ceil(self._hang_s / HOLD_STEP_S)):
+            if self._stopping.wait(HOLD_STEP_S) or caller_left():
+                return
 
     def _true_answer(self, task_id: str) -> Answer:
         if not task_id:

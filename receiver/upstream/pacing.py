@@ -44,6 +44,8 @@ def after_failure(
     until = now + timedelta(seconds=pause_s)
     if same_incident and health.paused_until is not None:
         until = max(until, health.paused_until)
+        if health.trouble == Trouble.REFUSED:
+            trouble = Trouble.REFUSED  # what a person must mend is not hidden behind what passes by itself
     return UpstreamHealth(
         failures=failures, trouble=trouble.value, detail=detail, failed_at=now, paused_until=until
     )

@@ -30,7 +30,8 @@ def test_nothing_known_is_no_status_and_nothing_to_play():
 
 
 @pytest.mark.parametrize(
-    ("word", "meaning"), [("GENERATING", "PENDING"), ("FAILED", "GENERATE_AUDIO_FAILED"), ("SUCCESS", "SUCCESS")]
+    ("word", "meaning"),
+    [("GENERATING", "PENDING"), ("FAILED", "GENERATE_AUDIO_FAILED"), ("SUCCESS", "SUCCESS")],
 )
 def test_a_word_out_of_sample_code_reads_as_the_documented_status(word, meaning):
     assert knowing(poll(word)).reconciled_status.word == meaning

@@ -236,3 +236,20 @@ def test_a_stage_before_the_end_is_not_urgent(word):
 
 def test_a_claimed_success_is_urgent_where_it_must_be_confirmed():
     assert verdict_on(CLAIMED_SUCCESS, policy=ALWAYS).urgent
+
+
+def test_no_claim_takes_a_recovered_task_apart_again():
+    recovered = (poll("FIRST_SUCCESS", ready("a")), poll("CALLBACK_EXCEPTION"))
+    assert outcome_of(*recovered) is Outcome.SUCCEEDED
+    for claim in (callback("GENERATE_AUDIO_FAILED"), callback("TEXT_SUCCESS", started("b"))):
+        for policy in POLICIES:
+            assert outcome_of(*recovered, claim, policy=policy) is Outcome.SUCCEEDED
+
+
+def test_no_claim_takes_a_confirmed_success_apart_that_listed_no_rows():
+    confirmed = (poll("SUCCESS"), poll("FIRST_SUCCESS", ready("a")))
+    assert outcome_of(*confirmed, callback("", started("b"))) is Outcome.SUCCEEDED
+
+
+def test_a_callback_exception_told_by_a_callback_is_no_success_it_claimed():
+    assert verdict_on(callback("CALLBACK_EXCEPTION", ready("a"))).recovered

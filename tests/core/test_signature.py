@@ -19,7 +19,9 @@ def problem(*, task_id="2fac", timestamp=STAMP, signature=SIGNED, key=KEY, now=N
 
 
 def test_the_signature_is_base64_of_hmac_sha256_over_task_id_dot_timestamp():
-    assert sign("key", task_id="task", timestamp="1700000000") == "gvI6gL9GybgZDXL/Mpk0Ccf/YM23cSLbj/iqVul3HJI="
+    assert (
+        sign("key", task_id="task", timestamp="1700000000") == "gvI6gL9GybgZDXL/Mpk0Ccf/YM23cSLbj/iqVul3HJI="
+    )
 
 
 def test_a_valid_signature_has_no_problem():
@@ -31,7 +33,9 @@ def test_a_missing_header_is_named(missing):
     assert "required" in problem(**{missing: ""})
 
 
-@pytest.mark.parametrize("timestamp", ["now", "-5", "1.5", " 17", "²", "١٢", "1" * 16, "2026-03-01T12:00:00Z"])
+@pytest.mark.parametrize(
+    "timestamp", ["now", "-5", "1.5", " 17", "²", "١٢", "1" * 16, "2026-03-01T12:00:00Z"]
+)
 def test_a_timestamp_that_is_not_unix_seconds_is_refused_even_when_signed(timestamp):
     signature = sign(KEY, task_id="2fac", timestamp=timestamp)
     assert "Unix seconds" in problem(timestamp=timestamp, signature=signature)

@@ -13,7 +13,9 @@ NEVER = Policy(confirm=Confirm.NEVER)
 SUSPECT = Policy(confirm=Confirm.SUSPECT)
 ALWAYS = Policy(confirm=Confirm.ALWAYS)
 WITHOUT_KEY = Policy(confirm=Confirm.ALWAYS, can_confirm=False)
-POLICIES = tuple(Policy(confirm=confirm, can_confirm=able) for confirm, able in product(Confirm, (True, False)))
+POLICIES = tuple(
+    Policy(confirm=confirm, can_confirm=able) for confirm, able in product(Confirm, (True, False))
+)
 
 
 def ready(name: str, **fields: Scalar) -> Track:
@@ -29,9 +31,7 @@ def started(name: str, **fields: Scalar) -> Track:
 
 
 def callback(status: str = "", *tracks: Track, **details: Scalar) -> Observation:
-    return Observation(
-        task_id=TASK_ID, source=Source.CALLBACK, status=status, tracks=tracks, details=details
-    )
+    return Observation(task_id=TASK_ID, source=Source.CALLBACK, status=status, tracks=tracks, details=details)
 
 
 def poll(status: str = "", *tracks: Track, **details: Scalar) -> Observation:

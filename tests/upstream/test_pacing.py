@@ -17,7 +17,14 @@ def at(seconds):
 
 
 def failed(
-    health=WELL, *, trouble=Trouble.SERVER_ERROR, detail="HTTP 500", began=0.0, now=1.0, spread=0.0, retry_after_s=None
+    health=WELL,
+    *,
+    trouble=Trouble.SERVER_ERROR,
+    detail="HTTP 500",
+    began=0.0,
+    now=1.0,
+    spread=0.0,
+    retry_after_s=None,
 ):
     return after_failure(
         health,

@@ -38,7 +38,9 @@ class Api:
         assert answer.status_code == status, answer.text
         return answer.json
 
-    def callback(self, task_id: str, kind: str = "complete", code: int = 200, url: str = "https://e.org/a") -> None:
+    def callback(
+        self, task_id: str, kind: str = "complete", code: int = 200, url: str = "https://e.org/a"
+    ) -> None:
         rows = [{"id": "a", "audio_url": url, "title": f"Song of {task_id}"}]
         body = {"code": code, "msg": kind, "data": {"callbackType": kind, "task_id": task_id, "data": rows}}
         assert self.client.post(f"/callbacks/{CALLBACK_TOKEN}", json=body).status_code == 200
@@ -49,7 +51,9 @@ def api(runtime: Runtime) -> Api:
     return Api(build_app(runtime).test_client())
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {API_TOKEN}"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {API_TOKEN}"}]
+)
 def test_without_a_token_nothing_is_answered(api: Api, headers: dict[str, str]) -> None:
     for path in ("/tasks", "/stats", "/quarantine", "/tasks/x"):
         answer = api.client.get(f"/api{path}", headers=headers)
@@ -75,7 +79,8 @@ def test_an_orphan_is_confirmed_before_it_settles_and_a_registered_task_is_not(a
 
 
 @pytest.mark.parametrize(
-    "body", [None, {}, [], "x", {"taskId": ""}, {"taskId": "a b"}, {"taskId": "a/b"}, {"taskId": "x", "labl": "y"}]
+    "body",
+    [None, {}, [], "x", {"taskId": ""}, {"taskId": "a b"}, {"taskId": "a/b"}, {"taskId": "x", "labl": "y"}],
 )
 def test_a_wrong_registration_names_the_fields_at_fault(api: Api, body: Any) -> None:
     answer = api.post("/tasks", 422, body)
@@ -122,7 +127,9 @@ def test_filters_combine(api: Api) -> None:
     assert listed("q=%25") == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "outcome=fine", "cursor=%21", "cursor=YWJj"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=x", "outcome=fine", "cursor=%21", "cursor=YWJj"]
+)
 def test_a_wrong_query_is_told_by_field(api: Api, query: str) -> None:
     assert api.get(f"/tasks?{query}", 422)["errors"]
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from marshmallow import ValidationError
 
@@ -45,10 +46,19 @@ class Reading:
 def read_callback(body: bytes) -> Reading:
     """Read the body of a callback, in whichever dialect it is."""
     try:
-        value = parse_json(body)
+        return _read_callback(parse_json(body))
     except NotJsonError as error:
-        raw = hashlib.sha256(body).digest()
-        return Reading(kind=Kind.NOT_JSON, digest=raw, errors={"": [f"Not JSON: {error}."]})
+        return _not_json(body, str(error))
+    except RecursionError:  # what could just be parsed may still be too deep to be walked
+        return _not_json(body, "nested too deeply")
+
+
+def _not_json(body: bytes, why: str) -> Reading:
+    raw = hashlib.sha256(body).digest()
+    return Reading(kind=Kind.NOT_JSON, digest=raw, errors={"": [f"Not JSON: {why}."]})
+
+
+def _read_callback(value: Any) -> Reading:
     envelope = open_envelope(value)
     if envelope is None:
         return Reading(kind=Kind.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]})
@@ -64,15 +74,22 @@ def read_callback(body: bytes) -> Reading:
 
 def read_answer(body: bytes, asked: str) -> Reading:
     """Read record-info's answer about the task `asked` for; `trouble_with` has found none in it."""
+    raw = hashlib.sha256(body).digest()
     try:
-        envelope = open_envelope(parse_json(body))
+        return _read_answer(open_envelope(parse_json(body)), asked, raw)
     except NotJsonError:
-        envelope = None
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+    except RecursionError:
+        deep = {"": ["Nested too deeply."]}
+        return Reading(kind=Kind.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+
+
+def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
     if envelope is None or not envelope.fields:
-        return Reading(kind=Kind.UNKNOWN_TASK, digest=hashlib.sha256(body).digest(), task_id=asked)
-    if envelope.task_id not in (None, asked):
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+    if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
-    if not record_info.is_record_info(envelope):
+    if not record_info.is_record_info(envelope) and not siblings.product_of(envelope):
         return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
     return _read(envelope, asked, Source.POLL)
 

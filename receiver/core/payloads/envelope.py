@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.core.payloads.fields import UNSTORABLE, folded
+from receiver.core.payloads.fields import UNSTORABLE, folded, is_blank
 
 TASK_ID_LENGTH = 200
 
@@ -42,9 +42,19 @@ class Envelope:
     @property
     def task_id(self) -> str | None:
         """The task id from any of its places: `data`, the root (MIDI), `data.response`."""
+        return next(
+            (found for place in self._places if (found := readable_task_id(place.get("taskid")))), None
+        )
+
+    @property
+    def told_task_ids(self) -> Iterable[str]:
+        """What stands in each of these places, readable or not."""
+        return [str(place["taskid"]).strip() for place in self._places if not is_blank(place.get("taskid"))]
+
+    @property
+    def _places(self) -> Iterable[Mapping[str, Any]]:
         response = self.response
-        places = (self.fields, self.root, response if isinstance(response, Mapping) else {})
-        return next((found for place in places if (found := readable_task_id(place.get("taskid")))), None)
+        return self.fields, self.root, response if isinstance(response, Mapping) else {}
 
 
 def readable_task_id(value: Any) -> str | None:

@@ -24,12 +24,17 @@ def fold(key: str) -> str:
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The object under folded keys; of two spellings the one that carries a value."""
+    """The object under folded keys; of two spellings the one that carries a value, whatever their order."""
     result: dict[str, Any] = {}
-    for key, value in raw.items():
-        if result.get(fold(key)) in (None, ""):
-            result[fold(key)] = value
+    for key in sorted(raw):
+        if is_blank(result.get(fold(key))):
+            result[fold(key)] = raw[key]
     return result
+
+
+def is_blank(value: Any) -> bool:
+    """Whether this is one of the ways to say nothing."""
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
 class LiberalSchema(Schema):
@@ -111,7 +116,7 @@ class Moment(fields.Field[str | None]):
         if text.isascii() and text.isdigit():
             return self._from_epoch(int(text))
         moment = datetime.fromisoformat(text)
-        return text if moment.tzinfo is None else iso(moment)
+        return UNSTORABLE.sub(REPLACEMENT, text) if moment.tzinfo is None else iso(moment)
 
     def _from_epoch(self, epoch_ms: Any) -> str:
         if isinstance(epoch_ms, bool):

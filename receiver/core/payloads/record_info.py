@@ -53,5 +53,5 @@ def _spelled(envelope: Envelope) -> Mapping[str, Any]:
     if isinstance(response, Mapping):
         return spelled | {ROWS: response.get("sunodata") or response.get("data")}
     if response:
-        raise ValidationError("Not an object.", "data.response")
+        raise ValidationError({"data.response": ["Not an object."]})
     return spelled

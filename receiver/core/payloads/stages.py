@@ -52,7 +52,7 @@ def observe(envelope: Envelope, task_id: str) -> tuple[Observation, Mapping[str,
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
     data, root, known = envelope.data, envelope.root, envelope.fields
     if data is not None and not isinstance(data, Mapping | list):
-        raise ValidationError("Not an object.", "data")
+        raise ValidationError({"data": ["Not an object."]})
     return {
         "code": root.get("code"),
         "msg": root.get("msg"),

@@ -1,7 +1,31 @@
 """The admin page."""
 
+from datetime import timedelta
+
 from flask import Flask
+from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
+
+from receiver.web.admin import frame, pages, session
+from receiver.web.admin.tries import Tries
+
+__all__ = ["pages", "register"]  # the pages are on the blueprint once they are imported
 
 
 def register(app: Flask) -> None:
-    """Put the page onto the application."""
+    """Put the page onto the application: its pages, its session, and CSRF tokens on its forms alone."""
+    app.config.update(
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=session.SIGNED_IN_S),
+        SESSION_COOKIE_NAME="receiver_admin",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH=frame.PREFIX,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        # Callbacks and the API bring no tokens; the guard checks the page's own forms.
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
+    )
+    app.session_interface = session.AdminSession()
+    app.extensions["sign_in_tries"] = Tries()
+    CSRFProtect(app)
+    app.after_request(frame.protect_answer)
+    app.register_blueprint(frame.blueprint)

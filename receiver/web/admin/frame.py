@@ -1,0 +1,105 @@
+"""What is around every admin page: the health line, the headers, and errors as pages."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request
+from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]
+from werkzeug.exceptions import HTTPException
+
+from receiver.runtime import Runtime, utc_now
+from receiver.store.database import StoreUnavailableError
+from receiver.store.overview import read_overview
+from receiver.web.admin.alarms import Health, judge
+from receiver.web.admin.presenting import OVERDUE_AFTER
+from receiver.web.problems import RETRY_AFTER_S, ProblemError
+from receiver.web.stats import poller_state
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/admin"
+WEB = Path(__file__).resolve().parent.parent
+blueprint = Blueprint(
+    "admin", __name__, url_prefix=PREFIX, static_folder=WEB / "static", static_url_path="/static"
+)
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' https: http:; media-src https: http:;"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # with none at all the CSRF check refuses every form sent by TLS
+}
+
+
+def runtime_here() -> Runtime:
+    runtime: Runtime = current_app.extensions["receiver"]
+    return runtime
+
+
+def page(template: str, *, status: int = 200, health: Health | None = None, **told: Any) -> Response:
+    """A page; without `health` it is one that may be seen before signing in."""
+    text = render_template(f"admin/{template}", health=health, **told)
+    # JSON can bring half a surrogate pair, which UTF-8 cannot write.
+    return Response(text.encode(errors="replace"), status=status, content_type="text/html; charset=utf-8")
+
+
+def gather_health() -> Health:
+    runtime, now = runtime_here(), utc_now()
+    with runtime.database.read() as connection:
+        overview = read_overview(connection, due_before=now - OVERDUE_AFTER)
+        poller = poller_state(runtime, connection, now=now)
+    return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
+
+
+def protect_answer(response: Response) -> Response:
+    """For the whole application, as an address that no route matches belongs to no blueprint."""
+    if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
+        return response
+    response.headers.update(HEADERS)
+    if request.endpoint != "admin.static":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.errorhandler(CSRFError)
+def _refused_form(error: CSRFError) -> Response:
+    log.warning("form refused: %s", error.description, extra={"told": {"from": request.remote_addr}})
+    advice = "The form was too old, or did not come from this page. Go back, reload the page and try again;"
+    return error_page(400, "This form was refused", f"{advice} if that does not help, sign in again.")
+
+
+@blueprint.errorhandler(ProblemError)
+def _told(error: ProblemError) -> Response:
+    return error_page(error.status, error.title, str(error))
+
+
+@blueprint.errorhandler(HTTPException)
+def _http(error: HTTPException) -> Response:
+    return error_page(error.code or 500, error.name, error.description or "")
+
+
+@blueprint.errorhandler(StoreUnavailableError)
+def _unavailable(error: StoreUnavailableError) -> Response:
+    log.error("the database cannot be used: %s", error)
+    answer = error_page(503, "The database cannot be used", "Nothing was changed. Try again in a moment.")
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
+
+
+@blueprint.errorhandler(Exception)
+def _ours(error: Exception) -> Response:
+    log.exception("unexpected error")
+    return error_page(500, "Internal error", "A fault of this receiver, not yours; see its log.")
+
+
+@blueprint.route("/<path:anything>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+def nowhere(anything: str) -> Response:
+    """An address without a page, within the blueprint so that the guard stands before it too."""
+    return error_page(404, "No such page", "Check the address.")
+
+
+def error_page(status: int, title: str, detail: str) -> Response:
+    return page("error.html", status=status, title=title, detail=detail, code=status)

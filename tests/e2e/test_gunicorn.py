@@ -1,0 +1,161 @@
+"""The real command: several workers and process groups, one poller, kill -9."""
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from receiver.simulator import Simulator, SimulatorServer
+from receiver.store.database import Database
+from receiver.store.deliveries import of_task
+from tests.conftest import eventually
+from tests.e2e.deployment import deployed
+
+FAST = {"POLL_TICK": "0.2", "CALLBACK_GRACE": "0.5", "POLL_INTERVAL": "0.5", "POLL_MAX_INTERVAL": "2"}
+
+
+def callback(task_id: str, kind: str = "complete") -> dict[str, object]:
+    rows = [{"id": "a", "audio_url": "https://example.org/a.mp3", "title": f"of {task_id}"}]
+    return {"code": 200, "data": {"callbackType": kind, "task_id": task_id, "data": rows}}
+
+
+def test_among_three_workers_one_polls_and_another_takes_over_when_it_is_killed(tmp_path: Path) -> None:
+    with (
+        SimulatorServer(Simulator(speed=100, api_key="upstream-key")) as upstream,
+        deployed(tmp_path, WORKERS="3", UPSTREAM_URL=upstream.url, **FAST) as (receiver,),
+    ):
+        eventually(lambda: receiver.poller["holder"], why="somebody takes the lease")
+        holder = receiver.holder_pid
+        killed_at = time.monotonic()
+        os.kill(holder, signal.SIGKILL)
+        eventually(lambda: receiver.holder_pid != holder, within_s=15, why="another one takes over")
+        assert time.monotonic() - killed_at < 15
+        upstream.simulator.put("t", {"code": 200, "data": {"taskId": "t", "status": "SUCCESS", "response": {
+            "sunoData": [{"id": "a", "audioUrl": "https://example.org/a.mp3"}]}}})  # fmt: skip
+        receiver.post("/api/tasks", {"taskId": "t"})
+        assert receiver.get("/api/tasks/t?wait=20")["recovered"]
+
+
+def test_a_stopped_server_gives_the_lease_back_at_once(tmp_path: Path) -> None:
+    with deployed(tmp_path, groups=2, **FAST) as (one, two):
+        eventually(lambda: one.poller["holder"])
+        pids = set(map(int, re.findall(r"Booting worker with pid: (\d+)", one.log.read_text())))
+        first, other = (one, two) if one.holder_pid in pids else (two, one)
+        holder = first.poller["holder"]
+        assert first.stop() == 0
+        eventually(lambda: other.poller["holder"] != holder, within_s=5, why="the other group takes over")
+
+
+def test_two_process_groups_of_three_workers_keep_one_quota(tmp_path: Path) -> None:
+    with (
+        SimulatorServer(Simulator(speed=1, api_key="upstream-key")) as upstream,
+        deployed(
+            tmp_path, groups=2, WORKERS="3", UPSTREAM_URL=upstream.url, POLL_LIMIT="8/second", **FAST
+        ) as (one, two),
+    ):
+        for number in range(30):
+            task_id = f"task-{number}"
+            upstream.simulator.put(task_id, {"code": 200, "data": {"taskId": task_id, "status": "PENDING"}})
+            (one, two)[number % 2].post("/api/tasks", {"taskId": task_id})
+        eventually(lambda: upstream.simulator.stats()["calls"] >= 20)  # type: ignore[operator]
+        os.kill(one.holder_pid, signal.SIGKILL)
+        seen = upstream.simulator.stats()["calls"]
+        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 40, within_s=40)  # type: ignore[operator]
+        stats = upstream.simulator.stats()
+        assert stats["busiestSecond"] <= 8  # type: ignore[operator]
+        assert stats["busiestTaskSecond"] <= 3  # type: ignore[operator]
+        assert stats["concurrentTask"] == 1
+
+
+def test_every_callback_answered_200_survives_kill_9(tmp_path: Path) -> None:
+    acknowledged: list[str] = []
+
+    def send(thread: int, url: str, stop: threading.Event) -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            for number in range(2000):
+                task_id = f"task-{thread}-{number}"
+                try:
+                    answer = session.post(url, json=callback(task_id), timeout=20)
+                except requests.RequestException:
+                    return
+                if answer.status_code == 200:
+                    acknowledged.append(task_id)
+                if stop.is_set():
+                    return
+
+    with deployed(tmp_path, WORKERS="2") as (receiver,):
+        stop = threading.Event()
+        senders = [threading.Thread(target=send, args=(n, receiver.callback_url, stop)) for n in range(8)]
+        for sender in senders:
+            sender.start()
+        eventually(lambda: len(acknowledged) > 200, why="callbacks are answered")
+        receiver.kill_group()
+        stop.set()
+        for sender in senders:
+            sender.join()
+        receiver.process.wait()
+
+    database = Database(f"sqlite:///{tmp_path}/receiver.db")
+    with database.read() as connection:
+        missing = [task_id for task_id in acknowledged if not of_task(connection, task_id)]
+    database.engine.dispose()
+    assert len(acknowledged) > 200
+    assert missing == []
+
+
+def test_waiting_readers_never_keep_a_callback_waiting(tmp_path: Path) -> None:
+    with deployed(tmp_path, WORKERS="1", THREADS="4") as (receiver,):
+        receiver.post("/api/tasks", {"taskId": "t"})
+        readers = [threading.Thread(target=receiver.get, args=("/api/tasks/t?wait=8",)) for _ in range(12)]
+        for reader in readers:
+            reader.start()
+        started = time.monotonic()
+        for number in range(20):
+            answer = requests.post(receiver.callback_url, json=callback(f"other-{number}"), timeout=20)
+            assert answer.status_code == 200
+        assert time.monotonic() - started < 6, "callbacks waited for readers"
+        requests.post(receiver.callback_url, json=callback("t"), timeout=20)
+        for reader in readers:
+            reader.join()
+
+
+def test_the_log_is_one_line_a_callback_and_holds_no_secret(tmp_path: Path) -> None:
+    with deployed(tmp_path, LOG_FORMAT="json") as (receiver,):
+        requests.post(receiver.callback_url, json=callback("logged"), timeout=20)
+        requests.post(f"{receiver.url}/callbacks/an-attackers-guess-1", json=callback("x"), timeout=20)
+        lines = [line for line in receiver.log.read_text().splitlines() if line.startswith("{")]
+        told = [json.loads(line) for line in lines]
+        assert [one["result"] for one in told if one.get("task") == "logged"] == ["accepted"]
+        for secret in (receiver.callback_url.rsplit("/", 1)[1], "an-attackers-guess-1", "of logged"):
+            assert secret not in receiver.log.read_text()
+
+
+def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
+    from tests.e2e.deployment import Deployment
+
+    broken = Deployment(tmp_path, 0, {"WORKERS": "none", "SECRET_KEY": "short"})
+    assert broken.process.wait(timeout=30) != 0
+    told = broken.log.read_text()
+    broken.session.close()
+    assert "RECEIVER_WORKERS: " in told
+    assert "RECEIVER_SECRET_KEY: " in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_preloading_changes_nothing(tmp_path: Path, preload: bool) -> None:
+    # gunicorn reads its own arguments from this variable, after the configuration file.
+    os.environ["GUNICORN_CMD_ARGS"] = "--preload" if preload else ""
+    try:
+        with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
+            eventually(lambda: receiver.poller["holder"], why="a worker polls")
+            assert receiver.holder_pid != receiver.process.pid
+    finally:
+        del os.environ["GUNICORN_CMD_ARGS"]
