@@ -11,6 +11,7 @@ from typing import Any
 import requests
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from receiver.demo.comparison import find_mismatches
@@ -123,26 +124,16 @@ def _watch(session: requests.Session, access: Access, count: int, console: Conso
 
 
 def _table(stats: Mapping[str, Any], count: int) -> Table:
-    table = Table(title=f"{count} tasks, {SPEED:g} times as fast as real ones")
-    for name in (
-        "in progress",
-        "succeeded",
-        "failed",
-        "unresolved",
-        "recovered",
-        "callbacks",
-        "polls",
-        "upstream",
-    ):
-        table.add_column(name, justify="right")
-    told, by_outcome = stats["deliveries"], stats["tasks"]
-    table.add_row(
-        *(str(by_outcome[name]) for name in ("in_progress", "succeeded", "failed", "unresolved")),
-        str(stats["recovered"]),
-        ", ".join(f"{name} {n}" for name, n in sorted(told.get("callback", {}).items())),
-        ", ".join(f"{name} {n}" for name, n in sorted(told.get("poll", {}).items())),
-        stats["poller"]["trouble"] or stats["poller"]["state"],
-    )
+    table = Table(title=f"{count} tasks, {SPEED:g} times as fast as real ones", show_header=False)
+    table.add_column(min_width=12)
+    table.add_column(min_width=60)
+    settled = sum(number for outcome, number in stats["tasks"].items() if outcome != "in_progress")
+    told = {"tasks": stats["tasks"], **stats["deliveries"]}
+    table.add_row("settled", ProgressBar(total=count, completed=settled, width=50))
+    for name, counts in told.items():
+        table.add_row(name, ", ".join(f"{what} {number}" for what, number in counts.items()))
+    table.add_row("recovered", str(stats["recovered"]))
+    table.add_row("upstream", stats["poller"]["trouble"] or stats["poller"]["state"])
     return table
 
 

@@ -65,7 +65,7 @@ def _overdue(due_before: datetime) -> ColumnElement[bool]:
     )
 
 
-def _conflicts() -> Select[tuple[str]]:
+def _conflicts() -> Select[Any]:
     newest = select(task.c.task_id, task.c.conflict, task.c.first_seen_at)
     newest = newest.order_by(task.c.first_seen_at.desc(), task.c.task_id.desc()).limit(NEWEST_TASKS)
     seen = newest.subquery()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from flask import Flask
-from flask_wtf import CSRFProtect  # type: ignore[import-untyped]
+from flask_wtf import CSRFProtect
 
 from receiver.web.admin import frame, pages, session
 from receiver.web.admin.tries import Tries

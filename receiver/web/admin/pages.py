@@ -21,6 +21,7 @@ from receiver.web.api import _task_cursor, cursor_after
 
 log = logging.getLogger(__name__)
 
+FILTERS = ("outcome", "status", "q")
 PAGE_SIZE = 50
 ATTENTION_SIZE = 50
 DELIVERIES_SHOWN = 200
@@ -42,7 +43,7 @@ def list_tasks() -> Response:
         rows=[presenting.task_row(task, now) for task in shown],
         chosen=chosen,
         filtered=filtered,
-        more=more and url_for("admin.list_tasks", **_kept(), cursor=more),
+        more=more and url_for("admin.list_tasks", _external=False, **(_kept() | {"cursor": more})),
         outcomes=[outcome.value for outcome in Outcome],
         statuses=[status.value for status in Status],
         callback_url=f"{request.host_url}callbacks/{runtime_here().settings.callback_tokens[0]}",
@@ -107,9 +108,7 @@ def _chosen() -> Filter:
 
 def _kept() -> dict[str, str]:
     """The filters of this page; PostgreSQL takes no NUL in a text."""
-    given = {
-        name: request.args.get(name, "").replace("\0", "").strip() for name in ("outcome", "status", "q")
-    }
+    given = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
     return {name: value for name, value in given.items() if value}
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -204,10 +205,8 @@ def delivery_row(told: StoredDelivery, now: datetime) -> DeliveryRow:
 def pretty(body: bytes) -> str:
     """The body to read: indented where it is JSON, and cut where it is long."""
     text = body.decode(errors="replace")
-    try:
+    with suppress(ValueError, RecursionError):  # what is not JSON is shown as it came
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        pass  # shown as it came
     return text if len(text) <= LONGEST_BODY else f"{text[:LONGEST_BODY]}\n… cut here; the API gives the rest"
 
 

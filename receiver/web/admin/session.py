@@ -9,7 +9,6 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
 from receiver.runtime import utc_now
-from receiver.settings import Settings
 from receiver.web.admin.frame import PREFIX, blueprint, page, runtime_here
 from receiver.web.admin.tries import Tries
 from receiver.web.callbacks import same_secret
@@ -49,14 +48,13 @@ def sign_in() -> Response:
     wait_s = tries.begin(address, now=time.monotonic())
     if wait_s:
         return _refuse(429, f"Too many wrong passwords. Try again in {wait_s} seconds.", wait_s)
-    settings = runtime_here().settings
-    if not same_secret(request.form.get("password", ""), (settings.admin_password,)):
+    if not same_secret(request.form.get("password", ""), (runtime_here().settings.admin_password,)):
         return _refuse(403, "This is not the password.")
     tries.forgive(address)
     session.clear()
     session.permanent = True
     session["signed_in_at"] = int(utc_now().timestamp())
-    session["password"] = _mark_of_password(settings)
+    session["password"] = _mark_of_password()
     log.info("somebody signed in to the admin page", extra={"told": {"from": address}})
     return redirect(_target(), 303)
 
@@ -74,11 +72,12 @@ def signed_in() -> bool:
     if not isinstance(since, int) or not isinstance(mark, str):
         return False
     fresh = 0 <= utc_now().timestamp() - since < SIGNED_IN_S
-    return fresh and same_secret(mark, (_mark_of_password(runtime_here().settings),))
+    return fresh and same_secret(mark, (_mark_of_password(),))
 
 
-def _mark_of_password(settings: Settings) -> str:
+def _mark_of_password() -> str:
     """Dies with the password, and tells nothing of it to who reads the cookie."""
+    settings = runtime_here().settings
     message = f"admin password:{settings.admin_password}".encode()
     return hmac.digest(settings.secret_key.encode(), message, "sha256").hex()
 

@@ -11,7 +11,7 @@ REMEMBERED = 1000
 
 
 class Tries:
-    """Counts the failures of each address, in this process only; forgets the longest silent beyond `REMEMBERED`."""
+    """Counts the failures of each address in this process; beyond `REMEMBERED` the longest silent go."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
