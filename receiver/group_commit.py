@@ -63,7 +63,7 @@ class GroupCommit(Generic[Item, Outcome]):
         except StoreUnavailableError as error:
             for waiting in group:
                 waiting.error = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever it was
             if len(group) == 1:
                 group[0].error = error
                 return

@@ -92,4 +92,4 @@ class _Running:
             if self._runtime.settings.poller:
                 self._poller.run_once(stop)
         except StoreUnavailableError as error:
-            log.error("the database cannot be used: %s", error)
+            log.warning("the database cannot be used: %s", error)

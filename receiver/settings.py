@@ -17,9 +17,8 @@ from receiver.core.task import Rules
 
 PREFIX = "RECEIVER_"
 # Neither JSON nor a URL escapes these, so that a token can be found and removed wherever it comes back.
-TOKEN_CHARACTERS = "A-Z a-z 0-9 . _ ~ -"
 TOKEN = validate.Regexp(
-    r"\A[\w.~-]{16,}\Z", flags=256, error=f"16 characters or more, of {TOKEN_CHARACTERS}."
+    r"\A[\w.~-]{16,}\Z", flags=256, error="16 characters or more, of A-Z a-z 0-9 . _ ~ -."
 )
 POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be more than 0.")
 AT_LEAST_ONE = validate.Range(min=1, error="Must be 1 or more.")

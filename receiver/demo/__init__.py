@@ -53,7 +53,7 @@ class Report:
     failed: int
     unresolved: int
     recovered: int
-    lostCallbacks: int  # noqa: N815  these are the contract's names
+    lostCallbacks: int
     rejected: int
     mismatched: int
 

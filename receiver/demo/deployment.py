@@ -61,7 +61,7 @@ def serve_receiver(folder: Path, upstream_url: str) -> Iterator[Access]:
     log_path = folder / "receiver.log"
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"]
     with log_path.open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  a fixed command
             command, cwd=PROJECT, env=_environment(folder, upstream_url, port, access), stdout=log, stderr=log
         )
         try:

@@ -53,5 +53,5 @@ def register_problems(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _ours(error: Exception) -> Response:
-        log.exception("unexpected error")
+        log.error("unexpected error", exc_info=error)
         return problem(500, "Internal error", "A fault of this receiver, not of the request; see its log.")

@@ -269,7 +269,7 @@ class TestTasks:
     def test_with_nothing_yet_it_tells_how_to_try(self, admin: FlaskClient) -> None:
         text = admin.get("/admin/").text
         assert "Nothing yet" in text
-        assert f"curl &#39;http://localhost{CALLBACKS}&#39;" in text
+        assert f"curl 'http://localhost{CALLBACKS}'" in text
 
     def test_a_task_is_listed_with_what_is_known(self, admin: FlaskClient) -> None:
         admin.post("/api/tasks", json={"taskId": "task-1", "label": "for the film"}, headers=BEARER)

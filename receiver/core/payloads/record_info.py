@@ -1,5 +1,8 @@
-"""The record-info shape: `data.status`, `data.response.sunoData`. Source: the upstream's OpenAPI document,
-with what is on the wire but not in it (`sourceAudioUrl`, epoch times, `errorMsg`, rows under `response.data`)."""
+"""The record-info shape: `data.status`, `data.response.sunoData`.
+
+Source: the upstream's OpenAPI document, with what is on the wire but not in it (`sourceAudioUrl`, epoch times,
+`errorMsg`, rows under `response.data`).
+"""
 
 from collections.abc import Mapping
 from typing import Any
