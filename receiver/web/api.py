@@ -108,7 +108,7 @@ def create_task() -> tuple[Response, int]:
 @blueprint.get("/tasks")
 def list_tasks() -> Response:
     wanted = _load(TASK_PAGE, request.args)
-    before = _task_cursor(wanted["cursor"])
+    before = task_cursor(wanted["cursor"])
     chosen = Filter(outcome=wanted["outcome"], status=wanted["status"], text=wanted["q"], before=before)
     with _runtime().database.read() as connection:
         found = tasks.find(connection, chosen, limit=wanted["limit"] + 1)
@@ -176,7 +176,7 @@ def cursor_after(task: Task) -> str:
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def _task_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+def task_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     if cursor is None:
         return None
     try:

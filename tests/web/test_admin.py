@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -339,6 +340,7 @@ class TestTasks:
         for answer in (admin.get("/admin/tasks/none"), admin.get("/admin/none")):
             assert answer.status_code == 404
             assert answer.content_type.startswith("text/html")
+            assert "Nobody polls" in answer.text  # the health line is there too
         form = {"csrf_token": token_of(admin, "/admin/")}
         assert admin.post("/admin/tasks/none/poll", data=form).status_code == 404
 
@@ -419,7 +421,10 @@ class TestHealth:
 
     @pytest.mark.parametrize(
         ("trouble", "shown"),
-        [("refused", "refuses our API key"), ("limited", "in trouble: limited; paused until 2999-01-01T")],
+        [
+            ("refused", "refuses our API key"),
+            ("limited", "in trouble: limited; paused until 2999-01-01 00:00:00 UTC, in"),
+        ],
     )
     def test_trouble_with_the_upstream_is_told(
         self, admin: FlaskClient, runtime: Runtime, trouble: str, shown: str
@@ -462,6 +467,21 @@ class TestHealth:
                     f"INSERT INTO delivery ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row
                 )
         assert "999+ deliveries in quarantine" in admin.get("/admin/").text
+
+    def test_a_database_that_cannot_be_read_is_told_on_a_page(
+        self, admin: FlaskClient, runtime: Runtime
+    ) -> None:
+        path = runtime.database.url.database
+        assert path
+        runtime.database.engine.dispose()
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            Path(name).unlink(missing_ok=True)
+        Path(path).mkdir()
+        answer = admin.get("/admin/")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert answer.content_type.startswith("text/html")
+        assert "The database cannot be used" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from receiver.store.overview import COUNTED, Overview
-from receiver.web.admin.presenting import When, span, when
+from receiver.web.admin.presenting import When, moment_words, span, when
 from receiver.web.stats import SILENT_AFTER_S
 
 RED, AMBER = "red", "amber"
+ATTENTION = {"_anchor": "attention"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,13 @@ class Health:
     alarms: tuple[Alarm, ...]
     last_callback: When | None
     poller: str | None
+    gathered: bool = True
+
+    @classmethod
+    def unknown(cls, why: str) -> "Health":
+        """Where a fault kept us from looking."""
+        alarm = Alarm(level=RED, text=why)
+        return cls(alarms=(alarm,), last_callback=None, poller=None, gathered=False)
 
     @property
     def level(self) -> str:
@@ -36,7 +44,7 @@ class Health:
 
 def judge(overview: Overview, poller: Mapping[str, Any], *, has_key: bool, now: datetime) -> Health:
     """`poller` is what `poller_state` told."""
-    alarms = [*_about_polling(poller, has_key=has_key), *_about_tasks(overview)]
+    alarms = [*_about_polling(poller, has_key=has_key, now=now), *_about_tasks(overview)]
     return Health(
         alarms=tuple(sorted(alarms, key=lambda alarm: alarm.level != RED)),
         last_callback=when(overview.last_callback_at, now),
@@ -50,7 +58,7 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{shown} {one if number == 1 else many}"
 
 
-def _about_polling(poller: Mapping[str, Any], *, has_key: bool) -> Iterator[Alarm]:
+def _about_polling(poller: Mapping[str, Any], *, has_key: bool, now: datetime) -> Iterator[Alarm]:
     state, age = poller["state"], poller["heartbeatAge"]
     if not has_key:
         yield Alarm(level=AMBER, text="No API key, callbacks only: nothing is polled or confirmed")
@@ -65,9 +73,15 @@ def _about_polling(poller: Mapping[str, Any], *, has_key: bool) -> Iterator[Alar
         text = "The upstream refuses our API key (RECEIVER_UPSTREAM_API_KEY): nothing is polled or confirmed"
         yield Alarm(level=RED, text=text)
     elif poller["trouble"]:
-        until = f"; paused until {poller['pausedUntil']}" if poller["pausedUntil"] else ""
         trouble = str(poller["trouble"]).replace("_", " ")
-        yield Alarm(level=AMBER, text=f"The upstream is in trouble: {trouble}{until}")
+        yield Alarm(level=AMBER, text=f"The upstream is in trouble: {trouble}{_pause(poller, now)}")
+
+
+def _pause(poller: Mapping[str, Any], now: datetime) -> str:
+    if not poller["pausedUntil"]:
+        return ""
+    until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
+    return f"; paused until {until.exact}, {until.words}"
 
 
 def _about_tasks(overview: Overview) -> Iterator[Alarm]:
@@ -76,10 +90,10 @@ def _about_tasks(overview: Overview) -> Iterator[Alarm]:
         yield Alarm(level=RED, text=text, page="admin.list_tasks", find={"outcome": "unresolved"})
     if overview.overdue:
         text = counted(overview.overdue, "task overdue", "tasks overdue")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks")
+        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find=ATTENTION)
     if overview.conflicts:
         text = counted(overview.conflicts, "task in conflict", "tasks in conflict")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks")
+        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find=ATTENTION)
     if overview.quarantined:
         text = counted(overview.quarantined, "delivery in quarantine", "deliveries in quarantine")
         yield Alarm(level=AMBER, text=text, page="admin.list_quarantine")

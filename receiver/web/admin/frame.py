@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, current_app, g, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
@@ -102,4 +102,7 @@ def nowhere(anything: str) -> Response:
 
 
 def error_page(status: int, title: str, detail: str) -> Response:
-    return page("error.html", status=status, title=title, detail=detail, code=status)
+    health = None
+    if g.get("signed_in"):  # after a fault of ours, looking at the database might only fail again
+        health = gather_health() if status < 500 else Health.unknown(title)
+    return page("error.html", status=status, health=health, title=title, detail=detail, code=status)

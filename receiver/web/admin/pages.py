@@ -17,7 +17,7 @@ from receiver.store import deliveries, overview, tasks
 from receiver.store.tasks import Filter
 from receiver.web.admin import presenting
 from receiver.web.admin.frame import blueprint, error_page, gather_health, page, runtime_here
-from receiver.web.api import _task_cursor, cursor_after
+from receiver.web.api import task_cursor, cursor_after
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def list_quarantine() -> Response:
 
 def _chosen() -> Filter:
     kept = _kept()
-    before = _task_cursor(request.args.get("cursor") or None)
+    before = task_cursor(request.args.get("cursor") or None)
     return Filter(outcome=kept.get("outcome"), status=kept.get("status"), text=kept.get("q"), before=before)
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, Status
@@ -163,7 +163,7 @@ def task_row(task: Task, now: datetime) -> TaskRow:
         ready=sum("audioUrl" in claims for claims in tracks),
         tracks=len(tracks),
         first_seen=moment_words(task.first_seen_at, now),
-        next_look=when(task.next_poll_at, now),
+        next_look=_next_look(task, now),
     )
 
 
@@ -173,7 +173,7 @@ def moments_of(task: Task, now: datetime) -> Sequence[tuple[str, When | None]]:
         ("Registered", when(task.registered_at, now)),
         ("Last callback", when(task.last_callback_at, now)),
         ("Last polled", when(task.last_polled_at, now)),
-        ("Next look", when(task.next_poll_at, now)),
+        ("Next look", _next_look(task, now)),
         ("Gave up", when(task.gave_up_at, now)),
         ("Settled", when(task.settled_at, now)),
     ]
@@ -213,6 +213,11 @@ def pretty(body: bytes) -> str:
 def web_address(value: object) -> str | None:
     """The value where it is a plain http(s) address; anything else could run in the page when followed."""
     return value if isinstance(value, str) and WEB_ADDRESS.fullmatch(value) else None
+
+
+def _next_look(task: Task, now: datetime) -> When | None:
+    planned = when(task.next_poll_at, now)
+    return replace(planned, words=f"due {planned.words}") if planned and "ago" in planned.words else planned
 
 
 def _told_by(task: Task) -> str:

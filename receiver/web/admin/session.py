@@ -4,7 +4,7 @@ import hmac
 import logging
 import time
 
-from flask import Flask, current_app, flash, redirect, request, session, url_for
+from flask import Flask, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
@@ -33,6 +33,7 @@ def _guard() -> Response | None:
     if request.endpoint not in OPEN and not signed_in():
         back = request.script_root + request.full_path.rstrip("?") if request.method == "GET" else None
         return redirect(url_for("admin.sign_in", next=back), 303)
+    g.signed_in = request.endpoint not in OPEN
     current_app.extensions["csrf"].protect()
     return None
 
