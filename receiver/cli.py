@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -60,10 +61,14 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
 
     chosen = random.randrange(1_000_000) if seed is None else seed
     console.print(f"Seed {chosen}")
+    for ending in (signal.SIGINT, signal.SIGTERM):  # either ends the receiver and the simulator too
+        signal.signal(ending, signal.default_int_handler)
     try:
         report = run_demo(count=count, seed=chosen, stay=not leave, console=console)
     except DemoError as error:
         raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.Abort from None
     click.echo(json.dumps(asdict(report)))
     sys.exit(1 if report.mismatched else 0)
 

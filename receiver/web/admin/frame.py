@@ -91,12 +91,12 @@ def _unavailable(error: StoreUnavailableError) -> Response:
 
 @blueprint.errorhandler(Exception)
 def _ours(error: Exception) -> Response:
-    log.exception("unexpected error")
+    log.error("unexpected error", exc_info=error)
     return error_page(500, "Internal error", "A fault of this receiver, not yours; see its log.")
 
 
 @blueprint.route("/<path:anything>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-def nowhere(anything: str) -> Response:
+def nowhere(anything: str) -> Response:  # noqa: ARG001
     """An address without a page, within the blueprint so that the guard stands before it too."""
     return error_page(404, "No such page", "Check the address.")
 

@@ -17,7 +17,7 @@ from receiver.store import deliveries, overview, tasks
 from receiver.store.tasks import Filter
 from receiver.web.admin import presenting
 from receiver.web.admin.frame import blueprint, error_page, gather_health, page, runtime_here
-from receiver.web.api import task_cursor, cursor_after
+from receiver.web.api import cursor_after, task_cursor
 
 log = logging.getLogger(__name__)
 
