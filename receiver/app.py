@@ -1,6 +1,7 @@
 """`create_app`: the edges put onto a runtime."""
 
 import logging
+import time
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -8,16 +9,27 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from receiver.logs import set_up_logging
 from receiver.runtime import Background, Runtime, build_runtime
 from receiver.settings import Settings
+from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health
 from receiver.web.problems import register_problems
+
+BOOT_RETRY_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`."""
+    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`.
+
+    Waits while the database cannot be used: gunicorn takes a worker that fails to boot for a reason to stop all.
+    """
     set_up_logging(settings.log_format)
-    return build_app(build_runtime(settings))
+    while True:
+        try:
+            return build_app(build_runtime(settings))
+        except StoreUnavailableError as error:
+            log.warning("the database cannot be used yet, trying again: %s", error)
+            time.sleep(BOOT_RETRY_S)
 
 
 def build_app(runtime: Runtime) -> Flask:

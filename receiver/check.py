@@ -45,7 +45,7 @@ def _database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield Finding(name="database", ok=False, detail=f"cannot be used: {error}")
         return
     yield Finding(name="database", ok=True, detail="takes writes, tables are of this version")
-    alive = held is not None and held.expires_at > now
+    alive = held is not None and held.valid(now)
     detail = f"held by {held.holder}" if held and alive else "nobody polls now: is the server running?"
     yield Finding(name="poller", ok=alive, detail=detail)
 

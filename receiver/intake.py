@@ -89,6 +89,8 @@ class Intake:
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
         """Store and reconcile a batch in one transaction; the results are as durable as it is."""
+        if not batch:
+            return []
         with self._database.write() as connection:
             results = self._take_in(connection, batch)
         for delivery, result in zip(batch, results, strict=True):

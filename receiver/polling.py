@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
-from receiver.intake import Intake, poll_delivery
+from receiver.core.payloads import Trouble
+from receiver.intake import Delivery, Intake, poll_delivery
 from receiver.settings import Settings
 from receiver.store import lease, polls
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.polls import Call
 from receiver.upstream import pacing
 from receiver.upstream.client import Answer, Failure, UpstreamClient
@@ -75,7 +76,7 @@ class Poller:
         with ThreadPoolExecutor(self._settings.poll_concurrency, thread_name_prefix="poll") as pool:
             pending: set[Future[_Reply]] = set()
             while pending or self._worth_going_on(stop, ends):
-                if self._worth_going_on(stop, ends) and self._hold_lease():
+                if self._hold_lease() and self._worth_going_on(stop, ends):
                     pending |= {pool.submit(self._ask, call) for call in self._claim(len(pending))}
                 if not pending:
                     stop.wait(LOOK_UP_S / 10)
@@ -98,7 +99,7 @@ class Poller:
         mine = held is not None and held.holder == self._name and held.fence == self._fence
         if mine and held and held.expires_at - now > timedelta(seconds=self._lease_s * 2 / 3):
             return True
-        if not mine and held and held.expires_at > now and held.holder != self._name:
+        if not mine and held and held.valid(now) and held.holder != self._name:
             self._fence = None
             return False
         with self._database.write() as connection:
@@ -133,27 +134,45 @@ class Poller:
             return polls.claim(connection, now=now, most=most, period_s=period_s, claim_s=claim_s)
 
     def _ask(self, call: Call) -> _Reply:
-        told = self._client.fetch(call.task_id, now=self._clock())
+        try:
+            told = self._client.fetch(call.task_id, now=self._clock())
+        except Exception as error:
+            log.exception("the call failed in a way nobody foresaw")
+            told = Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
         return _Reply(call=call, told=told, ended_at=self._clock())
 
     def _take_in(self, replies: Sequence[_Reply], counts: PassCounts) -> PassCounts:
         if not replies:
             return counts
+        self._release(replies)  # first: the upstream's pause must hold whatever becomes of the answers
         answers = [
-            poll_delivery(
-                reply.told.body,
-                reply.call.task_id,
-                now=reply.ended_at,
-                secrets=self._settings.callback_tokens,
-            )
+            (reply.call, self._delivery(reply, reply.told))
             for reply in replies
             if isinstance(reply.told, Answer)
         ]
-        if answers:
-            self._intake.accept(answers)
-        self._release(replies)
+        try:
+            self._intake.accept([delivery for _, delivery in answers])
+        except StoreUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001  one answer that we cannot handle must not take the others with it
+            for call, delivery in answers:
+                self._accept_alone(call, delivery)
         failed = len(replies) - len(answers)
         return replace(counts, answered=counts.answered + len(answers), failed=counts.failed + failed)
+
+    def _accept_alone(self, call: Call, delivery: Delivery) -> None:
+        try:
+            self._intake.accept([delivery])
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            log.exception("an answer could not be taken in", extra={"told": {"task": call.task_id}})
+            with self._database.write() as connection:
+                polls.set_aside(connection, call.task_id, until=call.claimed_until)
+
+    def _delivery(self, reply: _Reply, told: Answer) -> Delivery:
+        secrets = self._settings.callback_tokens
+        return poll_delivery(told.body, reply.call.task_id, now=reply.ended_at, secrets=secrets)
 
     def _release(self, replies: Sequence[_Reply]) -> None:
         with self._database.write() as connection:

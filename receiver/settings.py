@@ -20,8 +20,17 @@ PREFIX = "RECEIVER_"
 TOKEN = validate.Regexp(
     r"\A[\w.~-]{16,}\Z", flags=256, error="16 characters or more, of A-Z a-z 0-9 . _ ~ -."
 )
-POSITIVE = validate.Range(min=0, min_inclusive=False, error="Must be more than 0.")
-AT_LEAST_ONE = validate.Range(min=1, error="Must be 1 or more.")
+POSITIVE = validate.Range(
+    min=0, min_inclusive=False, max=1e8, error="Must be more than 0, and 100000000 at most."
+)
+AT_LEAST_ONE = validate.Range(min=1, max=10**9, error="Must be 1 or more.")
+ADDRESS = validate.Regexp(
+    r"\A(unix:/.+|(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5})\Z",
+    error="Must be host:port or unix:/a/path.",
+)
+PRINTABLE = validate.Regexp(r"\A[!-~]*\Z", error="Must be printable ASCII without white space.")
+BARE_URL = validate.Regexp(r"\A[^?#@]*\Z", error="Must be a URL without user, query or fragment.")
+MOST_CALLS = 10_000
 
 
 class SettingsError(Exception):
@@ -103,8 +112,8 @@ class Limit(fields.String):
             (rate,) = limits.parse_many(str(value))
         except ValueError:
             raise ValidationError('One rate such as "2/second" or "20 per 10 seconds".') from None
-        if rate.amount < 1:
-            raise ValidationError("Must allow 1 call or more.")
+        if not 1 <= rate.amount <= MOST_CALLS:
+            raise ValidationError(f"Must allow 1 to {MOST_CALLS} calls.")
         return PollLimit(amount=rate.amount, period_s=float(rate.get_expiry()))
 
 
@@ -148,14 +157,14 @@ class SettingsSchema(Schema):
 
     error_messages = {"unknown": "No such setting: check the spelling."}  # noqa: RUF012
 
-    bind = fields.String(load_default="127.0.0.1:8000", validate=validate.Length(min=1))
+    bind = fields.String(load_default="127.0.0.1:8000", validate=ADDRESS)
     workers = whole(2)
     threads = whole(16)
     database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db")
     upstream_url = fields.Url(
-        load_default="https://api.apikley.ru", schemes={"http", "https"}, require_tld=False
+        load_default="https://api.apikley.ru", schemes={"http", "https"}, require_tld=False, validate=BARE_URL
     )
-    upstream_api_key = secret(required=False)
+    upstream_api_key = fields.String(load_default="", validate=PRINTABLE, metadata={"secret": True})
     callback_tokens = Tokens(required=True, metadata={"secret": True})
     api_tokens = Tokens(required=True, metadata={"secret": True})
     admin_password = secret(required=True, longer_than=8)

@@ -26,7 +26,7 @@ MAY_KNOW = {
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),
     "demo": {"core", "simulator"},
-    "app": {"web", "runtime", "settings", "logs"},
+    "app": {"web", "runtime", "settings", "store", "logs"},
     "cli": {"core", "store", "runtime", "operations", "settings", "web", "check", "demo", "simulator"},
     "": {"app", "settings"},
 }

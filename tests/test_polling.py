@@ -1,22 +1,25 @@
 """Polling, contract section 6: passes against a real HTTP upstream, with a clock that the test sets."""
 
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from receiver.core.task import Task
-from receiver.intake import Intake, callback_delivery
+from receiver.core.task import Task, request_poll
+from receiver.intake import Delivery, Intake, Result, callback_delivery
 from receiver.operations import register_task, request_task_poll
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, polls, tasks
-from receiver.upstream.client import UpstreamClient
-from tests.conftest import CALLBACK_TOKEN, Clock
+from receiver.upstream.client import Failure, UpstreamClient
+from tests.conftest import CALLBACK_TOKEN, T0, Clock
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
 
@@ -323,3 +326,94 @@ def test_a_poller_that_stops_gives_the_lease_back_at_once(new_world: Callable[..
     assert one.run().holder
     one.poller.give_back()
     assert two.run(after_s=0.1).holder
+
+
+def test_a_retry_after_nobody_can_mean_still_pauses(world: World) -> None:
+    for odd in ("1763966000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        world.register("t")
+        world.upstream.put("t", {"code": 429}, 429, {"Retry-After": odd})
+        world.run(after_s=90)
+        calls = world.calls
+        world.run(after_s=86400)
+        assert world.calls == calls
+        world.clock.advance(31 * 86400)
+
+
+class DeafIntake(Intake):
+    """Cannot take in one task's answer, as if there were a fault of ours in it."""
+
+    def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
+        if any(delivery.reading.task_id == "poison" for delivery in batch):
+            raise ValueError("a fault of ours")
+        return super().accept(batch)
+
+
+def test_one_answer_we_cannot_handle_does_not_take_the_others_with_it(world: World) -> None:
+    world.poller._intake = DeafIntake(world.runtime.database, world.runtime.settings.rules)
+    names = ["poison", *(f"t{number}" for number in range(4))]
+    world.register(*names)
+    for name in names:
+        world.answers(name)
+    world.run(after_s=90)
+    assert [world.task(name).polls for name in names] == [0, 1, 1, 1, 1]
+    calls = world.calls
+    world.run(after_s=1)
+    assert world.calls == calls, "the task is set aside for a while"
+
+
+def test_a_clock_set_back_stops_nobody(new_world: Callable[..., World]) -> None:
+    one, two = new_world("one"), new_world("two")
+    one.clock.advance(3600)
+    assert one.run().holder
+    one.clock.advance(-3600)
+    assert two.run().holder
+
+
+def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime: Runtime) -> None:
+    starts: list[float] = []
+    with runtime.database.write() as connection:
+        polls.lay_out_slots(connection, 2)
+        tasks.load_or_create(connection, {f"t{number}": T0 for number in range(400)})
+        every = [
+            request_poll(task, now=T0)
+            for task in tasks.load_many(connection, [f"t{n}" for n in range(400)]).values()
+        ]
+        tasks.save(connection, every)
+    under_way: list[tuple[float, polls.Call]] = []
+    for tick in range(400):
+        moment = tick / 10
+        now = T0 + timedelta(seconds=moment)
+        with runtime.database.write() as connection:
+            for ends, call in [one for one in under_way if one[0] <= moment]:
+                polls.release(connection, call, ended_at=now, period_s=1)
+                under_way.remove((ends, call))
+            for call in polls.claim(connection, now=now, most=8, period_s=1, claim_s=30):
+                starts.append(moment)
+                under_way.append((moment + (0.1, 1.9, 3.3, 4.6, 7.0)[len(starts) % 5], call))
+    busiest = max(sum(start <= other < start + 1 for other in starts) for start in starts)
+    assert len(starts) > 20
+    assert busiest <= 2
+
+
+def test_a_trickling_answer_is_cut_off_at_the_timeout(new_world: Callable[..., World]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+                for _ in range(100):
+                    connection.sendall(b" ")
+                    done.wait(0.1)
+
+        done = threading.Event()
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        world = new_world(UPSTREAM_URL=f"http://127.0.0.1:{listener.getsockname()[1]}", POLL_TIMEOUT="0.5")
+        started = time.monotonic()
+        told = world.client.fetch("t", now=T0)
+        assert time.monotonic() - started < 5
+        assert isinstance(told, Failure)
+        done.set()
+        thread.join()

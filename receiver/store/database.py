@@ -3,9 +3,11 @@
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from alembic import command
 from alembic.config import Config
@@ -17,7 +19,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-BUSY_TIMEOUT_S = 5
+# Together well under the 15 seconds that the upstream waits for an answer.
+LOCK_TIMEOUT_S = 4.0
+BUSY_TIMEOUT_S = 2
+LOCK_LOOK_S = 0.001  # a transaction takes a few of these
+LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
 OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
@@ -57,7 +63,13 @@ class Database:
                 yield connection
 
     def migrate(self) -> None:
-        """Bring the tables to the present version; safe when many processes start at once."""
+        """Bring the tables to the present version; safe when many processes start at once.
+
+        Where nothing is to be done nothing is locked: a worker may be born while a backup holds the database.
+        """
+        if not self.pending_migrations():
+            self.engine.dispose()
+            return
         with self._alone(), _named_failures(), self.engine.connect() as connection:
             if self.is_sqlite:  # past SQLAlchemy, which would open a transaction first
                 connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
@@ -79,9 +91,27 @@ class Database:
         if self._lock_path is None:
             yield
             return
-        with self._queue, _named_failures(), self._lock_path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield  # closing the file gives the lock back
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        if not self._queue.acquire(timeout=LOCK_TIMEOUT_S):
+            raise StoreUnavailableError(LOCKED)
+        try:
+            with _named_failures(), self._lock_path.open("ab") as lock:
+                _lock_until(deadline, lock)
+                yield  # closing the file gives the lock back
+        finally:
+            self._queue.release()
+
+
+def _lock_until(deadline: float, lock: IO[bytes]) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StoreUnavailableError(LOCKED) from None
+            time.sleep(LOCK_LOOK_S)
+        else:
+            return
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from receiver.store.schema import lease
 
 POLLER = "poller"
+CLOCK_SKEW_S = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +20,10 @@ class Lease:
     fence: int
     heartbeat_at: datetime
     expires_at: datetime
+
+    def valid(self, now: datetime) -> bool:
+        """Whether it still binds the others; a heartbeat from the future is that of a clock since set back."""
+        return now < self.expires_at and self.heartbeat_at <= now + timedelta(seconds=CLOCK_SKEW_S)
 
 
 def read(connection: Connection) -> Lease | None:
@@ -32,7 +37,7 @@ def read(connection: Connection) -> Lease | None:
 def take(connection: Connection, *, holder: str, now: datetime, ttl_s: float) -> Lease | None:
     """Take or renew the lease; None while somebody else has it."""
     held = read(connection)
-    if held and held.holder != holder and held.expires_at > now:
+    if held and held.holder != holder and held.valid(now):
         return None
     fence = 1 if held is None else held.fence + (held.holder != holder)
     taken = Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=now + timedelta(seconds=ttl_s))

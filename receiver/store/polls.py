@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from receiver.core.cadence import TASK_SPACING_S
 from receiver.store.schema import poll_slot, task, upstream
 
-ARRIVAL_S = 1.0  # a call that is still unanswered after this has reached the upstream long since
+ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +25,8 @@ class Call:
     task_id: str
     slot: int
     started_at: datetime
+    slot_busy_until: datetime
+    claimed_until: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,29 +56,42 @@ def claim(
 
     A claim nobody releases (its process died) ends by itself after `claim_s`.
     """
+    busy = now + timedelta(seconds=ARRIVAL_S + period_s)
+    until = now + timedelta(seconds=claim_s)
+    # What is taken for longer than anybody takes it was taken by a clock that has since been set back.
+    free = or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > busy)
     slots = connection.scalars(
-        select(poll_slot.c.number).where(poll_slot.c.free_at <= now).order_by(poll_slot.c.number).limit(most)
+        select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
     ).all()
     due = _due(connection, now, len(slots)) if slots else []
-    calls = [Call(task_id=key, slot=slot, started_at=now) for key, slot in zip(due, slots, strict=False)]
+    calls = [
+        Call(task_id=key, slot=slot, started_at=now, slot_busy_until=busy, claimed_until=until)
+        for key, slot in zip(due, slots, strict=False)
+    ]
     if calls:
-        busy = now + timedelta(seconds=ARRIVAL_S + period_s)
         taken = poll_slot.c.number.in_([call.slot for call in calls])
         connection.execute(update(poll_slot).where(taken).values(free_at=busy))
-        until = now + timedelta(seconds=claim_s)
-        connection.execute(
-            update(task).where(task.c.task_id.in_(due[: len(calls)])).values(claimed_until=until)
-        )
+        connection.execute(update(task).where(task.c.task_id.in_(due)).values(claimed_until=until))
     return calls
 
 
 def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
-    """The call is over: its slot and its task become free again, each in its time."""
+    """The call is over: its slot and its task become free again, each in its time.
+
+    Unless another call has them by now, because this one took so long: then they are that one's.
+    """
     received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
+    my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
     free_at = received + timedelta(seconds=period_s)
-    connection.execute(update(poll_slot).where(poll_slot.c.number == call.slot).values(free_at=free_at))
+    connection.execute(update(poll_slot).where(my_slot).values(free_at=free_at))
+    my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.claimed_until)
     again = ended_at + timedelta(seconds=TASK_SPACING_S)
-    connection.execute(update(task).where(task.c.task_id == call.task_id).values(claimed_until=again))
+    connection.execute(update(task).where(my_task).values(claimed_until=again))
+
+
+def set_aside(connection: Connection, task_id: str, *, until: datetime) -> None:
+    """Do not ask about this task before `until`."""
+    connection.execute(update(task).where(task.c.task_id == task_id).values(claimed_until=until))
 
 
 def slot_free(connection: Connection, *, now: datetime) -> bool:

@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from receiver.core.payloads import Trouble, trouble_with
 
 RECORD_INFO = "/api/v1/generate/record-info"
 LARGEST_ANSWER = 4 * 1024 * 1024  # a real one has some 10 kB
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.5  # less than the pollers allow a call to be on its way
 CHUNK = 64 * 1024
+LONGEST_WAIT_S = 30 * 86400.0  # more is a mistake, such as a time given in milliseconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +51,7 @@ class UpstreamClient:
         """Ask about one task. Takes at most the timeout, reads at most `LARGEST_ANSWER` bytes."""
         try:
             return self._fetch(task_id, now)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             return Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
 
     def close(self) -> None:
@@ -75,7 +77,7 @@ class UpstreamClient:
 def _read(response: requests.Response, deadline: float) -> bytes | None:
     """The body, unless it is too large or trickles in past the deadline (a read timeout counts silence only)."""
     parts, size = [], 0
-    for part in response.iter_content(CHUNK):
+    while part := response.raw.read1(CHUNK, decode_content=True):
         parts.append(part)
         size += len(part)
         if size > LARGEST_ANSWER or time.monotonic() > deadline:
@@ -88,10 +90,12 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     if header is None:
         return None
     try:
-        return max(float(int(header)), 0.0)
+        seconds = float(int(header))
     except ValueError:
-        pass
-    try:
-        return max((parsedate_to_datetime(header) - now).total_seconds(), 0.0)
-    except (TypeError, ValueError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(header) - now).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    except OverflowError:
+        seconds = LONGEST_WAIT_S
+    return min(max(seconds, 0.0), LONGEST_WAIT_S)

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.payloads.tracks import flat_errors
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
@@ -27,6 +28,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api")
 
 LONGEST_WAIT_S = 60
 LOOK_S = 0.2
+LARGEST_ID = 2**63
 
 
 class TaskId(fields.Field[str]):
@@ -37,12 +39,17 @@ class TaskId(fields.Field[str]):
         return task_id
 
 
+def storable(text: str) -> None:
+    if UNSTORABLE.search(text):
+        raise ValidationError("Must not hold NUL or half a surrogate pair.")
+
+
 class NewTaskSchema(Schema):
     class Meta:
         unknown = RAISE
 
     taskId = TaskId(required=True)
-    label = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=200))
+    label = fields.String(allow_none=True, load_default=None, validate=[validate.Length(max=200), storable])
 
 
 class PageSchema(Schema):
@@ -57,8 +64,8 @@ class TaskPageSchema(PageSchema):
     outcome = fields.String(
         load_default=None, validate=validate.OneOf([outcome.value for outcome in Outcome])
     )
-    status = fields.String(load_default=None)
-    q = fields.String(load_default=None)
+    status = fields.String(load_default=None, validate=storable)
+    q = fields.String(load_default=None, validate=storable)
 
 
 class WaitSchema(Schema):
@@ -100,7 +107,7 @@ def _challenge(response: Response) -> Response:
 
 @blueprint.post("/tasks")
 def create_task() -> tuple[Response, int]:
-    wanted = _load(NEW_TASK, request.get_json(silent=True, force=True))
+    wanted = _load(NEW_TASK, _json_body())
     task, created = register_task(_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now())
     return jsonify(show_task(task)), 201 if created else 200
 
@@ -154,10 +161,7 @@ def poll_task(task_id: str) -> tuple[Response, int]:
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
     wanted = _load(PAGE, request.args)
-    try:
-        before = None if wanted["cursor"] is None else int(wanted["cursor"])
-    except ValueError:
-        raise _bad_cursor() from None
+    before = None if wanted["cursor"] is None else _id_cursor(wanted["cursor"])
     with _runtime().database.read() as connection:
         found = deliveries.quarantined(connection, limit=wanted["limit"] + 1, before=before)
     page = found[: wanted["limit"]]
@@ -168,6 +172,13 @@ def list_quarantine() -> Response:
 @blueprint.get("/stats")
 def read_stats() -> Response:
     return jsonify(gather_stats(_runtime(), now=utc_now()))
+
+
+def _json_body() -> Any:
+    try:
+        return request.get_json(silent=True, force=True)
+    except RecursionError:
+        return None
 
 
 def cursor_after(task: Task) -> str:
@@ -183,8 +194,14 @@ def task_cursor(cursor: str | None) -> tuple[datetime, str] | None:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         moment, _, task_id = raw.partition("|")
         return datetime.fromisoformat(moment).astimezone(UTC), task_id
-    except (ValueError, binascii.Error):
+    except (ValueError, OverflowError, binascii.Error):
         raise _bad_cursor() from None
+
+
+def _id_cursor(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
+        raise _bad_cursor()
+    return int(cursor)
 
 
 def _bad_cursor() -> ProblemError:

@@ -9,7 +9,6 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from receiver.core.payloads import Kind
 from receiver.core.signature import problem_with_signature
@@ -47,20 +46,30 @@ def _check_token(runtime: Runtime, token: str) -> None:
 
 
 def _read_body(runtime: Runtime) -> bytes:
-    limit = runtime.settings.max_body_bytes
-    request.max_content_length = limit
-    try:
-        return request.get_data(cache=False)
-    except RequestEntityTooLarge:
+    """The whole body, whether its length was announced or it comes in chunks."""
+    limit, announced = runtime.settings.max_body_bytes, request.content_length
+    body = b"" if (announced or 0) > limit else _read_at_most(runtime, limit + 1)
+    if max(len(body), announced or 0) > limit:
         _refuse(runtime, "too_large")
-        raise ProblemError(
-            413, "Too large", f"At most {limit} bytes are read here; nothing was stored."
-        ) from None
-    except ClientDisconnected:
-        _refuse(runtime, "cut_off")
-        raise ProblemError(
-            400, "Cut off", "The body ended before its announced length; nothing was stored."
-        ) from None
+        raise ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
+    if len(body) < (announced or 0):
+        raise _cut_off(runtime)
+    return body
+
+
+def _read_at_most(runtime: Runtime, size: int) -> bytes:
+    if request.content_length is None and not request.environ.get("wsgi.input_terminated"):
+        return b""  # neither a length nor chunks: there is no body
+    size = min(size, request.content_length or size)
+    try:
+        return bytes(request.environ["wsgi.input"].read(size))
+    except Exception as error:  # the server's own errors, for a broken chunk or a lost connection
+        raise _cut_off(runtime) from error
+
+
+def _cut_off(runtime: Runtime) -> ProblemError:
+    _refuse(runtime, "cut_off")
+    return ProblemError(400, "Cut off", "The body ended before its announced end; nothing was stored.")
 
 
 def _check_signature(runtime: Runtime, delivery: Delivery) -> None:

@@ -26,11 +26,15 @@ class WriteProbe:
 
     def problem(self) -> str | None:
         """Why the database takes no writes; None when it does."""
-        with self._lock:
+        if not self._lock.acquire(timeout=KEPT_S):
+            return "the last write is still waiting"
+        try:
             if time.monotonic() - self._tried_at >= KEPT_S:
                 self._problem = self._try()
                 self._tried_at = time.monotonic()
             return self._problem
+        finally:
+            self._lock.release()
 
     def _try(self) -> str | None:
         try:

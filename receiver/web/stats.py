@@ -37,7 +37,7 @@ def poller_state(runtime: Runtime, connection: Connection, *, now: datetime) -> 
         state = "paused"
     return {
         "holder": held.holder if held else None,
-        "heartbeatAge": max((now - held.heartbeat_at).total_seconds(), 0.0) if held else None,
+        "heartbeatAge": (now - held.heartbeat_at).total_seconds() if held else None,
         "state": state,
         "pausedUntil": iso(health.paused_until) if paused else None,
         "trouble": health.trouble,

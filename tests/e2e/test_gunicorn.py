@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import socket
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ import requests
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store.database import Database
 from receiver.store.deliveries import of_task
-from tests.conftest import eventually
+from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.e2e.deployment import deployed
 
 FAST = {"POLL_TICK": "0.2", "CALLBACK_GRACE": "0.5", "POLL_INTERVAL": "0.5", "POLL_MAX_INTERVAL": "2"}
@@ -159,3 +161,66 @@ def test_preloading_changes_nothing(tmp_path: Path, preload: bool) -> None:
             assert receiver.holder_pid != receiver.process.pid
     finally:
         del os.environ["GUNICORN_CMD_ARGS"]
+
+
+def exchange(port: int, raw: bytes, *, half_close: bool = False) -> bytes:
+    """Send bytes as they are; the answer's status line."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(raw)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").readline()
+
+
+def test_bodies_are_taken_whole_or_not_at_all(tmp_path: Path) -> None:
+    body = json.dumps(callback("chunked")).encode()
+    with deployed(tmp_path, MAX_BODY_BYTES="1000") as (receiver,):
+        head = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\n".encode()
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        one = b"%x\r\n%s\r\n" % (len(body), body)
+        padding = b"3e8\r\n" + b" " * 1000 + b"\r\n"
+        assert b" 200 " in exchange(receiver.port, chunked + one + b"0\r\n\r\n")
+        assert b" 413 " in exchange(receiver.port, chunked + one + padding + b"0\r\n\r\n")
+        assert b" 400 " in exchange(receiver.port, chunked + b"zz\r\n")
+        assert b" 400 " in exchange(receiver.port, head + b"Content-Length: 900\r\n\r\n{}", half_close=True)
+        assert b" 413 " in exchange(receiver.port, head + b"Content-Length: 1001\r\n\r\n")
+        assert receiver.get("/api/quarantine")["deliveries"] == []
+
+
+def test_a_locked_database_is_a_503_in_time_and_heals(tmp_path: Path) -> None:
+    with deployed(tmp_path) as (receiver,):
+        other = sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        answers: list[requests.Response] = []
+
+        def send(number: int) -> None:
+            answers.append(
+                requests.post(receiver.callback_url, json=callback(f"locked-{number}"), timeout=30)
+            )
+
+        senders = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(answer.headers["Retry-After"] for answer in answers)
+        assert time.monotonic() - started < 15, "the upstream would have gone by now"
+        other.rollback()
+        other.close()
+        assert requests.post(receiver.callback_url, json=callback("healed"), timeout=30).status_code == 200
+
+
+def test_a_worker_born_while_the_database_is_locked_does_not_stop_the_server(tmp_path: Path) -> None:
+    with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
+        eventually(lambda: receiver.poller["holder"])
+        holder = receiver.holder_pid
+        other = sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        os.kill(holder, signal.SIGKILL)
+        eventually(lambda: receiver.log.read_text().count("Booting worker") == 3, why="it is replaced")
+        other.rollback()
+        other.close()
+        eventually(lambda: receiver.ready)
+        eventually(lambda: receiver.holder_pid != holder, within_s=15)

@@ -223,3 +223,25 @@ def test_the_probes_need_no_token_and_tell_the_pollers_state(api: Api) -> None:
 def test_an_unknown_path_is_a_problem_too(api: Api) -> None:
     answer = api.client.get("/nowhere")
     assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/tasks?cursor=MDAwMS0wMS0wMVQwMDowMDowMCswNTowMHxh", {"cursor"}),
+        ("/quarantine?cursor=99999999999999999999999", {"cursor"}),
+        ("/quarantine?cursor=-1", {"cursor"}),
+        ("/tasks?q=%00", {"q"}),
+        ("/tasks/t?wait=nan", {"wait"}),
+        ("/tasks/t?wait=inf", {"wait"}),
+    ],
+)
+def test_odd_input_is_told_by_field_and_never_our_fault(api: Api, path: str, fields: set[str]) -> None:
+    assert api.get(path, 422)["errors"].keys() == fields
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"taskId": "t", "label": "\\ud800"}', '{"taskId": "t", "label": "\\u0000"}', "[" * 99_999]
+)
+def test_a_body_that_cannot_be_stored_is_a_422(api: Api, raw: str) -> None:
+    assert api.client.post("/api/tasks", headers=BEARER, data=raw).status_code == 422

@@ -63,7 +63,7 @@ def readable_task_id(value: Any) -> str | None:
         return None
     text = str(value).strip()
     odd = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
-    return None if odd or not 0 < len(text) <= TASK_ID_LENGTH else text
+    return None if odd or text in (".", "..") or not 0 < len(text) <= TASK_ID_LENGTH else text
 
 
 def parse_json(body: bytes) -> Any:
