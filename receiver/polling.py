@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 10.0  # with a look every few seconds another poller takes over within 15
 LONGEST_PASS_S = 30.0
-LOOK_UP_S = 0.5
+LOOK_S = 0.05
 UNHEARD_OF = 2  # after so many times the give-up time a task ends though the upstream never answered
 
 
@@ -75,14 +75,16 @@ class Poller:
         ends = self._clock() + timedelta(seconds=LONGEST_PASS_S)
         with ThreadPoolExecutor(self._settings.poll_concurrency, thread_name_prefix="poll") as pool:
             pending: set[Future[_Reply]] = set()
-            while pending or self._worth_going_on(stop, ends):
-                if self._hold_lease() and self._worth_going_on(stop, ends):
+            more = True
+            while pending or more:
+                more = self._hold_lease() and self._worth_going_on(stop, ends)
+                if more:
                     pending |= {pool.submit(self._ask, call) for call in self._claim(len(pending))}
-                if not pending:
-                    stop.wait(LOOK_UP_S / 10)
-                    continue
-                done, pending = wait(pending, timeout=LOOK_UP_S / 10, return_when=FIRST_COMPLETED)
-                counts = self._take_in([future.result() for future in done], counts)
+                if pending:
+                    done, pending = wait(pending, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+                    counts = self._take_in([future.result() for future in done], counts)
+                elif more:
+                    stop.wait(LOOK_S)
         return counts
 
     def give_back(self) -> None:
@@ -116,9 +118,7 @@ class Poller:
         if stop.is_set() or now >= ends:
             return False
         with self._database.read() as connection:
-            health = polls.health(connection)
-            paused = health.paused_until is not None and now < health.paused_until
-            return not paused and polls.any_due(connection, now=now)
+            return not polls.health(connection).paused(now) and polls.any_due(connection, now=now)
 
     def _claim(self, in_flight: int) -> Sequence[Call]:
         now = self._clock()

@@ -103,12 +103,6 @@ def drop_bodies(connection: Connection, *, received_before: datetime, limit: int
     return len(ids)
 
 
-def last_callback_at(connection: Connection) -> datetime | None:
-    """When the newest callback arrived."""
-    query = select(delivery.c.received_at).where(delivery.c.source == "callback")
-    return connection.scalar(query.order_by(delivery.c.id.desc()).limit(1))
-
-
 def _with_bodies() -> Select[Any]:
     first = delivery.alias("first")
     same = and_(

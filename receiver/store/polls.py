@@ -39,6 +39,9 @@ class UpstreamHealth:
     failed_at: datetime | None = None
     paused_until: datetime | None = None
 
+    def paused(self, now: datetime) -> bool:
+        return self.paused_until is not None and now < self.paused_until
+
 
 def lay_out_slots(connection: Connection, amount: int) -> None:
     """Make the slots as many as the limit's amount."""

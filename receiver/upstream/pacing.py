@@ -16,7 +16,7 @@ JITTER = 0.2
 
 def calls_allowed(health: UpstreamHealth, *, now: datetime, wanted: int, in_flight: int) -> int:
     """How many calls may start: none in a pause, and after one a single probe until it has answered."""
-    if health.paused_until is not None and now < health.paused_until:
+    if health.paused(now):
         return 0
     return wanted if health.failures == 0 else min(wanted, 1 - min(in_flight, 1))
 

@@ -27,7 +27,7 @@ def gather_stats(runtime: Runtime, *, now: datetime) -> dict[str, Any]:
 def poller_state(runtime: Runtime, connection: Connection, *, now: datetime) -> dict[str, Any]:
     """Who polls, how long ago he was last seen alive, and what keeps him from polling."""
     held, health = lease.read(connection), polls.health(connection)
-    paused = health.paused_until is not None and health.paused_until > now
+    paused = health.paused(now)
     state = "polling"
     if not runtime.settings.upstream_api_key or (held is None and not runtime.settings.poller):
         state = "off"

@@ -17,27 +17,20 @@ class NotJsonError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """A body's outer parts under folded keys. `data` is whatever stood there, an object folded."""
+    """A body's outer parts under folded keys.
+
+    `data` and `response`, which is `data.response`, are whatever stood there, an object folded.
+    """
 
     root: Mapping[str, Any]
     data: Any
+    response: Any
     digest: bytes
 
     @property
     def fields(self) -> Mapping[str, Any]:
         """The object in `data`, or an empty one."""
         return self.data if isinstance(self.data, Mapping) else {}
-
-    @property
-    def response(self) -> Any:
-        """`data.response`, an object folded; some clients also met it as a JSON string."""
-        value = self.fields.get("response")
-        if isinstance(value, str) and value.lstrip().startswith("{"):
-            try:
-                value = parse_json(value.encode(errors="replace"))
-            except NotJsonError:
-                return value
-        return folded(value) if isinstance(value, Mapping) else value
 
     @property
     def task_id(self) -> str | None:
@@ -53,8 +46,7 @@ class Envelope:
 
     @property
     def _places(self) -> Iterable[Mapping[str, Any]]:
-        response = self.response
-        return self.fields, self.root, response if isinstance(response, Mapping) else {}
+        return self.fields, self.root, self.response if isinstance(self.response, Mapping) else {}
 
 
 def readable_task_id(value: Any) -> str | None:
@@ -81,8 +73,23 @@ def open_envelope(value: Any) -> Envelope | None:
     if not isinstance(value, Mapping):
         return None
     root = folded(value)
-    data = root.get("data") if "data" in root else value
-    return Envelope(root=root, data=folded(data) if isinstance(data, Mapping) else data, digest=digest(value))
+    data = _folded_object(root.get("data") if "data" in root else value)
+    response = _response(data.get("response")) if isinstance(data, Mapping) else None
+    return Envelope(root=root, data=data, response=response, digest=digest(value))
+
+
+def _response(value: Any) -> Any:
+    """An object, folded; some clients also met it as a JSON string."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return _folded_object(parse_json(value.encode(errors="replace")))
+        except NotJsonError:
+            return value
+    return _folded_object(value)
+
+
+def _folded_object(value: Any) -> Any:
+    return folded(value) if isinstance(value, Mapping) else value
 
 
 def digest(value: Any) -> bytes:
