@@ -417,3 +417,11 @@ def test_a_trickling_answer_is_cut_off_at_the_timeout(new_world: Callable[..., W
         assert isinstance(told, Failure)
         done.set()
         thread.join()
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(world: World) -> None:
+    world.register("t")
+    world.answers("t", "SUCCESS", {**DONE, "prompt": "x" * (5 * 1024 * 1024)})
+    world.run(after_s=90)
+    assert (world.health().trouble, world.health().detail) == ("network", "too slow or too large")
+    assert world.task("t").polls == 0

@@ -224,3 +224,12 @@ def test_a_worker_born_while_the_database_is_locked_does_not_stop_the_server(tmp
         other.close()
         eventually(lambda: receiver.ready)
         eventually(lambda: receiver.holder_pid != holder, within_s=15)
+
+
+def test_a_process_group_with_its_poller_off_never_polls(tmp_path: Path) -> None:
+    with deployed(tmp_path, POLLER="off", **FAST) as (receiver,):
+        requests.post(f"{receiver.url}/callbacks/an-attackers-guess-1", json=callback("x"), timeout=20)
+        # The count reaches the database with the very tick that would have polled.
+        eventually(lambda: receiver.get("/api/stats")["deliveries"].get("callback") == {"wrong_token": 1})
+        assert receiver.poller["holder"] is None
+        assert receiver.poller["state"] == "off"
