@@ -19,7 +19,8 @@ from receiver.core.task import Task
 from receiver.operations import prune_bodies, rebuild_task, register_task, request_task_poll
 from receiver.runtime import Runtime, build_runtime, utc_now
 from receiver.settings import Settings, SettingsError, load_settings
-from receiver.store import deliveries, tasks
+from receiver.store import deliveries, listing, tasks
+from receiver.store.actions import COMMAND
 from receiver.store.database import StoreUnavailableError
 from receiver.web.views import show_delivery, show_task
 
@@ -33,9 +34,7 @@ class TaskId(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         task_id = readable_task_id(value)
         if task_id is None:
-            self.fail(
-                "not a task id: text without white space or slashes, 200 characters at most", param, ctx
-            )
+            self.fail("not a task id: text without white space or slashes, 200 characters at most", param)
         return task_id
 
 
@@ -137,7 +136,7 @@ def check(as_json: bool) -> None:
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled when its callbacks are missing."""
-    task, created = register_task(_runtime(), task_id, label=label, now=utc_now())
+    task, created = register_task(_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
     _print_task(task, as_json, "registered" if created else "known")
 
 
@@ -149,7 +148,7 @@ def register(task_id: str, label: str | None, as_json: bool) -> None:
 def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
     """List tasks, newest first."""
     with _runtime().database.read() as connection:
-        found = tasks.find(connection, tasks.Filter(outcome=outcome, text=search), limit=limit)
+        found = listing.find(connection, listing.Filter(outcome=outcome, text=search), limit=limit).tasks
     if as_json:
         click.echo(json.dumps([show_task(task) for task in found]))
         return
@@ -180,7 +179,7 @@ def show(task_id: str) -> None:
 @as_json
 def poll(task_id: str, as_json: bool) -> None:
     """Have the running poller ask record-info about a task as soon as the quota allows."""
-    task = request_task_poll(_runtime(), task_id, now=utc_now())
+    task = request_task_poll(_runtime(), task_id, now=utc_now(), actor=COMMAND)
     if task is None:
         raise _unknown(task_id)
     _print_task(task, as_json, "due now")

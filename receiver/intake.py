@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from receiver.core.change import Change, change
 from receiver.core.observation import Observation, Source
 from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again
@@ -97,12 +98,12 @@ class Intake:
             _log_delivery(delivery, result)
         return results
 
-    def note_refused(self, reason: str) -> None:
+    def note_refused(self, reason: str, *, now: datetime) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:
-            self._uncommitted[Source.CALLBACK.value, reason] += 1
+            self._uncommitted[tallies.hour_of(now), Source.CALLBACK.value, reason] += 1
 
-    def flush_counts(self, now: datetime) -> None:
+    def flush_counts(self) -> None:
         """Store the counts of refused requests."""
         with self._counting:
             counts, self._uncommitted = self._uncommitted, Counter()
@@ -110,7 +111,7 @@ class Intake:
             return
         try:
             with self._database.write() as connection:
-                tallies.add(connection, counts, now=now)
+                tallies.add(connection, counts)
         except StoreUnavailableError:
             with self._counting:
                 self._uncommitted += counts
@@ -124,35 +125,39 @@ class Intake:
             return 0
         with self._database.write() as connection:
             known = tasks.load_many(connection, ids).values()
-            left = [give_up(task, now=now, rules=self._rules) for task in known if not task.verdict.settled]
+            left = [
+                (task, give_up(task, now=now, rules=self._rules))
+                for task in known
+                if not task.verdict.settled
+            ]
             tasks.save(connection, left)
         return len(left)
 
     def _take_in(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
         contents = {_content(delivery) for delivery in batch}
         seen = deliveries.known_contents(connection, {c for c in contents if c})
-        known = tasks.load_or_create(connection, _first_seen(batch))
+        before = tasks.load_or_create(connection, _first_seen(batch))
+        after = dict(before)
         rows, results = [], []
-        changed: dict[str, Task] = {}
         for delivery in batch:
             content = _content(delivery)
-            result = DUPLICATE if content in seen else _result(delivery)
-            task = self._next(known.get(delivery.reading.task_id or ""), delivery, result)
+            result = DUPLICATE if content in seen else result_of(delivery.reading)
+            was = after.get(delivery.reading.task_id or "")
+            task = was and self._next(was, delivery, result)
             if content:
                 seen.add(content)
             if task:
-                known[task.task_id] = changed[task.task_id] = task
-            rows.append(_row(delivery, result))
+                after[task.task_id] = task
+            rows.append(_row(delivery, result, change(was, task) if was and task else {}))
             results.append(Result(result=result, task=task))
         deliveries.add(connection, rows)
-        tasks.save(connection, changed.values())
-        counts = Counter((row.source, row.result) for row in rows)
-        tallies.add(connection, counts, now=max(delivery.received_at for delivery in batch))
+        counts: tallies.Tallies = Counter(
+            (tallies.hour_of(row.received_at), row.source, row.result) for row in rows
+        )
+        tasks.save(connection, [(before[key], after[key]) for key in before], also=counts)
         return results
 
-    def _next(self, task: Task | None, delivery: Delivery, result: str) -> Task | None:
-        if task is None:
-            return None
+    def _next(self, task: Task, delivery: Delivery, result: str) -> Task:
         now, seen = delivery.received_at, delivery.reading.observation
         if delivery.source is Source.POLL:
             return answer(task, seen, now=now, spread=self._spread(), rules=self._rules)
@@ -176,27 +181,30 @@ def _content(delivery: Delivery) -> Content | None:
     return None if task_id is None else (task_id, delivery.source.value, delivery.reading.digest)
 
 
-def _result(delivery: Delivery) -> str:
+def result_of(reading: Reading) -> str:
+    """What becomes of a delivery that is read so, unless it repeats another."""
     names = {Kind.READ: "accepted", Kind.UNSUPPORTED: "unsupported", Kind.UNKNOWN_TASK: "unknown"}
-    return names.get(delivery.reading.kind, QUARANTINED)
+    return names.get(reading.kind, QUARANTINED)
 
 
-def _row(delivery: Delivery, result: str) -> StoredDelivery:
+def _row(delivery: Delivery, result: str, changed: Change) -> StoredDelivery:
     reading = delivery.reading
     return StoredDelivery(
         task_id=reading.task_id,
         source=delivery.source.value,
         received_at=delivery.received_at,
         result=result,
-        status=_told_status(reading.observation),
+        status=told_status(reading.observation),
         product=reading.product,
         errors=reading.errors,
+        cause=reading.kind.value if result == QUARANTINED else None,
+        change=changed,
         digest=reading.digest,
         body=delivery.body,
     )
 
 
-def _told_status(seen: Observation | None) -> str:
+def told_status(seen: Observation | None) -> str:
     return str(seen.status) if seen else ""
 
 
@@ -205,7 +213,7 @@ def _log_delivery(delivery: Delivery, result: Result) -> None:
         "source": delivery.source.value,
         "task": delivery.reading.task_id,
         "result": result.result,
-        "status": _told_status(delivery.reading.observation),
+        "status": told_status(delivery.reading.observation),
         "outcome": result.task.verdict.outcome.value if result.task else None,
         "bytes": len(delivery.body),
     }

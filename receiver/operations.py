@@ -1,38 +1,71 @@
 """What a person or a program may do with tasks, beside telling of them."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from receiver.core.payloads import Kind, read_answer, read_callback
+from sqlalchemy import Connection
+
+from receiver.core import payloads
 from receiver.core.reconciliation import TaskState, reconcile
-from receiver.core.task import Task, register, rejudge, request_poll
+from receiver.core.task import Task, acknowledge, register, rejudge, request_poll
 from receiver.runtime import Runtime
-from receiver.store import deliveries, tasks
+from receiver.store import actions, deliveries, tasks
+from receiver.store.actions import Actor, Kind
 
 PRUNED_AT_ONCE = 500
 
 
-def register_task(runtime: Runtime, task_id: str, *, label: str | None, now: datetime) -> tuple[Task, bool]:
+def register_task(
+    runtime: Runtime, task_id: str, *, label: str | None, now: datetime, actor: Actor
+) -> tuple[Task, bool]:
     """Register a task, as often as you like; says whether it was new here, even as an orphan."""
     with runtime.database.write() as connection:
-        new = not tasks.load_many(connection, [task_id])
         known = tasks.load_or_create(connection, {task_id: now})[task_id]
         if known.registered_at is not None and label in (None, known.label):
             return known, False
         task = register(known, label=label, now=now, rules=runtime.settings.rules)
-        tasks.save(connection, [task])
-    return task, new
+        tasks.save(connection, [(known, task)])
+        if known.registered_at is not None:
+            _note_label(connection, task, now=now, actor=actor)
+    return task, not known.told_of
 
 
-def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime) -> Task | None:
+def label_task(
+    runtime: Runtime, task_id: str, *, label: str | None, now: datetime, actor: Actor
+) -> Task | None:
+    """Give the task another label, or none; None when it is unknown."""
+    with _changing(runtime, task_id) as (connection, known):
+        if known is None or known.label == label:
+            return known
+        task = replace(known, label=label)
+        tasks.save(connection, [(known, task)])
+        _note_label(connection, task, now=now, actor=actor)
+    return task
+
+
+def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> Task | None:
     """Have record-info asked about the task as soon as the quota allows; None when it is unknown."""
-    with runtime.database.write() as connection:
-        known = tasks.load_many(connection, [task_id]).get(task_id)
+    with _changing(runtime, task_id) as (connection, known):
         if known is None:
             return None
         task = request_poll(known, now=now)
-        tasks.save(connection, [task])
+        tasks.save(connection, [(known, task)])
+        actions.note(connection, Kind.POLL_REQUESTED, actor, now=now, task_id=task_id)
     return task
+
+
+def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str], *, now: datetime, actor: Actor) -> int:
+    """A person has seen what is wrong with these tasks; says with how many something was."""
+    with runtime.database.write() as connection:
+        known = tasks.load_many(connection, task_ids).values()
+        wrong = [task for task in known if task.problem]
+        tasks.save(connection, [(task, acknowledge(task)) for task in wrong])
+        for task in wrong:
+            told = {"problem": task.problem}
+            actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task.task_id, detail=told)
+    return len(wrong)
 
 
 def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
@@ -47,14 +80,13 @@ def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
         state = known.state if deliveries.any_body_dropped(connection, task_id) else TaskState()
         for told in deliveries.bodies_of(connection, task_id):
             body = told.body or b""
-            reading = read_callback(body) if told.source == "callback" else read_answer(body, task_id)
-            if reading.kind is Kind.READ and reading.observation and reading.task_id == task_id:
+            reading = payloads.read_again(body, source=told.source, task_id=task_id)
+            if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
                 state = reconcile(state, reading.observation)
-        before = replace(known, state=state)
-        task = rejudge(before, now=now, rules=runtime.settings.rules)
+        task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
         if task == known:
             return False
-        tasks.save(connection, [replace(task, version=known.version + 1)])
+        tasks.save(connection, [(known, replace(task, version=known.version + 1))])
     return True
 
 
@@ -68,3 +100,15 @@ def prune_bodies(runtime: Runtime, *, now: datetime) -> int:
         dropped += batch
         if batch < PRUNED_AT_ONCE:
             return dropped
+
+
+@contextmanager
+def _changing(runtime: Runtime, task_id: str) -> Iterator[tuple[Connection, Task | None]]:
+    with runtime.database.write() as connection:
+        yield connection, tasks.load_many(connection, [task_id]).get(task_id)
+
+
+def _note_label(connection: Connection, task: Task, *, now: datetime, actor: Actor) -> None:
+    actions.note(
+        connection, Kind.LABELLED, actor, now=now, task_id=task.task_id, detail={"label": task.label}
+    )

@@ -1,6 +1,7 @@
 """One pass of the poller: who is due, ask, hand to intake. No loop, no clock of its own."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -10,9 +11,10 @@ from threading import Event
 from receiver.core.payloads import Trouble
 from receiver.intake import Delivery, Intake, poll_delivery
 from receiver.settings import Settings
-from receiver.store import lease, polls
+from receiver.store import lease, polls, tallies
 from receiver.store.database import Database, StoreUnavailableError
-from receiver.store.polls import Call
+from receiver.store.polls import Call, UpstreamHealth
+from receiver.store.tallies import Tallies
 from receiver.upstream import pacing
 from receiver.upstream.client import Answer, Failure, UpstreamClient
 
@@ -177,13 +179,16 @@ class Poller:
     def _release(self, replies: Sequence[_Reply]) -> None:
         with self._database.write() as connection:
             health = polls.health(connection)
+            counts: Tallies = Counter()
             for reply in replies:
                 period_s = self._settings.poll_limit.period_s
                 polls.release(connection, reply.call, ended_at=reply.ended_at, period_s=period_s)
-                health = self._health_after(health, reply)
+                before, health = health, self._health_after(health, reply)
+                counts.update(_counted(reply, before, health))
             polls.save_health(connection, health)
+            tallies.add(connection, counts)
 
-    def _health_after(self, health: polls.UpstreamHealth, reply: _Reply) -> polls.UpstreamHealth:
+    def _health_after(self, health: UpstreamHealth, reply: _Reply) -> UpstreamHealth:
         started_at, told = reply.call.started_at, reply.told
         if isinstance(told, Answer):
             return pacing.after_success(health, started_at=started_at)
@@ -217,3 +222,13 @@ class Poller:
         times = UNHEARD_OF if self._settings.upstream_api_key else 1
         before = now - timedelta(seconds=times * self._settings.give_up_after)
         return self._intake.give_up_overdue(first_seen_before=before, now=now)
+
+
+def _counted(reply: _Reply, before: UpstreamHealth, after: UpstreamHealth) -> Tallies:
+    """The call, and the seconds that it paused the upstream for."""
+    failed = reply.told.trouble.value if isinstance(reply.told, Failure) else None
+    counts = tallies.in_hour(reply.call.started_at, {("call", failed or "answered"): 1})
+    if failed and after.paused_until:
+        paused = max(before.paused_until or reply.ended_at, reply.ended_at)
+        counts.update(tallies.spread(paused, after.paused_until, "pause", failed))
+    return counts

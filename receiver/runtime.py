@@ -5,10 +5,11 @@ import os
 import random
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from uuid import uuid4
 
+from receiver.housekeeping import keep_house
 from receiver.intake import Intake
 from receiver.polling import Poller
 from receiver.scheduler import Scheduler
@@ -17,6 +18,8 @@ from receiver.store.database import Database, StoreUnavailableError
 from receiver.upstream.client import UpstreamClient
 
 log = logging.getLogger(__name__)
+
+KEPT_EVERY = timedelta(minutes=10)
 
 
 def utc_now() -> datetime:
@@ -75,12 +78,13 @@ class _Running:
             clock=utc_now,
             spread=lambda: random.uniform(-1, 1),
         )
+        self._keep_house_at = utc_now()
         self.scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
 
     def stop(self) -> None:
         self.scheduler.stop()
         try:
-            self._runtime.intake.flush_counts(utc_now())
+            self._runtime.intake.flush_counts()
             self._poller.give_back()
         except StoreUnavailableError as error:
             log.warning("the lease was not given back; it runs out by itself: %s", error)
@@ -88,7 +92,10 @@ class _Running:
 
     def _tick(self, stop: Event) -> None:
         try:
-            self._runtime.intake.flush_counts(utc_now())
+            self._runtime.intake.flush_counts()
+            if utc_now() >= self._keep_house_at:
+                keep_house(self._runtime.database, now=utc_now())
+                self._keep_house_at = utc_now() + KEPT_EVERY
             if self._runtime.settings.poller:
                 self._poller.run_once(stop)
         except StoreUnavailableError as error:

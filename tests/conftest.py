@@ -10,9 +10,11 @@ import pytest
 
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
+from receiver.store.actions import Actor
 
 CALLBACK_TOKEN = "callback-token-0001"
 API_TOKEN = "api-token-000000001"
+SOMEBODY = Actor(via="test")
 T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PAYLOADS = Path(__file__).parent / "payloads"
 

@@ -18,11 +18,13 @@ MAY_KNOW = {
     "logs": set(),
     "group_commit": {"store"},
     "intake": {"core", "store", "group_commit"},
+    "housekeeping": {"store"},
     "polling": {"core", "store", "upstream", "intake", "settings"},
     "scheduler": set(),
-    "runtime": {"core", "store", "upstream", "intake", "polling", "scheduler", "settings"},
+    "runtime": {"core", "store", "upstream", "intake", "polling", "housekeeping", "scheduler", "settings"},
     "operations": {"core", "store", "runtime"},
-    "web": {"core", "store", "intake", "operations", "runtime", "settings"},
+    "rereading": {"core", "store", "intake", "runtime"},
+    "web": {"core", "store", "intake", "operations", "rereading", "runtime", "settings"},
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),
     "demo": {"core", "simulator"},
@@ -33,7 +35,7 @@ MAY_KNOW = {
 
 # Each foreign library has one home.
 HOMES = {
-    "sqlalchemy": {"store", "settings", "intake", "web"},
+    "sqlalchemy": {"store", "settings", "intake", "operations", "rereading", "web"},
     "alembic": {"store"},
     "requests": {"upstream", "simulator", "demo"},
     "marshmallow": {"core", "settings", "web"},

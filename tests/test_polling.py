@@ -17,9 +17,10 @@ from receiver.operations import register_task, request_task_poll
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
-from receiver.store import deliveries, lease, polls, tasks
+from receiver.store import deliveries, lease, polls, quarantine, tasks
+from receiver.store.quarantine import Quarantined
 from receiver.upstream.client import Failure, UpstreamClient
-from tests.conftest import CALLBACK_TOKEN, T0, Clock
+from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, Clock
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
 
@@ -48,7 +49,7 @@ class World:
 
     def register(self, *task_ids: str) -> None:
         for task_id in task_ids:
-            register_task(self.runtime, task_id, label=None, now=self.clock.now)
+            register_task(self.runtime, task_id, label=None, now=self.clock.now, actor=SOMEBODY)
 
     def answers(self, task_id: str, status: str = "PENDING", *rows: Any, **data: Any) -> None:
         told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
@@ -170,7 +171,7 @@ def test_an_answer_about_another_task_is_refused_and_kept(world: World) -> None:
     world.upstream.put("t", {"code": 200, "data": {"taskId": "other", "status": "SUCCESS", "response": None}})
     world.run(after_s=90)
     with world.runtime.database.read() as connection:
-        assert deliveries.quarantined(connection, limit=5)[0].task_id == "t"
+        assert quarantine.find(connection, Quarantined(), limit=5)[0].task_id == "t"
         assert tasks.load(connection, "other") is None
     assert world.task("t").state.status.word == ""
 
@@ -260,7 +261,7 @@ def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Cal
     for name in ("early", "wanted"):
         world.answers(name)
     world.clock.advance(600)
-    request_task_poll(world.runtime, "wanted", now=world.clock.now)
+    request_task_poll(world.runtime, "wanted", now=world.clock.now, actor=SOMEBODY)
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
     world.poller.run_once(stop)
@@ -375,7 +376,7 @@ def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime
         polls.lay_out_slots(connection, 2)
         tasks.load_or_create(connection, {f"t{number}": T0 for number in range(400)})
         every = [
-            request_poll(task, now=T0)
+            (task, request_poll(task, now=T0))
             for task in tasks.load_many(connection, [f"t{n}" for n in range(400)]).values()
         ]
         tasks.save(connection, every)

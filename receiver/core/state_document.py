@@ -16,7 +16,7 @@ def dump_state(state: TaskState) -> str:
         "tracks": {key: _dump_claims(claims) for key, claims in state.tracks.items()},
         "answers": sorted(sorted(keys) for keys in state.answers),
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def load_state(text: str) -> TaskState:

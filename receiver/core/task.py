@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from receiver.core.cadence import Cadence
 from receiver.core.observation import Observation
@@ -13,6 +14,13 @@ from receiver.core.settlement import Outcome, Policy, Verdict, settle
 class Rules:
     policy: Policy
     cadence: Cadence
+
+
+class Problem(StrEnum):
+    """What never goes away by itself."""
+
+    UNRESOLVED = "unresolved"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +41,23 @@ class Task:
     callbacks: int = 0
     polls: int = 0
     version: int = 0
+    acknowledged_version: int | None = None
     state: TaskState = TaskState()
     verdict: Verdict = Verdict(outcome=Outcome.IN_PROGRESS)
+
+    @property
+    def told_of(self) -> bool:
+        """Whether anybody has said anything of it; a row is made a moment before."""
+        return bool(self.registered_at or self.callbacks or self.polls)
+
+    @property
+    def problem(self) -> "Problem | None":
+        """What a person should look at; nothing, once he has seen the task as it is now."""
+        if self.acknowledged_version == self.version:
+            return None
+        if self.verdict.outcome is Outcome.UNRESOLVED:
+            return Problem.UNRESOLVED
+        return Problem.CONFLICT if self.state.conflict else None
 
 
 def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
@@ -58,14 +81,21 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, l
             if heard.verdict.settled
             else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
         )
-    told = _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules)
+    told = _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules, told=True)
     mend = lossy and rules.policy.can_confirm
     return replace(told, next_poll_at=min(now, told.next_poll_at or now)) if mend else told
 
 
 def hear_again(task: Task, *, now: datetime) -> Task:
-    """The same callback came once more: counted, and nothing else."""
-    return replace(task, callbacks=task.callbacks + 1, last_callback_at=now)
+    """The same callback came once more, or one that says nothing of music: counted, and nothing else."""
+    return replace(
+        task, callbacks=task.callbacks + 1, last_callback_at=max(now, task.last_callback_at or now)
+    )
+
+
+def learn(task: Task, seen: Observation, *, now: datetime, rules: Rules) -> Task:
+    """What came long ago can be read at last: joined and judged like news, and not counted again."""
+    return _look_after_news(_judge(_join(task, seen), task, now, rules), now, rules, told=True)
 
 
 def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float, rules: Rules) -> Task:
@@ -89,6 +119,11 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
 def give_up(task: Task, *, now: datetime, rules: Rules) -> Task:
     """Its time is over: the task settles as far as it is known."""
     return replace(_judge(replace(task, gave_up_at=now), task, now, rules), next_poll_at=None)
+
+
+def acknowledge(task: Task) -> Task:
+    """A person has seen the task as it is; when it changes again it is to be looked at again."""
+    return replace(task, acknowledged_version=task.version)
 
 
 def request_poll(task: Task, *, now: datetime) -> Task:
@@ -125,12 +160,12 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
     )
 
 
-def _look_after_news(task: Task, now: datetime, rules: Rules) -> Task:
+def _look_after_news(task: Task, now: datetime, rules: Rules, *, told: bool = False) -> Task:
     if task.poll_requested:
         return task
     if task.verdict.settled:
         # Told something new after giving up, record-info is asked once more: what is paid for may be there.
-        late = task.gave_up_at is not None and task.last_callback_at == now
+        late = task.gave_up_at is not None and told
         return replace(task, next_poll_at=now if late and rules.policy.can_confirm else None)
     planned = rules.cadence.after_news(now, urgent=task.verdict.urgent, planned=task.next_poll_at)
     deadline = rules.cadence.deadline(task.first_seen_at)

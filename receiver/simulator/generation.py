@@ -29,9 +29,16 @@ class Generation:
         rng: random.Random,
         faults: Mapping[str, float],
         speed: float = 1.0,
+        files_url: str = "",
     ) -> Generation:
         plan = draw_plan(
-            task_id=task_id, request=request, submitted_at=submitted_at, rng=rng, faults=faults, speed=speed
+            task_id=task_id,
+            request=request,
+            submitted_at=submitted_at,
+            rng=rng,
+            faults=faults,
+            speed=speed,
+            files_url=files_url,
         )
         called = plan_callbacks(plan, faults, rng)
         drawn = (*_plan_faults(plan), *called.faults)

@@ -85,6 +85,7 @@ def draw_plan(
     rng: random.Random,
     faults: Mapping[str, float],
     speed: float,
+    files_url: str = "",
 ) -> Plan:
     def after(low: float, high: float, start: float = submitted_at) -> float:
         return start + rng.uniform(low, high) / speed
@@ -110,7 +111,7 @@ def draw_plan(
         complete_at=complete_at,
         settled_at=settled_at,
         ending=ending,
-        tracks=draw_tracks(request, submitted_at + 2 / speed, rng),
+        tracks=draw_tracks(request, submitted_at + 2 / speed, rng, files_url=files_url),
         text_has_rows=rng.random() < 0.5,
         missing_url=rng.choice(("", None)),
     )

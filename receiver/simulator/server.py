@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as WsgiResponse
 
@@ -34,7 +34,8 @@ def create_app(simulator: Simulator) -> Flask:
         body: object = request.get_json(force=True, silent=True)
         if not isinstance(body, dict) or not _has_callback_url(body):
             return _response(NO_CALLBACK_URL)
-        task_id = simulator.submit(body)
+        # The caller has just reached this server by that host, whatever address it was told to listen on.
+        task_id = simulator.submit(body, f"{request.host_url}files")
         return _response(json_answer({"code": 200, "msg": "success", "data": {"taskId": task_id}}))
 
     @app.get("/api/v1/generate/record-info")
@@ -43,6 +44,13 @@ def create_app(simulator: Simulator) -> Flask:
         connection = request.environ.get("werkzeug.socket")
         task_id = request.args.get("taskId", "")
         return _response(simulator.record_info(task_id, authorization, lambda: _left(connection)))
+
+    @app.get("/files/<track_id>/<name>")
+    def media(track_id: str, name: str) -> WsgiResponse:
+        answer = simulator.media(track_id, name) or abort(404)
+        return _response(answer).make_conditional(
+            request, accept_ranges=True, complete_length=len(answer.body)
+        )
 
     _add_simulator_routes(app, simulator)
     return app
@@ -157,6 +165,7 @@ class _Handler(WSGIRequestHandler):
         with WsgiResponse.from_app(self.server.app, environ, buffered=True) as response:
             body = response.get_data()
         self.send_response(response.status_code)
+        response.headers.pop("Date", None)  # send_response has written one
         for name, value in response.headers:
             self.send_header(name, value)
         if response.status_code != 204 and "Content-Length" not in response.headers:

@@ -15,6 +15,7 @@ from .callbacks import Callback
 from .delivery import Delivery
 from .faults import CALL_FAULTS, checked_faults, draw_one
 from .generation import Generation
+from .media import media_answer
 from .meter import CallMeter
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -44,6 +45,7 @@ class Simulator:
         self._stopping = threading.Event()
         self._call_rng = random.Random(f"{seed}:calls")
         self._generations: dict[str, Generation] = {}
+        self._track_ids: set[str] = set()
         self._pinned: dict[str, Answer] = {}
         self._meter = CallMeter()
         self._delivery = Delivery(speed=speed, signing_key=signing_key, on_given_up=self._given_up)
@@ -62,7 +64,8 @@ class Simulator:
         with self._lock:
             self._faults = checked
 
-    def submit(self, request: Mapping[str, object]) -> str:
+    def submit(self, request: Mapping[str, object], files_url: str = "") -> str:
+        """Start a generation; its rows point to files below `files_url`, or to an example's if there is none."""
         with self._lock:
             rng = random.Random(f"{self._seed}:{len(self._generations)}")
             generation = Generation.draw(
@@ -72,8 +75,10 @@ class Simulator:
                 rng=rng,
                 faults=self._faults,
                 speed=self._speed,
+                files_url=files_url,
             )
             self._generations[generation.task_id] = generation
+            self._track_ids |= {track.id for track in generation.plan.tracks}
         self._delivery.schedule(generation.callbacks())
         return generation.task_id
 
@@ -102,6 +107,11 @@ class Simulator:
     def generation(self, task_id: str) -> Generation | None:
         with self._lock:
             return self._generations.get(task_id)
+
+    def media(self, track_id: str, name: str) -> Answer | None:
+        with self._lock:
+            known = track_id in self._track_ids
+        return media_answer(track_id, name) if known else None
 
     def truth(self, task_id: str) -> dict[str, object] | None:
         generation = self.generation(task_id)

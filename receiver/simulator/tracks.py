@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from .media import media_urls
+from .repertoire import SONGS, TAGS
 
 Row = dict[str, object]
 
@@ -34,20 +36,6 @@ SNAKE: Mapping[str, str] = MappingProxyType(
         "modelName": "model_name",
     }
 )
-TITLES = (
-    "Whispering Tides",
-    "Iron Lanterns",
-    "Paper Moon Parade",
-    "Северный ветер",
-    "Nine O\u2019Clock Rain",
-)
-TAGS = (
-    "relaxing, soft, piano-driven, calm",
-    "metal, distorted e-guitars, aggressive, thunderous drums",
-    "folk, warm, acoustic guitar, female vocals",
-    "synthwave, retro, driving, bright",
-)
-LYRICS = "[Verse]\nThe lamp is low\nI count the rain\u2019s uneven song\n\n[Chorus]\nStay a little"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +47,13 @@ class Track:
     model_name: str
     created_ms: int
     duration: float
+    files_url: str = ""
 
     def row(self) -> Row:
         """The finished row as record-info has it."""
-        name = base64.urlsafe_b64encode(self.id.encode()).decode()
         return {
             "id": self.id,
-            "audioUrl": f"https://files.simulator.example/{name}.mp3",
-            "sourceAudioUrl": f"https://cdn1.simulator.example/{self.id}.mp3",
-            "streamAudioUrl": f"https://stream.simulator.example/{name}",
-            "sourceStreamAudioUrl": f"https://pipe.simulator.example/?item_id={self.id}",
-            "imageUrl": f"https://files.simulator.example/{name}.jpeg",
-            "sourceImageUrl": f"https://cdn2.simulator.example/image_{self.id}.jpeg",
+            **media_urls(self.id, self.files_url),
             "prompt": self.prompt,
             "modelName": self.model_name,
             "title": self.title,
@@ -102,18 +85,21 @@ def model_slug(request: Mapping[str, object]) -> str:
     return SLUGS.get(str(request.get("model")), "chirp-crow")
 
 
-def draw_tracks(request: Mapping[str, object], created_at: float, rng: random.Random) -> tuple[Track, ...]:
-    title = str(request.get("title") or rng.choice(TITLES))
+def draw_tracks(
+    request: Mapping[str, object], created_at: float, rng: random.Random, *, files_url: str = ""
+) -> tuple[Track, ...]:
+    song = rng.choice(SONGS)
     tags = str(request.get("style") or rng.choice(TAGS))
     return tuple(
         Track(
             id=str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-            title=title,
+            title=str(request.get("title") or song.title),
             tags=tags,
-            prompt="" if request.get("instrumental") is True else LYRICS,
+            prompt="" if request.get("instrumental") is True else song.lyrics,
             model_name=model_slug(request),
             created_ms=int(created_at * 1000),
             duration=_draw_duration(rng),
+            files_url=files_url,
         )
         for _ in range(2)
     )

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, select, tuple_, update
 
+from receiver.core.change import Change
 from receiver.store.schema import delivery, task
 
 DUPLICATE = "duplicate"
+LARGEST_ID = 2**63 - 1
 QUARANTINED = "quarantined"
 
 Content = tuple[str, str, bytes]
@@ -19,7 +21,7 @@ Content = tuple[str, str, bytes]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredDelivery:
-    """A row of the log. `body` is None once retention has dropped it."""
+    """A row of the log: `cause` of its quarantine, `change` in its task. `body` is None once it was dropped."""
 
     source: str
     received_at: datetime
@@ -30,6 +32,9 @@ class StoredDelivery:
     status: str = ""
     product: str | None = None
     errors: Mapping[str, list[str]] | None = None
+    cause: str | None = None
+    change: Change = field(default_factory=dict)
+    acknowledged_at: datetime | None = None
     id: int = 0
 
 
@@ -44,15 +49,10 @@ def known_contents(connection: Connection, contents: Collection[Content]) -> set
 
 def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
     rows = [
-        {
-            "task_id": told.task_id,
+        columns_as_read(told)
+        | {
             "source": told.source,
             "received_at": told.received_at,
-            "result": told.result,
-            "status": told.status,
-            "product": told.product,
-            "errors": json.dumps(told.errors or {}),
-            "digest": told.digest,
             "body": None if told.result == DUPLICATE else told.body,
         }
         for told in deliveries
@@ -61,24 +61,40 @@ def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
         connection.execute(insert(delivery), rows)
 
 
-def of_task(connection: Connection, task_id: str) -> Sequence[StoredDelivery]:
-    """All deliveries about a task in order of arrival; a repetition shows the body that it repeats."""
-    rows = connection.execute(_with_bodies().where(delivery.c.task_id == task_id).order_by(delivery.c.id))
-    return [_stored(row) for row in rows]
+def columns_as_read(told: StoredDelivery) -> dict[str, Any]:
+    """What a row says by the present reading of its body."""
+    return {
+        "task_id": told.task_id,
+        "result": told.result,
+        "cause": told.cause,
+        "status": told.status,
+        "product": told.product,
+        "errors": json.dumps(told.errors or {}),
+        "change": json.dumps(told.change),
+        "digest": told.digest,
+    }
 
 
-def quarantined(connection: Connection, *, limit: int, before: int | None = None) -> Sequence[StoredDelivery]:
-    """At most `limit` quarantined deliveries, newest first, older than the id `before`."""
-    query = select(delivery).where(delivery.c.result == QUARANTINED)
-    if before is not None:
-        query = query.where(delivery.c.id < before)
-    return [_stored(row) for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(limit))]
+def of_task(connection: Connection, task_id: str, *, newest: int | None = None) -> Sequence[StoredDelivery]:
+    """Deliveries about a task in order of arrival, the newest or all; a repetition shows the body that it repeats."""
+    query = _with_bodies().where(delivery.c.task_id == task_id).order_by(delivery.c.id.desc()).limit(newest)
+    return [stored_of(row) for row in connection.execute(query)][::-1]
+
+
+def count_of_task(connection: Connection, task_id: str) -> int:
+    return connection.scalar(select(func.count()).where(delivery.c.task_id == task_id)) or 0
+
+
+def load(connection: Connection, delivery_id: int) -> StoredDelivery | None:
+    """One delivery; a repetition shows the body that it repeats."""
+    row = connection.execute(_with_bodies().where(delivery.c.id == delivery_id)).one_or_none()
+    return None if row is None else stored_of(row)
 
 
 def bodies_of(connection: Connection, task_id: str) -> Iterator[StoredDelivery]:
     """The deliveries of a task whose bodies are still there, each content once."""
     query = select(delivery).where(delivery.c.task_id == task_id, delivery.c.body.is_not(None))
-    return (_stored(row) for row in connection.execute(query.order_by(delivery.c.id)).all())
+    return (stored_of(row) for row in connection.execute(query.order_by(delivery.c.id)).all())
 
 
 def any_body_dropped(connection: Connection, task_id: str) -> bool:
@@ -115,7 +131,7 @@ def _with_bodies() -> Select[Any]:
     return select(*(column for column in delivery.c if column.name != "body"), body.label("body"))
 
 
-def _stored(row: Row[Any]) -> StoredDelivery:
+def stored_of(row: Row[Any]) -> StoredDelivery:
     return StoredDelivery(
         id=row.id,
         task_id=row.task_id,
@@ -125,6 +141,9 @@ def _stored(row: Row[Any]) -> StoredDelivery:
         status=row.status,
         product=row.product,
         errors=json.loads(row.errors),
+        cause=row.cause,
+        change=json.loads(row.change),
+        acknowledged_at=row.acknowledged_at,
         digest=bytes(row.digest),
         body=None if row.body is None else bytes(row.body),
     )

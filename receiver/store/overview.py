@@ -1,10 +1,9 @@
-"""Is anything wrong: counts that stay cheap however many rows there are, and the tasks behind them.
+"""Is anything wrong: counts that stay cheap however many rows there are.
 
-Each count stops at `COUNTED`. No index knows conflicts or a delivery's source; there only the newest rows are
-looked at.
+Each count stops at `COUNTED`. No index knows a delivery's source; there only the newest rows are looked at.
+What a person has acknowledged does not count.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from receiver.core.settlement import Outcome
-from receiver.store.deliveries import QUARANTINED
+from receiver.core.task import Problem
+from receiver.store import quarantine
+from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery, task
 
 COUNTED = 1000
-NEWEST_TASKS = 10_000
 NEWEST_DELIVERIES = 5_000
 
 
@@ -33,26 +33,17 @@ class Overview:
 
 def read_overview(connection: Connection, *, due_before: datetime) -> Overview:
     """The counts; overdue is an unsettled task whose next look was planned before `due_before`."""
-    unresolved = select(task.c.task_id).where(task.c.outcome == Outcome.UNRESOLVED.value)
-    quarantined = select(delivery.c.id).where(delivery.c.result == QUARANTINED)
     return Overview(
-        unresolved=_count(connection, unresolved),
+        unresolved=_count(connection, _problems(Problem.UNRESOLVED)),
         overdue=_count(connection, select(task.c.task_id).where(_overdue(due_before))),
-        conflicts=_count(connection, _conflicts()),
-        quarantined=_count(connection, quarantined),
+        conflicts=_count(connection, _problems(Problem.CONFLICT)),
+        quarantined=quarantine.count(connection, Quarantined(), most=COUNTED),
         last_callback_at=_last_callback_at(connection),
     )
 
 
-def overdue_ids(connection: Connection, *, due_before: datetime, limit: int) -> Sequence[str]:
-    """Unsettled tasks that should have been looked at before `due_before`, the longest due first."""
-    query = select(task.c.task_id).where(_overdue(due_before)).order_by(task.c.next_poll_at)
-    return connection.scalars(query.limit(limit)).all()
-
-
-def conflict_ids(connection: Connection, *, limit: int) -> Sequence[str]:
-    """Tasks of which both a failure and a success were told, newest first, among the newest tasks."""
-    return connection.scalars(_conflicts().limit(limit)).all()
+def _problems(problem: Problem) -> Select[Any]:
+    return select(task.c.task_id).where(task.c.problem.is_not(None), task.c.problem == problem.value)
 
 
 def _overdue(due_before: datetime) -> ColumnElement[bool]:
@@ -65,18 +56,11 @@ def _overdue(due_before: datetime) -> ColumnElement[bool]:
     )
 
 
-def _conflicts() -> Select[Any]:
-    newest = select(task.c.task_id, task.c.conflict, task.c.first_seen_at)
-    newest = newest.order_by(task.c.first_seen_at.desc(), task.c.task_id.desc()).limit(NEWEST_TASKS)
-    seen = newest.subquery()
-    return select(seen.c.task_id).where(seen.c.conflict).order_by(seen.c.first_seen_at.desc())
-
-
 def _last_callback_at(connection: Connection) -> datetime | None:
-    newest = select(delivery.c.id, delivery.c.source, delivery.c.received_at)
-    seen = newest.order_by(delivery.c.id.desc()).limit(NEWEST_DELIVERIES).subquery()
-    query = select(seen.c.received_at).where(seen.c.source == "callback").order_by(seen.c.id.desc())
-    return connection.scalars(query.limit(1)).first()
+    newest = select(func.max(delivery.c.id)).scalar_subquery()
+    lately = delivery.c.id > newest - NEWEST_DELIVERIES
+    query = select(delivery.c.received_at).where(lately, delivery.c.source == "callback")
+    return connection.scalars(query.order_by(delivery.c.id.desc()).limit(1)).first()
 
 
 def _count(connection: Connection, rows: Select[Any]) -> int:

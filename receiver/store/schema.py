@@ -38,10 +38,20 @@ class Moment(TypeDecorator[datetime]):
 metadata = MetaData()
 ID = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER key numbers itself in SQLite
 
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of only these rows; a query must say `where` to the letter as the database knows it."""
+    is_one = text(where.replace("IS true", "IS 1"))
+    return Index(name, *columns, sqlite_where=is_one, postgresql_where=text(where))
+
+
+# `state` stands last: a row is read up to the last column that is asked for, and the state is most of it.
 task = Table(
     "task",
     metadata,
-    Column("task_id", String(200), primary_key=True),
+    Column("number", ID, primary_key=True, autoincrement=True),
+    # Compared byte by byte, so that the tasks whose ids begin alike stand side by side in the index.
+    Column("task_id", String(200).with_variant(String(200, "C"), "postgresql"), nullable=False, unique=True),
     Column("label", Text),
     Column("registered_at", Moment),
     Column("first_seen_at", Moment, nullable=False),
@@ -56,29 +66,26 @@ task = Table(
     Column("callbacks", Integer, nullable=False),
     Column("polls", Integer, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("acknowledged_version", Integer),
     Column("status", Text, nullable=False),
     Column("outcome", String(16), nullable=False),
     Column("conflict", Boolean, nullable=False),
     Column("recovered", Boolean, nullable=False),
     Column("lost_callback", Boolean, nullable=False),
-    Column("titles", Text, nullable=False),
+    Column("problem", String(16)),
+    Column("words", Text, nullable=False),
+    Column("state", Text, nullable=False),
     Index("task_newest", "first_seen_at", "task_id"),
     Index("task_outcome", "outcome", "first_seen_at", "task_id"),
+    Index("task_status", "status", "first_seen_at", "task_id"),
     # Only what is to be polled: stays small, however many tasks have settled.
-    Index(
-        "task_due",
-        "poll_requested",
-        "next_poll_at",
-        sqlite_where=text("next_poll_at IS NOT NULL"),
-        postgresql_where=text("next_poll_at IS NOT NULL"),
-    ),
-    Index(
-        "task_unsettled",
-        "first_seen_at",
-        sqlite_where=text("outcome = 'in_progress'"),
-        postgresql_where=text("outcome = 'in_progress'"),
-    ),
+    _partial("task_due", "poll_requested", "next_poll_at", where="next_poll_at IS NOT NULL"),
+    _partial("task_unsettled", "first_seen_at", where="outcome = 'in_progress'"),
+    _partial("task_problem", "first_seen_at", "task_id", "problem", where="problem IS NOT NULL"),
+    _partial("task_conflict", "first_seen_at", "task_id", where="conflict IS true"),
+    _partial("task_recovered", "first_seen_at", "task_id", where="recovered IS true"),
+    _partial("task_lost_callback", "first_seen_at", "task_id", where="lost_callback IS true"),
+    _partial("task_orphan", "first_seen_at", "task_id", where="registered_at IS NULL"),
 )
 
 delivery = Table(
@@ -89,30 +96,41 @@ delivery = Table(
     Column("source", String(16), nullable=False),
     Column("received_at", Moment, nullable=False),
     Column("result", String(16), nullable=False),
+    Column("cause", String(16)),
+    Column("acknowledged_at", Moment),
     Column("status", Text, nullable=False),
     Column("product", String(32)),
     Column("errors", Text, nullable=False),
+    Column("change", Text, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary),
     Index("delivery_of_task", "task_id", "id"),
     Index("delivery_digest", "task_id", "source", "digest"),
-    Index(
-        "delivery_quarantine",
+    _partial("delivery_quarantine", "id", where="result = 'quarantined'"),
+    # `acknowledged_at` is always null here; only with it first does SQLite see what the index is for.
+    _partial(
+        "delivery_unread",
+        "acknowledged_at",
         "id",
-        sqlite_where=text("result = 'quarantined'"),
-        postgresql_where=text("result = 'quarantined'"),
+        "cause",
+        where="result = 'quarantined' AND acknowledged_at IS NULL",
     ),
     sqlite_autoincrement=True,
 )
 
-# How often what happened, by hour: `subject` is a delivery's source, `name` its result or why it was refused.
+# How often what happened, by hour. `subject` says what is counted:
+#   callback, poll   deliveries by result, and callbacks refused by reason
+#   task             tasks by outcome, recovered and lost_callback; the hour is that of their first sight
+#   settling         tasks by the span from first sight to settled, as a bucket's number; the hour is the same
+#   call, pause      calls of record-info by what came of them; seconds of pause by trouble
 tally = Table(
     "tally",
     metadata,
-    Column("hour", Moment, primary_key=True),
     Column("subject", String(16), primary_key=True),
+    Column("hour", Moment, primary_key=True),
     Column("name", String(32), primary_key=True),
     Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,  # rows stand in the order in which they are asked for
 )
 
 lease = Table(
@@ -151,4 +169,37 @@ probe = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("written_at", Moment, nullable=False),
+)
+
+# What a person did: `via` the admin page, the API or a command; `task_id` where it was about one task.
+action = Table(
+    "action",
+    metadata,
+    Column("id", ID, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("via", String(16), nullable=False),
+    Column("address", Text),
+    Column("kind", String(32), nullable=False),
+    Column("task_id", String(200)),
+    Column("detail", Text, nullable=False),
+    _partial("action_of_task", "task_id", "id", where="task_id IS NOT NULL"),
+    sqlite_autoincrement=True,
+)
+
+# Who tried the admin password, by network, and all together under "*".
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("network", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", Moment),
+    Column("succeeded_at", Moment),
+)
+
+# A row for each browser that is signed in: who signs out is out, whoever has a copy of the cookie.
+admin_session = Table(
+    "admin_session",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("expires_at", Moment, nullable=False),
 )

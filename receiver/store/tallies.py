@@ -1,23 +1,53 @@
-"""How often what happened, by the hour: counted in the transaction that did it."""
+"""How often what happened, by the hour: counted in the transaction that did it.
+
+What was counted is told in `schema.tally`. A step that takes a count back, such as a task that settles and so is
+in progress no more, counts -1.
+"""
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from receiver.store.schema import tally
 from receiver.store.upsert import insert_into
 
-Tallies = Counter[tuple[str, str]]
-"""How often by (subject, name), such as `("callback", "duplicate")`."""
+Tallies = Counter[tuple[datetime, str, str]]
+"""How often by (hour, subject, name), such as `(hour, "callback", "duplicate")`."""
+
+Hourly = Mapping[datetime, Mapping[str, int]]
 
 
-def add(connection: Connection, counts: Tallies, *, now: datetime) -> None:
-    hour = now.replace(minute=0, second=0, microsecond=0)
+def hour_of(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def day_of(moment: datetime) -> datetime:
+    return hour_of(moment).replace(hour=0)
+
+
+def in_hour(moment: datetime, counts: Mapping[tuple[str, str], int]) -> Tallies:
+    """These counts, put into the hour of the moment."""
+    hour = hour_of(moment)
+    return Counter({(hour, subject, name): count for (subject, name), count in counts.items()})
+
+
+def spread(start: datetime, end: datetime, subject: str, name: str) -> Tallies:
+    """The seconds from `start` to `end`, each counted in its hour."""
+    counts: Tallies = Counter()
+    while start < end:
+        until = min(hour_of(start) + timedelta(hours=1), end)
+        counts[hour_of(start), subject, name] += round((until - start).total_seconds())
+        start = until
+    return counts
+
+
+def add(connection: Connection, counts: Tallies) -> None:
+    """Once in a transaction and at its end: in one order for all, so that nobody deadlocks."""
     rows = [
         {"hour": hour, "subject": subject, "name": name, "count": count}
-        for (subject, name), count in sorted(counts.items())  # one order for all, so that nobody deadlocks
+        for (hour, subject, name), count in sorted(counts.items())
         if count
     ]
     if rows:
@@ -28,12 +58,43 @@ def add(connection: Connection, counts: Tallies, *, now: datetime) -> None:
         )
 
 
-def totals(connection: Connection) -> Mapping[str, Mapping[str, int]]:
-    """All counts by subject and name."""
+def totals(connection: Connection, *subjects: str) -> Mapping[str, Mapping[str, int]]:
+    """All counts of these subjects by subject and name."""
     rows = connection.execute(
-        select(tally.c.subject, tally.c.name, func.sum(tally.c.count)).group_by(tally.c.subject, tally.c.name)
+        select(tally.c.subject, tally.c.name, func.sum(tally.c.count))
+        .where(tally.c.subject.in_(subjects))
+        .group_by(tally.c.subject, tally.c.name)
     )
     result: dict[str, dict[str, int]] = {}
     for subject, name, count in rows:
         result.setdefault(subject, {})[name] = int(count)
     return result
+
+
+def by_hour(connection: Connection, subjects: Collection[str], *, since: datetime) -> Mapping[str, Hourly]:
+    """The counts of these subjects by subject, hour and name, from the hour of `since` on."""
+    rows = connection.execute(
+        select(tally.c.subject, tally.c.hour, tally.c.name, tally.c.count).where(
+            tally.c.hour >= hour_of(since), tally.c.subject.in_(sorted(subjects)), tally.c.count != 0
+        )
+    )
+    result: dict[str, dict[datetime, dict[str, int]]] = {subject: {} for subject in subjects}
+    for subject, hour, name, count in rows:
+        result[subject].setdefault(hour, {})[name] = count
+    return result
+
+
+def oldest_unfolded(connection: Connection, *, before: datetime) -> datetime | None:
+    """The start of the oldest day before `before` whose counts still stand by the hour."""
+    hours = select(tally.c.hour).distinct().where(tally.c.hour < before).order_by(tally.c.hour)
+    return next((day_of(hour) for hour in connection.scalars(hours) if hour != day_of(hour)), None)
+
+
+def fold_day(connection: Connection, day: datetime) -> None:
+    """Make the counts of that day's hours one count a day, at its start; whoever comes second finds none."""
+    within = (tally.c.hour > day) & (tally.c.hour < day + timedelta(days=1))
+    gone = delete(tally).where(within).returning(tally.c.subject, tally.c.name, tally.c.count)
+    counts: Tallies = Counter()
+    for subject, name, count in connection.execute(gone):
+        counts[day, subject, name] += count
+    add(connection, counts)

@@ -1,16 +1,21 @@
-"""Task rows: loaded to be changed, saved, and listed for people."""
+"""Task rows: loaded to be changed, and saved."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
+from receiver.core.census import effect
 from receiver.core.settlement import Outcome, Verdict
 from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
+from receiver.core.words import words_of
+from receiver.store import tallies
 from receiver.store.schema import task
+from receiver.store.tallies import Tallies
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
@@ -29,17 +34,8 @@ _PLAIN = (
     "callbacks",
     "polls",
     "version",
+    "acknowledged_version",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filter:
-    """Which tasks to list; every part that is given must hold. `text` looks in id, label and titles."""
-
-    outcome: str | None = None
-    status: str | None = None
-    text: str | None = None
-    before: tuple[datetime, str] | None = None
 
 
 def load(connection: Connection, task_id: str) -> Task | None:
@@ -52,7 +48,7 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
     writes = connection.get_execution_options().get("immediate")
     rows = connection.execute(query.with_for_update() if writes else query)
-    return {row.task_id: _task(row) for row in rows}
+    return {row.task_id: task_of(row) for row in rows}
 
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
@@ -67,37 +63,19 @@ def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
     return {**known, **load_many(connection, [row["task_id"] for row in fresh])}
 
 
-def save(connection: Connection, tasks: Iterable[Task]) -> None:
-    """Write changed tasks. Who claimed a task for polling is not theirs to change."""
-    rows = [_row(changed) | {"key": changed.task_id} for changed in tasks]
+def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None) -> None:
+    """Write tasks that changed, each as (before, after), and their effect on the totals, with what `also` counts.
+
+    Once in a transaction and at its end. Who claimed a task for polling is not theirs to change.
+    """
+    counts: Tallies = Counter(also or {})
+    rows = []
+    for before, after in steps:
+        counts.update(tallies.in_hour(after.first_seen_at, effect(before, after)))
+        rows.append(_row(after) | {"key": after.task_id})
     if rows:
         connection.execute(_UPDATE, rows)
-
-
-def find(connection: Connection, wanted: Filter, *, limit: int) -> Sequence[Task]:
-    """At most `limit` tasks, newest first."""
-    query = select(task).order_by(task.c.first_seen_at.desc(), task.c.task_id.desc()).limit(limit)
-    if wanted.outcome:
-        query = query.where(task.c.outcome == wanted.outcome)
-    if wanted.status:
-        query = query.where(task.c.status == wanted.status)
-    if wanted.text:
-        places = (task.c.task_id, task.c.label, task.c.titles)
-        query = query.where(or_(*(place.icontains(wanted.text, autoescape=True) for place in places)))
-    if wanted.before:
-        query = query.where(tuple_(task.c.first_seen_at, task.c.task_id) < tuple_(*wanted.before))
-    return [_task(row) for row in connection.execute(query)]
-
-
-def count_by_outcome(connection: Connection) -> Mapping[str, int]:
-    rows = connection.execute(select(task.c.outcome, func.count()).group_by(task.c.outcome))
-    counts = {row[0]: row[1] for row in rows}
-    return {outcome.value: counts.get(outcome.value, 0) for outcome in Outcome}
-
-
-def count_flag(connection: Connection, name: str) -> int:
-    """How many tasks have this flag: `recovered`, `lost_callback` or `conflict`."""
-    return connection.scalar(select(func.count()).where(task.c[name])) or 0
+    tallies.add(connection, counts)
 
 
 def overdue_ids(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:
@@ -115,7 +93,7 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
 
 
 def _row(known: Task) -> dict[str, Any]:
-    titles = (claims["title"].value for claims in known.state.tracks.values() if "title" in claims)
+    titles = [str(claims["title"].value) for claims in known.state.tracks.values() if "title" in claims]
     return {name: getattr(known, name) for name in _PLAIN} | {
         "state": dump_state(known.state),
         "status": known.state.reconciled_status.word,
@@ -123,11 +101,12 @@ def _row(known: Task) -> dict[str, Any]:
         "conflict": known.state.conflict,
         "recovered": known.verdict.recovered,
         "lost_callback": known.verdict.lost_callback,
-        "titles": "\n".join(sorted({str(title) for title in titles})),
+        "problem": known.problem,
+        "words": words_of(known.label or "", *sorted(titles)),
     }
 
 
-def _task(row: Row[Any]) -> Task:
+def task_of(row: Row[Any]) -> Task:
     state = load_state(row.state)
     outcome = Outcome(row.outcome)
     verdict = Verdict(

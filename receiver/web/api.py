@@ -1,10 +1,7 @@
 """The API for the programs of the tasks' owner: bearer token, JSON, camelCase."""
 
-import base64
-import binascii
 import threading
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -17,9 +14,11 @@ from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import register_task, request_task_poll
 from receiver.runtime import Runtime, utc_now
-from receiver.store import deliveries, tasks
-from receiver.store.tasks import Filter
+from receiver.store import deliveries, listing, quarantine, tasks
+from receiver.store.actions import Actor
+from receiver.store.listing import Filter
 from receiver.web.callbacks import same_secret
+from receiver.web.cursors import cursor_at, id_cursor, task_cursor
 from receiver.web.problems import ProblemError
 from receiver.web.stats import gather_stats
 from receiver.web.views import show_delivery, show_task
@@ -28,7 +27,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api")
 
 LONGEST_WAIT_S = 60
 LOOK_S = 0.2
-LARGEST_ID = 2**63
+EVERY_ONE = quarantine.Quarantined(seen=True)
 
 
 class TaskId(fields.Field[str]):
@@ -108,7 +107,9 @@ def _challenge(response: Response) -> Response:
 @blueprint.post("/tasks")
 def create_task() -> tuple[Response, int]:
     wanted = _load(NEW_TASK, _json_body())
-    task, created = register_task(_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now())
+    task, created = register_task(
+        _runtime(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
+    )
     return jsonify(show_task(task)), 201 if created else 200
 
 
@@ -118,10 +119,8 @@ def list_tasks() -> Response:
     before = task_cursor(wanted["cursor"])
     chosen = Filter(outcome=wanted["outcome"], status=wanted["status"], text=wanted["q"], before=before)
     with _runtime().database.read() as connection:
-        found = tasks.find(connection, chosen, limit=wanted["limit"] + 1)
-    page = found[: wanted["limit"]]
-    more = len(found) > len(page)
-    return jsonify(tasks=[show_task(task) for task in page], next=cursor_after(page[-1]) if more else None)
+        found = listing.find(connection, chosen, limit=wanted["limit"])
+    return jsonify(tasks=[show_task(task) for task in found.tasks], next=found.next and cursor_at(found.next))
 
 
 @blueprint.get("/tasks/<task_id>")
@@ -152,7 +151,7 @@ def list_deliveries(task_id: str) -> Response:
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> tuple[Response, int]:
-    task = request_task_poll(_runtime(), task_id, now=utc_now())
+    task = request_task_poll(_runtime(), task_id, now=utc_now(), actor=_caller())
     if task is None:
         raise _unknown(task_id)
     return jsonify(show_task(task)), 202
@@ -161,9 +160,9 @@ def poll_task(task_id: str) -> tuple[Response, int]:
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
     wanted = _load(PAGE, request.args)
-    before = None if wanted["cursor"] is None else _id_cursor(wanted["cursor"])
+    before = id_cursor(wanted["cursor"])
     with _runtime().database.read() as connection:
-        found = deliveries.quarantined(connection, limit=wanted["limit"] + 1, before=before)
+        found = quarantine.find(connection, EVERY_ONE, limit=wanted["limit"] + 1, before=before)
     page = found[: wanted["limit"]]
     more = len(found) > len(page)
     return jsonify(deliveries=[show_delivery(one) for one in page], next=str(page[-1].id) if more else None)
@@ -174,40 +173,15 @@ def read_stats() -> Response:
     return jsonify(gather_stats(_runtime(), now=utc_now()))
 
 
+def _caller() -> Actor:
+    return Actor(via="API", address=request.remote_addr)
+
+
 def _json_body() -> Any:
     try:
         return request.get_json(silent=True, force=True)
     except RecursionError:
         return None
-
-
-def cursor_after(task: Task) -> str:
-    """Where the page that ends with this task goes on."""
-    raw = f"{task.first_seen_at.astimezone(UTC).isoformat()}|{task.task_id}"
-    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
-
-
-def task_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        moment, _, task_id = raw.partition("|")
-        return datetime.fromisoformat(moment).astimezone(UTC), task_id
-    except (ValueError, OverflowError, binascii.Error):
-        raise _bad_cursor() from None
-
-
-def _id_cursor(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
-        raise _bad_cursor()
-    return int(cursor)
-
-
-def _bad_cursor() -> ProblemError:
-    return ProblemError(
-        422, "Invalid request", "Take the cursor from `next`.", errors={"cursor": ["Not one of ours."]}
-    )
 
 
 def _load(schema: Schema, values: Any) -> dict[str, Any]:

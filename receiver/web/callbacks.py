@@ -90,7 +90,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def _refuse(runtime: Runtime, reason: str) -> None:
-    runtime.intake.note_refused(reason)
+    runtime.intake.note_refused(reason, now=utc_now())
     log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from receiver.core import census
+from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
+from receiver.core.settlement import Outcome
 from receiver.runtime import Runtime
-from receiver.store import lease, polls, tallies, tasks
+from receiver.store import lease, polls, tallies
 from receiver.web.views import iso
 
 SILENT_AFTER_S = 15
@@ -15,13 +18,16 @@ SILENT_AFTER_S = 15
 
 def gather_stats(runtime: Runtime, *, now: datetime) -> dict[str, Any]:
     with runtime.database.read() as connection:
-        return {
-            "tasks": tasks.count_by_outcome(connection),
-            "deliveries": tallies.totals(connection),
-            "recovered": tasks.count_flag(connection, "recovered"),
-            "lostCallbacks": tasks.count_flag(connection, "lost_callback"),
-            "poller": poller_state(runtime, connection, now=now),
-        }
+        counted = tallies.totals(connection, census.TASK, *Source)
+        poller = poller_state(runtime, connection, now=now)
+    tasks = counted.get(census.TASK, {})
+    return {
+        "tasks": {outcome.value: tasks.get(outcome.value, 0) for outcome in Outcome},
+        "deliveries": {source.value: counted[source.value] for source in Source if source.value in counted},
+        "recovered": tasks.get(census.RECOVERED, 0),
+        "lostCallbacks": tasks.get(census.LOST_CALLBACK, 0),
+        "poller": poller,
+    }
 
 
 def poller_state(runtime: Runtime, connection: Connection, *, now: datetime) -> dict[str, Any]:

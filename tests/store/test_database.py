@@ -19,7 +19,9 @@ def migrate(url: str) -> None:
 
 def test_the_migrations_make_the_tables_that_the_program_knows(runtime: Runtime) -> None:
     with runtime.database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     assert not runtime.database.pending_migrations()

@@ -13,7 +13,7 @@ from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.schema import delivery, task
 from receiver.web.views import show_task
-from tests.conftest import T0
+from tests.conftest import SOMEBODY, T0
 
 TASK = "0123456789abcdef0123456789abcdef"
 
@@ -75,7 +75,7 @@ def forget_all(runtime: Runtime) -> None:
 def end_of(runtime: Runtime, told: Sequence[Delivery], *, at_once: bool) -> dict[str, object]:
     """The whole task as a person sees it, but for what counts arrivals and plans the next look."""
     forget_all(runtime)
-    register_task(runtime, TASK, label="mine", now=T0)
+    register_task(runtime, TASK, label="mine", now=T0, actor=SOMEBODY)
     intake = Intake(runtime.database, runtime.settings.rules, spread=lambda: 0.0)
     for batch in [told] if at_once else [[one] for one in told]:
         intake.accept(batch)

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from receiver.app import build_app
 from receiver.core.signature import sign
 from receiver.runtime import Runtime
-from receiver.store import deliveries, tallies, tasks
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN, PAYLOADS, T0
+from receiver.store import quarantine, tallies, tasks
+from receiver.store.quarantine import Quarantined
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN, PAYLOADS
 
 URL = f"/callbacks/{CALLBACK_TOKEN}"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -126,19 +127,19 @@ def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., 
     answer = client.post(URL, data=b"x" * 101)
     assert answer.status_code == 413
     assert answer.content_type == "application/problem+json"
-    runtime.intake.flush_counts(T0)
+    runtime.intake.flush_counts()
     with runtime.database.read() as connection:
-        assert deliveries.quarantined(connection, limit=1) == []
-        assert tallies.totals(connection) == {"callback": {"too_large": 1}}
+        assert quarantine.find(connection, Quarantined(), limit=1) == []
+        assert tallies.totals(connection, "callback") == {"callback": {"too_large": 1}}
 
 
 def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
     client = build_app(runtime).test_client()
     answer = client.post("/callbacks/wrong-token-0000000", json=body())
     assert answer.status_code == 404
-    runtime.intake.flush_counts(T0)
+    runtime.intake.flush_counts()
     with runtime.database.read() as connection:
-        assert tallies.totals(connection) == {"callback": {"wrong_token": 1}}
+        assert tallies.totals(connection, "callback") == {"callback": {"wrong_token": 1}}
         assert tasks.load(connection, "task-1") is None
 
 

@@ -14,7 +14,7 @@ from receiver.core.payloads.answers import Trouble, trouble_with
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
 from receiver.core.payloads.tracks import flat_errors
 
-__all__ = ["Kind", "Reading", "Trouble", "read_answer", "read_callback", "trouble_with"]
+__all__ = ["Kind", "Reading", "Trouble", "read_again", "read_answer", "read_callback", "trouble_with"]
 
 Errors = Mapping[str, list[str]]
 
@@ -82,6 +82,13 @@ def read_answer(body: bytes, asked: str) -> Reading:
     except RecursionError:
         deep = {"": ["Nested too deeply."]}
         return Reading(kind=Kind.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+
+
+def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
+    """Read a stored body by the present schemas; `task_id` is the one that a poll asked for."""
+    if source == Source.POLL:
+        return read_answer(body, task_id or "")
+    return read_callback(body)
 
 
 def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:

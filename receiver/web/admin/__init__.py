@@ -1,20 +1,26 @@
 """The admin page."""
 
-from datetime import timedelta
-
 from flask import Flask
 from flask_wtf import CSRFProtect
 
-from receiver.web.admin import frame, pages, session
-from receiver.web.admin.tries import Tries
+from receiver.web.admin import (
+    actions_page,
+    activity_page,
+    frame,
+    quarantine_page,
+    session,
+    task_list,
+    task_page,
+)
 
-__all__ = ["pages", "register"]  # the pages are on the blueprint once they are imported
+# The pages are on the blueprint once they are imported.
+__all__ = ["actions_page", "activity_page", "quarantine_page", "register", "task_list", "task_page"]
 
 
 def register(app: Flask) -> None:
     """Put the page onto the application: its pages, its session, and CSRF tokens on its forms alone."""
     app.config.update(
-        PERMANENT_SESSION_LIFETIME=timedelta(seconds=session.SIGNED_IN_S),
+        PERMANENT_SESSION_LIFETIME=session.SIGNED_IN,
         SESSION_COOKIE_NAME="receiver_admin",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -25,7 +31,6 @@ def register(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session
     )
     app.session_interface = session.AdminSession()
-    app.extensions["sign_in_tries"] = Tries()
     CSRFProtect(app)
     app.after_request(frame.protect_answer)
     app.register_blueprint(frame.blueprint)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from receiver.core.settlement import Outcome
+from receiver.store.listing import Flag
 from receiver.store.overview import COUNTED, Overview
-from receiver.web.admin.presenting import When, moment_words, span, when
+from receiver.web.admin.moments import When, moment_words, span, when
 from receiver.web.stats import SILENT_AFTER_S
 
 RED, AMBER = "red", "amber"
-ATTENTION = {"_anchor": "attention"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class Health:
     alarms: tuple[Alarm, ...]
     last_callback: When | None
     poller: str | None
+    upstream: str | None = None
     gathered: bool = True
 
     @classmethod
@@ -49,6 +51,7 @@ def judge(overview: Overview, poller: Mapping[str, Any], *, has_key: bool, now: 
         alarms=tuple(sorted(alarms, key=lambda alarm: alarm.level != RED)),
         last_callback=when(overview.last_callback_at, now),
         poller=_poller_words(poller) if has_key else None,
+        upstream=_upstream_words(poller) if has_key else None,
     )
 
 
@@ -87,13 +90,18 @@ def _pause(poller: Mapping[str, Any], now: datetime) -> str:
 def _about_tasks(overview: Overview) -> Iterator[Alarm]:
     if overview.unresolved:
         text = counted(overview.unresolved, "task unresolved", "tasks unresolved")
-        yield Alarm(level=RED, text=text, page="admin.list_tasks", find={"outcome": "unresolved"})
+        yield Alarm(
+            level=RED,
+            text=text,
+            page="admin.list_tasks",
+            find={"flag": Flag.PROBLEM, "outcome": Outcome.UNRESOLVED},
+        )
     if overview.overdue:
         text = counted(overview.overdue, "task overdue", "tasks overdue")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find=ATTENTION)
+        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.OVERDUE})
     if overview.conflicts:
         text = counted(overview.conflicts, "task in conflict", "tasks in conflict")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find=ATTENTION)
+        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.PROBLEM})
     if overview.quarantined:
         text = counted(overview.quarantined, "delivery in quarantine", "deliveries in quarantine")
         yield Alarm(level=AMBER, text=text, page="admin.list_quarantine")
@@ -103,3 +111,11 @@ def _poller_words(poller: Mapping[str, Any]) -> str | None:
     if poller["holder"] is None:
         return None
     return f"{poller['holder']}, heartbeat {span(poller['heartbeatAge'])} ago"
+
+
+def _upstream_words(poller: Mapping[str, Any]) -> str:
+    if poller["state"] == "refused":
+        return "refuses the key"
+    if poller["state"] == "paused":
+        return "paused"
+    return "in trouble" if poller["trouble"] else "answering"

@@ -1,37 +1,40 @@
 """What is around every admin page: the health line, the headers, and errors as pages."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, render_template, request
+from flask import Blueprint, Response, current_app, g, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from receiver.runtime import Runtime, utc_now
+from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.overview import read_overview
 from receiver.web.admin.alarms import Health, judge
-from receiver.web.admin.presenting import OVERDUE_AFTER
+from receiver.web.admin.assets import FOLDER, cache_control, version_of
+from receiver.web.admin.marks import OVERDUE_AFTER
 from receiver.web.problems import RETRY_AFTER_S, ProblemError
 from receiver.web.stats import poller_state
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/admin"
-WEB = Path(__file__).resolve().parent.parent
-blueprint = Blueprint(
-    "admin", __name__, url_prefix=PREFIX, static_folder=WEB / "static", static_url_path="/static"
-)
+blueprint = Blueprint("admin", __name__, url_prefix=PREFIX, static_folder=FOLDER, static_url_path="/static")
 
+POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'{media};"
+    " media-src 'self'{media}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self' https: http:; media-src https: http:;"
-        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",  # with none at all the CSRF check refuses every form sent by TLS
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
 
 
 def runtime_here() -> Runtime:
@@ -39,9 +42,16 @@ def runtime_here() -> Runtime:
     return runtime
 
 
-def page(template: str, *, status: int = 200, health: Health | None = None, **told: Any) -> Response:
-    """A page; without `health` it is one that may be seen before signing in."""
-    text = render_template(f"admin/{template}", health=health, **told)
+def person() -> Actor:
+    """Who is signed in: there is one password, so he is known by his address."""
+    return Actor(via="admin page", address=request.remote_addr)
+
+
+def page(
+    template: str, *, status: int = 200, health: Health | None = None, live: bool = False, **told: Any
+) -> Response:
+    """A page; without `health` it is one that may be seen before signing in. A `live` one renews itself."""
+    text = render_template(f"admin/{template}", health=health, live=live, **told)
     # JSON can bring half a surrogate pair, which UTF-8 cannot write.
     return Response(text.encode(errors="replace"), status=status, content_type="text/html; charset=utf-8")
 
@@ -58,10 +68,20 @@ def protect_answer(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
-    response.headers.update(HEADERS)
-    if request.endpoint != "admin.static":
-        response.headers["Cache-Control"] = "no-store"
+    media = " https: http:" if request.endpoint == WITH_MEDIA else ""
+    response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
+    kept = "no-store"
+    if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):
+        assert request.view_args
+        kept = cache_control(request.view_args["filename"], request.args.get("v"))
+    response.headers["Cache-Control"] = kept
     return response
+
+
+@blueprint.app_template_global()
+def asset(name: str) -> str:
+    """The address of one of the page's own files."""
+    return url_for("admin.static", filename=name, v=version_of(name))
 
 
 @blueprint.errorhandler(CSRFError)

@@ -1,21 +1,29 @@
 """Signing in and out, and the guard before every other page."""
 
 import hmac
+import ipaddress
 import logging
-import time
+import math
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from flask import Flask, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
+from receiver.core import tries
+from receiver.core.tries import Tries
 from receiver.runtime import utc_now
-from receiver.web.admin.frame import PREFIX, blueprint, page, runtime_here
-from receiver.web.admin.tries import Tries
+from receiver.store import actions, sign_ins
+from receiver.store.actions import Kind
+from receiver.web.admin.frame import PREFIX, blueprint, page, person, runtime_here
 from receiver.web.callbacks import same_secret
 
 log = logging.getLogger(__name__)
 
-SIGNED_IN_S = 12 * 3600
+SIGNED_IN = timedelta(hours=12)
+EVERYBODY = "*"
 OPEN = {"admin.sign_in", "admin.static"}
 
 
@@ -44,36 +52,85 @@ def sign_in() -> Response:
         return redirect(_target(), 303)
     if request.method == "GET":
         return page("sign_in.html")
-    tries: Tries = current_app.extensions["sign_in_tries"]
-    address = request.remote_addr or ""
-    wait_s = tries.begin(address, now=time.monotonic())
-    if wait_s:
-        return _refuse(429, f"Too many wrong passwords. Try again in {wait_s} seconds.", wait_s)
+    now, network = utc_now(), network_of(request.remote_addr or "")
+    left_s = _begin_try(network, now)
+    if left_s:
+        return _refuse(429, f"Too many wrong passwords. Try again in {left_s} seconds.", left_s)
     if not same_secret(request.form.get("password", ""), (runtime_here().settings.admin_password,)):
         return _refuse(403, "This is not the password.")
-    tries.forgive(address)
-    session.clear()
-    session.permanent = True
-    session["signed_in_at"] = int(utc_now().timestamp())
-    session["password"] = _mark_of_password()
-    log.info("somebody signed in to the admin page", extra={"told": {"from": address}})
+    _open(network, now)
+    log.info("somebody signed in to the admin page", extra={"told": {"from": request.remote_addr}})
     return redirect(_target(), 303)
 
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
+    with runtime_here().database.write() as connection:
+        sign_ins.close_session(connection, session["id"])
+        actions.note(connection, Kind.SIGNED_OUT, person(), now=utc_now())
     session.clear()
     flash("You are signed out.")
     return redirect(url_for("admin.sign_in"), 303)
 
 
 def signed_in() -> bool:
-    """Whether somebody signed in with the present password, at most `SIGNED_IN_S` ago."""
-    since, mark = session.get("signed_in_at"), session.get("password")
-    if not isinstance(since, int) or not isinstance(mark, str):
+    """Whether somebody signed in here with the present password, and neither he nor time has ended it."""
+    key, mark = session.get("id"), session.get("password")
+    if not isinstance(key, str) or not isinstance(mark, str) or not same_secret(mark, (_mark_of_password(),)):
         return False
-    fresh = 0 <= utc_now().timestamp() - since < SIGNED_IN_S
-    return fresh and same_secret(mark, (_mark_of_password(),))
+    with runtime_here().database.read() as connection:
+        return sign_ins.session_open(connection, key, now=utc_now())
+
+
+def _begin_try(network: str, now: datetime) -> int:
+    """Count a try as failed until it is forgiven; else the seconds to wait.
+
+    Counted before the password is looked at, so that many tries at once are not more than one by one.
+    """
+    names = [network, EVERYBODY]
+    with runtime_here().database.read() as connection:  # whoever has to wait costs no write
+        left_s = _left_s(sign_ins.load_tries(connection, names), network, now)
+    if left_s:
+        return left_s
+    with runtime_here().database.write() as connection:
+        known = sign_ins.load_tries(connection, names)
+        left_s = _left_s(known, network, now)
+        if not left_s:
+            mine = tries.failed(known[network], now=now)
+            everybody = tries.failed_somewhere(known[EVERYBODY], now=now)
+            sign_ins.save_tries(connection, {network: mine, EVERYBODY: everybody})
+    return left_s
+
+
+def _left_s(known: Mapping[str, Tries], network: str, now: datetime) -> int:
+    return math.ceil(tries.wait_s(known[network], known[EVERYBODY], now=now))
+
+
+def _open(network: str, now: datetime) -> None:
+    """Sign this browser in, and forgive the tries that led to it."""
+    session.clear()
+    session.permanent = True
+    session["id"] = secrets.token_urlsafe(24)
+    session["password"] = _mark_of_password()
+    with runtime_here().database.write() as connection:
+        known = sign_ins.load_tries(connection, [network, EVERYBODY])
+        mine = tries.succeeded(known[network], now=now)
+        everybody = tries.forgiven(known[EVERYBODY])
+        sign_ins.forget_tries(connection, before=now - tries.TRUSTED_FOR)
+        sign_ins.save_tries(connection, {network: mine, EVERYBODY: everybody})
+        sign_ins.open_session(connection, session["id"], expires_at=now + SIGNED_IN, now=now)
+        actions.note(connection, Kind.SIGNED_IN, person(), now=now)
+
+
+def network_of(address: str) -> str:
+    """One person has as many IPv6 addresses as he likes, but only one network of them."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _mark_of_password() -> str:
@@ -86,6 +143,9 @@ def _mark_of_password() -> str:
 def _refuse(status: int, problem: str, wait_s: int = 0) -> Response:
     told = {"from": request.remote_addr, "status": status}
     log.warning("sign-in to the admin page refused", extra={"told": told})
+    if not wait_s:  # who has to wait was written down when he failed, and costs no more writes
+        with runtime_here().database.write() as connection:
+            actions.note(connection, Kind.SIGN_IN_REFUSED, person(), now=utc_now())
     answer = page("sign_in.html", status=status, problem=problem)
     if wait_s:
         answer.headers["Retry-After"] = str(wait_s)

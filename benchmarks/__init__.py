@@ -1,0 +1,1 @@
+"""Measures the receiver with as many tasks as it has after months, which no test has time for."""

@@ -1,0 +1,30 @@
+"""What a step changed in a task, in the few words a person follows its story by."""
+
+from collections.abc import Mapping
+
+from receiver.core.task import Task
+
+Change = Mapping[str, tuple[str, str]]
+"""Before and after of what became another, by name: `{"status": ("TEXT_SUCCESS", "SUCCESS")}`."""
+
+
+def change(before: Task, after: Task) -> Change:
+    """Empty where the reconciled state stayed as it was."""
+    if before.version == after.version:
+        return {}
+    old, new = _told(before), _told(after)
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+
+
+def _told(task: Task) -> dict[str, str]:
+    tracks = task.state.visible_tracks.values()
+    ready = sum("audioUrl" in claims for claims in tracks)
+    status = task.state.reconciled_status
+    return {
+        "status": status.word,
+        "confirmed": "yes" if status.confirmed else "no",
+        "ready": f"{ready}/{len(tracks)}",
+        "outcome": task.verdict.outcome.value,
+        "conflict": "yes" if task.state.conflict else "no",
+        "version": str(task.version),
+    }

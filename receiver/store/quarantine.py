@@ -1,0 +1,62 @@
+"""Deliveries that could not be read: listed, counted, seen by a person, and read again."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
+
+from receiver.core.payloads import Kind
+from receiver.store.deliveries import QUARANTINED, StoredDelivery, columns_as_read, stored_of
+from receiver.store.schema import delivery
+
+CAUSES = (Kind.NOT_JSON, Kind.NO_TASK_ID, Kind.UNREADABLE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantined:
+    """Which of them: with this `cause`, unless `seen` only those that no person has acknowledged; or `only` one."""
+
+    cause: str | None = None
+    seen: bool = False
+    only: int | None = None
+
+
+def find(
+    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+) -> Sequence[StoredDelivery]:
+    """At most `limit` of them, newest first, older than the id `before`."""
+    query = select(delivery).where(*_conditions(wanted)).order_by(delivery.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(delivery.c.id < before)
+    return [stored_of(row) for row in connection.execute(query)]
+
+
+def count(
+    connection: Connection, wanted: Quarantined, *, most: int | None = None, before: int | None = None
+) -> int:
+    """How many, older than the id `before`; counting stops at `most`."""
+    older = [] if before is None else [delivery.c.id < before]
+    rows = select(delivery.c.id).where(*_conditions(wanted), *older).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(rows)) or 0
+
+
+def acknowledge(connection: Connection, ids: Collection[int], *, now: datetime) -> int:
+    """A person has seen these; says how many were still unseen."""
+    unseen = delivery.c.id.in_(sorted(ids)) & delivery.c.acknowledged_at.is_(None)
+    return connection.execute(update(delivery).where(unseen).values(acknowledged_at=now)).rowcount
+
+
+def rewrite(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
+    """Deliveries that were read again, as they are read now."""
+    rows = [columns_as_read(told) | {"key": told.id} for told in deliveries]
+    if rows:
+        connection.execute(update(delivery).where(delivery.c.id == bindparam("key")), rows)
+
+
+def _conditions(wanted: Quarantined) -> list[ColumnElement[bool]]:
+    if wanted.only is not None:
+        return [delivery.c.result == QUARANTINED, delivery.c.id == wanted.only]
+    unseen = [] if wanted.seen else [delivery.c.acknowledged_at.is_(None)]
+    caused = [delivery.c.cause == wanted.cause] if wanted.cause else []
+    return [delivery.c.result == literal_column("'quarantined'"), *unseen, *caused]

@@ -1,0 +1,54 @@
+"""Who tried the admin password, how often, and which browsers are signed in: one memory for all processes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from receiver.core.tries import Tries
+from receiver.store.schema import admin_session, sign_in
+from receiver.store.upsert import insert_into
+
+
+def load_tries(connection: Connection, networks: list[str]) -> Mapping[str, Tries]:
+    """What is known of each of these networks."""
+    rows = connection.execute(select(sign_in).where(sign_in.c.network.in_(networks)))
+    known = {
+        row.network: Tries(failures=row.failures, failed_at=row.failed_at, succeeded_at=row.succeeded_at)
+        for row in rows
+    }
+    return {network: known.get(network, Tries()) for network in networks}
+
+
+def save_tries(connection: Connection, changed: Mapping[str, Tries]) -> None:
+    for network, tries in sorted(changed.items()):
+        values = {
+            "failures": tries.failures,
+            "failed_at": tries.failed_at,
+            "succeeded_at": tries.succeeded_at,
+        }
+        fresh = insert_into(connection, sign_in).values(network=network, **values)
+        connection.execute(fresh.on_conflict_do_update(index_elements=["network"], set_=values))
+
+
+def forget_tries(connection: Connection, *, before: datetime) -> None:
+    """Networks that were last heard of before this are strangers again."""
+    silent = (sign_in.c.failed_at.is_(None) | (sign_in.c.failed_at < before)) & (
+        sign_in.c.succeeded_at.is_(None) | (sign_in.c.succeeded_at < before)
+    )
+    connection.execute(delete(sign_in).where(silent))
+
+
+def open_session(connection: Connection, key: str, *, expires_at: datetime, now: datetime) -> None:
+    """Remember a browser that signed in, and forget those whose time is over."""
+    connection.execute(delete(admin_session).where(admin_session.c.expires_at <= now))
+    connection.execute(insert(admin_session).values(id=key, expires_at=expires_at))
+
+
+def session_open(connection: Connection, key: str, *, now: datetime) -> bool:
+    query = select(admin_session.c.id).where(admin_session.c.id == key, admin_session.c.expires_at > now)
+    return connection.execute(query).first() is not None
+
+
+def close_session(connection: Connection, key: str) -> None:
+    connection.execute(delete(admin_session).where(admin_session.c.id == key))

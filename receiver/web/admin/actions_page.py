@@ -1,0 +1,32 @@
+"""What people did: signed in, polled, labelled, read again, marked as seen."""
+
+from flask import Response, request, url_for
+
+from receiver.runtime import utc_now
+from receiver.store import actions
+from receiver.web.admin.frame import blueprint, gather_health, page, runtime_here
+from receiver.web.admin.marks import ACTIONS
+from receiver.web.admin.moments import moment_words
+from receiver.web.admin.timeline import action_words
+from receiver.web.cursors import id_cursor
+
+PAGE_SIZE = 50
+
+
+@blueprint.get("/actions")
+def list_actions() -> Response:
+    now, before = utc_now(), id_cursor(request.args.get("before"))
+    with runtime_here().database.read() as connection:
+        found = actions.newest(connection, limit=PAGE_SIZE + 1, before=before)
+    shown = found[:PAGE_SIZE]
+    more = len(found) > len(shown)
+    return page(
+        "actions.html",
+        health=gather_health(),
+        live=before is None,
+        rows=[
+            (moment_words(one.at, now), ACTIONS[one.kind], one.task_id, action_words(one)) for one in shown
+        ],
+        first_page=before is None,
+        more=url_for("admin.list_actions", before=shown[-1].id) if more else None,
+    )

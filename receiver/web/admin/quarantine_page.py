@@ -1,0 +1,131 @@
+"""The quarantine: what could not be read, why, and reading it again by the present schemas."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, flash, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from receiver import rereading
+from receiver.rereading import Reread
+from receiver.runtime import utc_now
+from receiver.store import actions, quarantine
+from receiver.store.actions import Kind
+from receiver.store.quarantine import CAUSES, Quarantined
+from receiver.web.admin.bodies import LONGEST_LISTED
+from receiver.web.admin.frame import (
+    blueprint,
+    error_page,
+    gather_health,
+    page,
+    person,
+    runtime_here,
+)
+from receiver.web.admin.marks import cause_mark, result_mark
+from receiver.web.admin.rows import delivery_row, error_rows
+from receiver.web.cursors import id_cursor
+
+PAGE_SIZE = 25
+PREVIEWED = 200
+CHANGES_SHOWN = 50
+COUNTED = 100_000
+MARKED_AT_ONCE = 500
+
+
+@blueprint.get("/quarantine")
+def list_quarantine() -> Response:
+    now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
+    with runtime_here().database.read() as connection:
+        found = quarantine.find(connection, wanted, limit=PAGE_SIZE + 1, before=before)
+    shown = found[:PAGE_SIZE]
+    more = len(found) > len(shown)
+    return page(
+        "quarantine.html",
+        health=gather_health(),
+        live=before is None,
+        rows=[delivery_row(one, now, longest=LONGEST_LISTED) for one in shown],
+        wanted=wanted,
+        kept=_kept(wanted),
+        causes={cause.value: cause_mark(cause) for cause in CAUSES},
+        first_page=before is None,
+        more=url_for("admin.list_quarantine", **_kept(wanted), before=shown[-1].id) if more else None,
+    )
+
+
+@blueprint.get("/quarantine/read-again")
+def preview_rereading() -> Response:
+    """What reading again would change, and how many deliveries it is about, before anything is changed."""
+    now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
+    with runtime_here().database.read() as connection:
+        count = quarantine.count(connection, wanted, most=COUNTED, before=before)
+        told = quarantine.find(connection, wanted, limit=PREVIEWED, before=before)
+    if not told and wanted.only is not None:
+        return error_page(404, "Not in quarantine", "This delivery is not in quarantine (any more).")
+    planned = rereading.preview(runtime_here(), told, now=now)
+    return page(
+        "reread.html",
+        health=gather_health(),
+        count=count,
+        looked_at=len(told),
+        summary=rereading.summarize(planned),
+        shown=_worth_showing(planned, alone=wanted.only is not None),
+        wanted=wanted,
+        kept=_kept(wanted),
+        before=before,
+        row_of=lambda told: delivery_row(told, now, longest=LONGEST_LISTED),
+        errors_of=lambda told: error_rows(told.errors),
+        mark_of=lambda told: cause_mark(told.cause) if told.cause else result_mark(told.result),
+    )
+
+
+@blueprint.post("/quarantine/read-again")
+def read_again() -> AnyResponse:
+    wanted = _wanted()
+    done = rereading.read_again(
+        runtime_here(), wanted, now=utc_now(), actor=person(), before=id_cursor(request.args.get("before"))
+    )
+    flash(
+        f"{done.looked_at} read again: {done.readable} can be read now, {done.changing} changed their task,"
+        f" {done.looked_at - done.readable} stay in quarantine."
+    )
+    if done.next is not None and wanted.only is None:
+        return redirect(url_for("admin.preview_rereading", **_kept(wanted), before=done.next), 303)
+    return redirect(url_for("admin.list_quarantine", **_kept(Quarantined(cause=wanted.cause))), 303)
+
+
+@blueprint.post("/quarantine/acknowledge")
+def acknowledge_quarantine() -> AnyResponse:
+    """Mark all that match as seen; new ones that came meanwhile too, as they would be shown no differently."""
+    now, wanted, marked = utc_now(), replace(_wanted(), seen=False), 0
+    while True:
+        with runtime_here().database.write() as connection:
+            ids = [one.id for one in quarantine.find(connection, wanted, limit=MARKED_AT_ONCE)]
+            step = quarantine.acknowledge(connection, ids, now=now)
+            marked += step
+        if step < MARKED_AT_ONCE:
+            break
+    with runtime_here().database.write() as connection:
+        detail = {"deliveries": marked, "cause": wanted.cause or "any"}
+        actions.note(connection, Kind.ACKNOWLEDGED, person(), now=now, detail=detail)
+    flash(f"{marked} marked as seen.")
+    return redirect(url_for("admin.list_quarantine"), 303)
+
+
+def _wanted() -> Quarantined:
+    """Which deliveries the address is about."""
+    only, cause = request.args.get("only", ""), request.args.get("cause", "")
+    return Quarantined(
+        cause=cause if cause in [one.value for one in CAUSES] else None,
+        seen=request.args.get("seen") == "yes",
+        only=int(only) if only.isascii() and only.isdecimal() and len(only) < 19 else None,
+    )
+
+
+def _kept(wanted: Quarantined) -> dict[str, Any]:
+    told = {"cause": wanted.cause, "seen": "yes" if wanted.seen else None, "only": wanted.only}
+    return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def _worth_showing(planned: Sequence[Reread], *, alone: bool) -> Sequence[Reread]:
+    return planned if alone else [one for one in planned if one.readable][:CHANGES_SHOWN]

@@ -1,0 +1,182 @@
+"""Tasks, tracks and deliveries as a page shows them. Pure: `now` is handed in."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from receiver.core.change import Change
+from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
+from receiver.core.reconciliation import Claims
+from receiver.core.task import Task
+from receiver.store.deliveries import StoredDelivery
+from receiver.web.admin.bodies import LONGEST_BODY, Body, body_of
+from receiver.web.admin.marks import Mark, cause_mark, flags_of, mark_of, result_mark
+from receiver.web.admin.moments import When, moment_words, when
+
+WEB_ADDRESS = re.compile(r"https?://[^\s\\\x00-\x1f\x7f]+", re.IGNORECASE)
+KEPT = timedelta(
+    days=14
+)  # "Generated files are retained for 14 days" (the upstream's page on generating music)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRow:
+    task_id: str
+    title: str
+    label: str | None
+    mark: Mark
+    flags: tuple[Mark, ...]
+    told_by: str
+    ready: int
+    tracks: int
+    first_seen: When
+    next_look: When | None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value, and whether record-info said so or only a callback."""
+
+    name: str
+    value: str
+    confirmed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackCard:
+    """A track; its addresses are only those that are safe to link to. `gone`: its files have vanished."""
+
+    key: str
+    title: str
+    image: str | None
+    audio: str | None
+    vanishes: When
+    gone: bool
+    links: tuple[tuple[str, str], ...]
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    id: int
+    task_id: str | None
+    source: str
+    received: When
+    mark: Mark
+    cause: Mark | None
+    seen: When | None
+    status: str
+    product: str | None
+    errors: tuple[tuple[str, str], ...]
+    change: Change
+    body: Body | None
+
+
+def task_row(task: Task, now: datetime) -> TaskRow:
+    tracks = list(task.state.visible_tracks.values())
+    titles = {str(claims["title"].value): None for claims in tracks if "title" in claims}
+    return TaskRow(
+        task_id=task.task_id,
+        title=" / ".join(titles),
+        label=task.label,
+        mark=mark_of(task, now),
+        flags=flags_of(task),
+        told_by=_told_by(task),
+        ready=sum("audioUrl" in claims for claims in tracks),
+        tracks=len(tracks),
+        first_seen=moment_words(task.first_seen_at, now),
+        next_look=_next_look(task, now),
+    )
+
+
+def moments_of(task: Task, now: datetime) -> Sequence[tuple[str, When | None]]:
+    return [
+        ("First seen", when(task.first_seen_at, now)),
+        ("Registered", when(task.registered_at, now)),
+        ("Last callback", when(task.last_callback_at, now)),
+        ("Last polled", when(task.last_polled_at, now)),
+        ("Next look", _next_look(task, now)),
+        ("Gave up", when(task.gave_up_at, now)),
+        ("Settled", when(task.settled_at, now)),
+    ]
+
+
+def details_of(task: Task) -> tuple[Field, ...]:
+    return _fields(DETAIL_FIELDS, task.state.details)
+
+
+def track_cards(task: Task, now: datetime) -> list[TrackCard]:
+    tracks = sorted(task.state.visible_tracks.items())
+    return [_track_card(key, claims, seen=task.first_seen_at, now=now) for key, claims in tracks]
+
+
+def delivery_row(told: StoredDelivery, now: datetime, *, longest: int = LONGEST_BODY) -> DeliveryRow:
+    mark = result_mark(told.result)
+    return DeliveryRow(
+        id=told.id,
+        task_id=told.task_id,
+        source=told.source,
+        received=moment_words(told.received_at, now),
+        mark=mark,
+        cause=cause_mark(told.cause) if told.cause else None,
+        seen=when(told.acknowledged_at, now),
+        status=told.status,
+        product=told.product,
+        errors=error_rows(told.errors),
+        change=told.change,
+        body=None if told.body is None else body_of(told.body, longest=longest),
+    )
+
+
+def error_rows(errors: Mapping[str, list[str]] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((where or "body", " ".join(map(str, texts))) for where, texts in (errors or {}).items())
+
+
+def web_address(value: object) -> str | None:
+    """The value where it is a plain http(s) address; anything else could run in the page when followed."""
+    return value if isinstance(value, str) and WEB_ADDRESS.fullmatch(value) else None
+
+
+def _next_look(task: Task, now: datetime) -> When | None:
+    planned = when(task.next_poll_at, now)
+    return replace(planned, words=f"due {planned.words}") if planned and "ago" in planned.words else planned
+
+
+def _told_by(task: Task) -> str:
+    if task.callbacks and task.polls:
+        return "both"
+    return "callback" if task.callbacks else "poll" if task.polls else "nobody yet"
+
+
+def _track_card(key: str, claims: Claims, *, seen: datetime, now: datetime) -> TrackCard:
+    links = [(name, web_address(claims[name].value)) for name in TRACK_FIELDS if name in claims]
+    safe = {name: address for name, address in links if address and name.endswith("Url")}
+    vanishes = _created(claims, seen) + KEPT
+    return TrackCard(
+        key=key,
+        title=str(claims["title"].value) if "title" in claims else "",
+        image=safe.get("imageUrl") or safe.get("sourceImageUrl"),
+        audio=safe.get("audioUrl") or safe.get("streamAudioUrl"),
+        vanishes=moment_words(vanishes, now),
+        gone=vanishes <= now,
+        links=tuple(safe.items()),
+        fields=_fields(tuple(name for name in TRACK_FIELDS if name not in safe), claims),
+    )
+
+
+def _created(claims: Claims, seen: datetime) -> datetime:
+    """When the files were made: as told where the zone is known, else when the task was seen first."""
+    try:
+        told = datetime.fromisoformat(str(claims["createTime"].value))
+        return told.astimezone(UTC) if told.tzinfo and told.year < LAST_YEAR else seen
+    except (KeyError, ValueError):
+        return seen
+
+
+LAST_YEAR = 9999  # some days after it there are no more dates
+
+
+def _fields(names: tuple[str, ...], claims: Claims) -> tuple[Field, ...]:
+    known = [name for name in names if name in claims]
+    return tuple(Field(name, str(claims[name].value), claims[name].confirmed) for name in known)

@@ -1,0 +1,79 @@
+"""A window of time in steps of an hour or a day, and what was counted in each. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from receiver.core.census import SETTLING, TASK
+from receiver.store.tallies import Hourly, hour_of
+
+SUBJECTS = ("callback", "poll", "call", "pause", TASK, SETTLING)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+STEPS = {1: HOUR, 7: HOUR, 30: DAY, 90: DAY}
+"""How many days may be looked at, and by which steps."""
+
+Counts = Mapping[str, int]
+Value = float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """`values`, one a step; None where there is nothing to measure. `share`: per cent, on an axis of its own."""
+
+    label: str
+    colour: str
+    values: tuple[Value, ...]
+    share: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steps:
+    """The steps of a window, and what was counted in each by subject."""
+
+    starts: tuple[datetime, ...]
+    length: timedelta
+    counts: Mapping[str, tuple[Counts, ...]]
+
+    def totals(self, subject: str) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for counted in self.counts[subject]:
+            total.update(counted)
+        return total
+
+    def line(self, subject: str, label: str, colour: str, *names: str) -> Line:
+        """The counts of these names together, by default of the name that is its label."""
+        wanted = names or (label,)
+        values = tuple(float(sum(step.get(name, 0) for name in wanted)) for step in self.counts[subject])
+        return Line(label=label, colour=colour, values=values)
+
+    def share(self, label: str, colour: str, subject: str, part: Callable[[Counts], float]) -> Line:
+        values = tuple(rounded(100 * part(step)) if step else None for step in self.counts[subject])
+        return Line(label=label, colour=colour, values=values, share=True)
+
+
+def since(now: datetime, days: int) -> datetime:
+    """The start of the first step of a window that ends now."""
+    start = hour_of(now - timedelta(days=days)) + HOUR
+    return start if STEPS[days] == HOUR else start.replace(hour=0)
+
+
+def put_into_steps(told: Mapping[str, Hourly], *, start: datetime, now: datetime, length: timedelta) -> Steps:
+    number = int((now - start) / length) + 1
+    counts: dict[str, list[Counter[str]]] = {
+        subject: [Counter() for _ in range(number)] for subject in SUBJECTS
+    }
+    for subject, hourly in told.items():
+        for hour, counted in hourly.items():
+            step = int((hour - start) / length)
+            if 0 <= step < number:
+                counts[subject][step].update(counted)
+    return Steps(
+        starts=tuple(start + step * length for step in range(number)),
+        length=length,
+        counts={subject: tuple(steps) for subject, steps in counts.items()},
+    )
+
+
+def rounded(value: float | None) -> Value:
+    return None if value is None else round(value, 2)

@@ -1,0 +1,117 @@
+"""One task: its tracks, its story, what was said about it by whom, and what a person can do."""
+
+from collections.abc import Iterable, Sequence
+
+from flask import Response, flash, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from receiver.core import difference
+from receiver.core.observation import Source
+from receiver.core.payloads import read_again
+from receiver.core.payloads.fields import UNSTORABLE
+from receiver.core.reconciliation import TaskState, reconcile
+from receiver.operations import acknowledge_tasks, label_task, request_task_poll
+from receiver.runtime import utc_now
+from receiver.store import actions, deliveries, tasks
+from receiver.store.deliveries import StoredDelivery
+from receiver.web.admin import rows, timeline
+from receiver.web.admin.frame import blueprint, error_page, gather_health, page, person, runtime_here
+
+DELIVERIES_SHOWN = 100
+ACTIONS_SHOWN = 100
+LONGEST_LABEL = 200
+
+
+@blueprint.get("/tasks/<task_id>")
+def read_task(task_id: str) -> Response:
+    now, runtime = utc_now(), runtime_here()
+    with runtime.database.read() as connection:
+        task = tasks.load(connection, task_id)
+        told = deliveries.of_task(connection, task_id, newest=DELIVERIES_SHOWN)
+        count = deliveries.count_of_task(connection, task_id)
+        done = actions.of_task(connection, task_id, limit=ACTIONS_SHOWN)
+    if task is None and not told:
+        return _unknown_task()
+    if task is None:  # a sister product's job is no task of ours, and its callbacks are kept all the same
+        jobs = [rows.delivery_row(one, now) for one in reversed(told)]
+        return page("job.html", health=gather_health(), task_id=task_id, deliveries=jobs)
+    compared = difference.compare(_said(told, Source.CALLBACK), _said(told, Source.POLL), task.state)
+    return page(
+        "task.html",
+        health=gather_health(),
+        live=True,
+        task=task,
+        row=rows.task_row(task, now),
+        moments=rows.moments_of(task, now),
+        details=rows.details_of(task),
+        tracks=rows.track_cards(task, now),
+        entries=timeline.tell(task, told, done, now=now),
+        hidden=count - len(told),
+        compared=difference.by_track(compared),
+        differing=sum(row.differs for row in compared),
+        kept_bodies=any(one.body is not None for one in told),
+        can_poll=bool(runtime.settings.upstream_api_key),
+        longest_label=LONGEST_LABEL,
+    )
+
+
+@blueprint.post("/tasks/<task_id>/poll")
+def poll_task(task_id: str) -> AnyResponse:
+    if request_task_poll(runtime_here(), task_id, now=utc_now(), actor=person()) is None:
+        return _unknown_task()
+    return _back(
+        task_id, "Record-info will be asked as soon as the quota allows; what it says is shown here."
+    )
+
+
+@blueprint.post("/tasks/<task_id>/label")
+def set_label(task_id: str) -> AnyResponse:
+    label = " ".join(request.form.get("label", "").split())
+    if len(label) > LONGEST_LABEL or UNSTORABLE.search(label):
+        return _back(task_id, f"Not saved: a label is {LONGEST_LABEL} characters at most.")
+    if label_task(runtime_here(), task_id, label=label or None, now=utc_now(), actor=person()) is None:
+        return _unknown_task()
+    return _back(task_id, "The label is saved." if label else "The label is removed.")
+
+
+@blueprint.post("/tasks/<task_id>/acknowledge")
+def acknowledge_task(task_id: str) -> AnyResponse:
+    acknowledge_tasks(runtime_here(), [task_id], now=utc_now(), actor=person())
+    return _back(task_id, "Marked as seen. When the task changes, it is shown again.")
+
+
+@blueprint.get("/deliveries/<int:delivery_id>/body")
+def read_body(delivery_id: int) -> Response:
+    """The bytes as they came, as a file that no browser runs."""
+    with runtime_here().database.read() as connection:
+        told = deliveries.load(connection, delivery_id) if delivery_id <= deliveries.LARGEST_ID else None
+    if told is None or told.body is None:
+        return error_page(404, "No such body", "There is no such delivery, or its body is not kept any more.")
+    answer = Response(told.body, content_type="text/plain; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="delivery-{delivery_id}.txt"'
+    return answer
+
+
+def _said(told: Iterable[StoredDelivery], source: Source) -> TaskState:
+    """What all these deliveries of one source say together, by the present schemas."""
+    state = TaskState()
+    for body, task_id in _bodies(told, source):
+        seen = read_again(body, source=source, task_id=task_id).observation
+        state = state if seen is None else reconcile(state, seen)
+    return state
+
+
+def _bodies(told: Iterable[StoredDelivery], source: Source) -> Sequence[tuple[bytes, str | None]]:
+    return list(
+        {(one.body, one.task_id): None for one in told if one.source == source and one.body is not None}
+    )
+
+
+def _back(task_id: str, words: str) -> AnyResponse:
+    flash(words)
+    return redirect(url_for("admin.read_task", task_id=task_id), 303)
+
+
+def _unknown_task() -> Response:
+    detail = "No task with this id is known here. It may be mistyped, or nobody registered or told of it yet."
+    return error_page(404, "Unknown task", detail)

@@ -1,0 +1,43 @@
+"""Where a page of a list goes on, as a text for an address."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+
+from receiver.store.deliveries import LARGEST_ID
+from receiver.store.listing import Place
+from receiver.web.problems import ProblemError
+
+
+def cursor_at(place: Place) -> str:
+    """The place as a text for an address."""
+    moment, task_id = place
+    raw = f"{moment.astimezone(UTC).isoformat()}|{task_id}"
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def task_cursor(cursor: str | None) -> Place | None:
+    """The task to go on behind; None at the beginning."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        moment, _, task_id = raw.partition("|")
+        return datetime.fromisoformat(moment).astimezone(UTC), task_id
+    except (ValueError, OverflowError, binascii.Error):
+        raise _bad_cursor() from None
+
+
+def id_cursor(cursor: str | None) -> int | None:
+    """The row to go on before; None at the beginning."""
+    if not cursor:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
+        raise _bad_cursor()
+    return int(cursor)
+
+
+def _bad_cursor() -> ProblemError:
+    return ProblemError(
+        422, "Invalid request", "Take the cursor from `next`.", errors={"cursor": ["Not one of ours."]}
+    )

@@ -1,0 +1,166 @@
+/* What the page can do more with scripts: copy, local times, and renewing itself while nobody reads. */
+"use strict";
+
+document.documentElement.classList.add("js");
+
+const QUIET_MS = 3000; // nobody has touched the page for so long before it may change under him
+let touched = 0;
+let stopped = false;
+
+/* Times: in UTC as they come, or in the reader's own zone. */
+
+const zone = {
+  get local() { return stored("zone") === "local"; },
+  flip() { store("zone", this.local ? "utc" : "local"); },
+};
+
+function stored(name) {
+  try { return localStorage.getItem(name); } catch { return null; }
+}
+
+function store(name, value) {
+  try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing forgets it */ }
+}
+
+function exactly(iso) {
+  if (!zone.local) return iso.replace("T", " ").replace("Z", " UTC");
+  return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+function showTimes() {
+  for (const time of document.querySelectorAll("time")) {
+    const words = exactly(time.dateTime);
+    if (time.classList.contains("exact")) time.textContent = words;
+    else time.title = words;
+  }
+  const button = document.getElementById("zone");
+  if (button) button.textContent = zone.local ? "Local time" : "UTC";
+}
+
+/* Copying. */
+
+async function copy(button) {
+  const from = button.dataset.copyFrom;
+  const before = button.textContent;
+  try {
+    const text = from ? await (await fetch(from)).text() : button.dataset.copy;
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed here"; // browsers keep the clipboard from pages that came without TLS
+  }
+  setTimeout(() => { button.textContent = before; }, 1500);
+}
+
+/* Covers that vanished. */
+
+function coverGone(image) {
+  const instead = document.createElement("div");
+  instead.className = "cover";
+  instead.setAttribute("role", "img");
+  instead.setAttribute("aria-label", image.alt);
+  instead.textContent = "♪";
+  image.replaceWith(instead);
+}
+
+/* Renewing itself. */
+
+function beingRead() {
+  const focused = document.activeElement;
+  return document.hidden
+    || stopped
+    || Date.now() - touched < QUIET_MS
+    || !document.getSelection().isCollapsed
+    || (focused !== null && focused.matches("main input, main select, main textarea, main button"))
+    || Array.from(document.querySelectorAll("audio")).some((audio) => !audio.paused);
+}
+
+const morphing = {
+  morphStyle: "outerHTML",
+  ignoreActiveValue: true,
+  callbacks: {
+    // What the reader has opened stays open, what plays goes on, and what scripts have drawn is left alone.
+    beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+    beforeNodeMorphed: (old, fresh) => {
+      if (!(old instanceof Element)) return true;
+      if (old.classList.contains("plot") && fresh instanceof Element) {
+        old.dataset.plot = fresh.dataset.plot;
+        return false;
+      }
+      return !(old.tagName === "AUDIO" && old.getAttribute("src") === fresh.getAttribute("src"));
+    },
+  },
+};
+
+async function renew() {
+  if (beingRead()) return say("paused");
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "error" });
+    if (!answer.ok) return say("trouble");
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (beingRead()) return say("paused");
+    put(fresh);
+    return say("live");
+  } catch {
+    return say("trouble");
+  }
+}
+
+function put(fresh) {
+  document.title = fresh.title;
+  document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
+  for (const id of ["health", "main"]) {
+    Idiomorph.morph(document.getElementById(id), fresh.getElementById(id), morphing);
+  }
+  showTimes();
+  document.dispatchEvent(new Event("renewed"));
+}
+
+const SAID = {
+  live: "Live",
+  paused: "Live, paused",
+  off: "Updates off",
+  trouble: "Could not load, trying again",
+};
+
+function say(state) {
+  const button = document.getElementById("live");
+  button.textContent = SAID[stopped ? "off" : state];
+  button.setAttribute("aria-pressed", String(!stopped));
+}
+
+function keepRenewing(seconds) {
+  const button = document.getElementById("live");
+  button.addEventListener("click", () => {
+    stopped = !stopped;
+    say("live");
+  });
+  for (const kind of ["pointerdown", "pointermove", "wheel", "keydown", "scroll", "touchstart"]) {
+    document.addEventListener(kind, () => { touched = Date.now(); }, { passive: true, capture: true });
+  }
+  const turn = async () => {
+    await renew();
+    setTimeout(turn, seconds * 1000);
+  };
+  setTimeout(turn, seconds * 1000);
+}
+
+/* Begin. */
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.copy");
+  if (button) copy(button);
+});
+document.addEventListener("error", (event) => {
+  if (event.target instanceof HTMLImageElement) coverGone(event.target);
+}, true);
+document.getElementById("zone")?.addEventListener("click", () => {
+  zone.flip();
+  showTimes();
+  document.dispatchEvent(new Event("renewed"));
+});
+for (const image of document.images) {
+  if (image.complete && image.naturalWidth === 0 && image.loading !== "lazy") coverGone(image);
+}
+showTimes();
+if (document.body.dataset.live) keepRenewing(Number(document.body.dataset.live));

@@ -1,0 +1,108 @@
+"""The first line of every page: is anything wrong?"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from receiver.app import build_app
+from receiver.runtime import Runtime, utc_now
+from receiver.store import deliveries
+from receiver.store.deliveries import StoredDelivery
+from tests.web.admin.page import CALLBACKS, make_overdue, sign_in, tell
+
+
+def healthy(runtime: Runtime, age_s: float = 0) -> None:
+    with runtime.database.write() as connection:
+        now = (utc_now() - timedelta(seconds=age_s)).replace(tzinfo=None)
+        connection.exec_driver_sql("DELETE FROM lease")
+        connection.exec_driver_sql(
+            "INSERT INTO lease VALUES ('poller', 'host:1:abc', 1, ?, ?)", (str(now), str(now))
+        )
+
+
+def test_when_nothing_is_wrong_it_says_so(admin: FlaskClient, runtime: Runtime) -> None:
+    healthy(runtime)
+    text = admin.get("/admin/").text
+    assert "All is well" in text
+    assert "<title>Tasks" in text
+    assert "ok.svg" in text
+    assert "host:1:abc" in text
+
+
+def test_nobody_polling_is_wrong(admin: FlaskClient) -> None:
+    text = admin.get("/admin/").text
+    assert "Nobody polls" in text
+    assert "<title>⚠ Tasks" in text
+    assert "problem.svg" in text
+
+
+def test_a_poller_without_a_heartbeat_is_wrong(admin: FlaskClient, runtime: Runtime) -> None:
+    healthy(runtime, age_s=14)
+    assert "All is well" in admin.get("/admin/").text
+    healthy(runtime, age_s=200)
+    assert "no sign of life for 3 min" in admin.get("/admin/").text
+
+
+def test_no_api_key_is_told_on_every_page(new_runtime: Callable[..., Runtime]) -> None:
+    client = build_app(new_runtime(UPSTREAM_API_KEY="")).test_client()
+    sign_in(client)
+    tell(client)
+    for path in ("/admin/", "/admin/tasks/task-1", "/admin/quarantine"):
+        assert "callbacks only: nothing is polled or confirmed" in client.get(path).text
+    assert "Poll now" not in client.get("/admin/tasks/task-1").text
+
+
+@pytest.mark.parametrize(
+    ("trouble", "shown"),
+    [
+        ("refused", "refuses our API key"),
+        ("limited", "in trouble: limited; paused until 2999-01-01 00:00:00 UTC, in"),
+    ],
+)
+def test_trouble_with_the_upstream_is_told(
+    admin: FlaskClient, runtime: Runtime, trouble: str, shown: str
+) -> None:
+    with runtime.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM upstream")
+        until = "2999-01-01 00:00:00.000000"
+        row = (1, 3, trouble, None, until, None)
+        names = "id, failures, trouble, detail, paused_until, failed_at"
+        connection.exec_driver_sql(f"INSERT INTO upstream ({names}) VALUES (?, ?, ?, ?, ?, ?)", row)
+    assert shown in admin.get("/admin/").text
+
+
+def test_counts_name_what_is_wrong(admin: FlaskClient, runtime: Runtime) -> None:
+    tell(admin, "task-1", "text")
+    make_overdue(runtime, "task-1")
+    admin.post(CALLBACKS, data="broken")
+    for code in (500, 200):
+        admin.post(CALLBACKS, json={"code": code, "data": {"callbackType": "complete", "task_id": "task-2"}})
+    text = admin.get("/admin/").text
+    for shown in ("1 task overdue", "1 delivery in quarantine", "1 task in conflict", "Last callback"):
+        assert shown in text
+
+
+def test_counting_stops_where_it_says_nothing_more(admin: FlaskClient, runtime: Runtime) -> None:
+    told = StoredDelivery(
+        source="callback", received_at=utc_now(), result="quarantined", digest=b"", body=b""
+    )
+    with runtime.database.write() as connection:
+        deliveries.add(connection, [told] * 1001)
+    assert "999+ deliveries in quarantine" in admin.get("/admin/").text
+
+
+def test_a_database_that_cannot_be_read_is_told_on_a_page(admin: FlaskClient, runtime: Runtime) -> None:
+    path = runtime.database.url.database
+    assert path
+    runtime.database.engine.dispose()
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        Path(name).unlink(missing_ok=True)
+    Path(path).mkdir()
+    answer = admin.get("/admin/")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert answer.content_type.startswith("text/html")
+    assert "The database cannot be used" in answer.text

@@ -1,0 +1,178 @@
+"""Signing in and out, and what stands before every page."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from receiver.app import build_app
+from receiver.core.tries import ALL_LOCKED_AFTER
+from receiver.runtime import Runtime, utc_now
+from receiver.store.schema import admin_session
+from receiver.web.admin.session import network_of
+from tests.conftest import CALLBACK_TOKEN
+from tests.web.admin.page import PASSWORD, known, sign_in, tell, token_of
+
+
+def test_the_right_password_opens_the_page(client: FlaskClient) -> None:
+    answer = sign_in(client)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/")
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_wrong_password_does_not(client: FlaskClient) -> None:
+    answer = sign_in(client, "wrong horse")
+    assert answer.status_code == 403
+    assert "not the password" in answer.text
+    assert client.get("/admin/").status_code == 303
+
+
+def test_after_some_failures_even_the_right_password_has_to_wait(client: FlaskClient) -> None:
+    for _ in range(4):
+        assert sign_in(client, "wrong horse").status_code == 403
+    answer = sign_in(client)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 2
+    assert "Too many wrong passwords" in answer.text
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    assert sign_in(client, environ_overrides=elsewhere).status_code == 303
+
+
+def test_tries_are_counted_over_all_processes(
+    client: FlaskClient, new_runtime: Callable[..., Runtime]
+) -> None:
+    other = build_app(new_runtime()).test_client()
+    for _ in range(2):
+        assert sign_in(client, "wrong horse").status_code == 403
+        assert sign_in(other, "wrong horse").status_code == 403
+    assert sign_in(client).status_code == 429
+    assert sign_in(other).status_code == 429
+
+
+def test_many_failures_from_everywhere_lock_strangers_out_but_not_who_is_known(client: FlaskClient) -> None:
+    known = {"REMOTE_ADDR": "192.0.2.7"}
+    assert sign_in(client, environ_overrides=known).status_code == 303
+    client.delete_cookie("receiver_admin", path="/admin")
+    for number in range(ALL_LOCKED_AFTER):
+        address = {"REMOTE_ADDR": f"198.51.100.{number % 34}"}
+        assert sign_in(client, "wrong horse", environ_overrides=address).status_code == 403
+    stranger = {"REMOTE_ADDR": "203.0.113.9"}
+    assert sign_in(client, environ_overrides=stranger).status_code == 429
+    assert sign_in(client, environ_overrides=known).status_code == 303
+
+
+def test_another_address_of_the_same_ipv6_network_is_the_same_somebody() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db8:1::1")
+    assert network_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("unix:") == "unix:"
+
+
+def test_who_signed_in_and_out_and_who_was_refused_is_written_down(client: FlaskClient) -> None:
+    sign_in(client, "wrong horse")
+    sign_in(client)
+    client.post("/admin/sign-out", data={"csrf_token": token_of(client, "/admin/")})
+    sign_in(client)
+    text = client.get("/admin/actions").text
+    shown = [text.index(words) for words in ("signed out", "sign-in refused")]
+    assert shown == sorted(shown)
+    assert text.count("signed in") == 2
+    assert "from 127.0.0.1" in text
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/tasks/task-1", "/admin/quarantine", "/admin/nowhere"])
+def test_without_signing_in_every_page_leads_there_and_nothing_leaks(client: FlaskClient, path: str) -> None:
+    tell(client)
+    answer = client.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/admin/sign-in")
+    for secret in ("Tides", CALLBACK_TOKEN):
+        assert secret not in answer.text + client.get("/admin/sign-in").text
+
+
+def test_without_signing_in_nothing_can_be_done(client: FlaskClient) -> None:
+    tell(client)
+    before = known(client)
+    answer = client.post("/admin/tasks/task-1/poll", data={"csrf_token": token_of(client)})
+    assert answer.status_code == 303
+    assert known(client) == before
+
+
+def test_it_goes_on_where_one_wanted_to_go(client: FlaskClient) -> None:
+    location = client.get("/admin/?q=a%26b&outcome=failed").headers["Location"]
+    answer = sign_in(client, to=location.removeprefix("/admin/sign-in"))
+    assert answer.headers["Location"] == "/admin/?q=a%26b&outcome=failed"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/admin",
+        "/adminevil",
+        "javascript:x",
+    ],
+)
+def test_it_goes_nowhere_else(client: FlaskClient, target: str) -> None:
+    assert sign_in(client, to=f"?next={target}").headers["Location"] == "/admin/"
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(client: FlaskClient) -> None:
+    plain = sign_in(client).headers["Set-Cookie"]
+    assert all(part in plain for part in ("HttpOnly", "SameSite=Lax", "Path=/admin", "Expires="))
+    assert "Secure" not in plain
+
+
+def test_over_tls_the_cookie_is_secure(client: FlaskClient) -> None:
+    options = {"base_url": "https://localhost"}
+    found = re.search(
+        r'csrf_token" value="([^"]+)"',
+        client.get("/admin/sign-in", **options).text,  # type: ignore[arg-type]
+    )
+    assert found
+    form = {"csrf_token": found[1], "password": PASSWORD}
+    headers = {"Referer": "https://localhost/admin/sign-in"}
+    answer = client.post("/admin/sign-in", data=form, headers=headers, base_url="https://localhost")
+    assert answer.status_code == 303
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_signing_out_ends_it(admin: FlaskClient) -> None:
+    assert admin.post("/admin/sign-out", data={"csrf_token": token_of(admin, "/admin/")}).status_code == 303
+    assert admin.get("/admin/").status_code == 303
+
+
+def test_a_session_dies_when_the_password_changes(
+    admin: FlaskClient, new_runtime: Callable[..., Runtime]
+) -> None:
+    cookie = admin.get_cookie("receiver_admin", path="/admin")
+    assert cookie
+    for password, status in ((PASSWORD, 200), ("another horse", 303)):
+        later = build_app(new_runtime(ADMIN_PASSWORD=password)).test_client()
+        later.set_cookie("receiver_admin", cookie.value, path="/admin")
+        assert later.get("/admin/").status_code == status
+
+
+def test_a_copy_of_the_cookie_is_worth_nothing_once_one_has_signed_out(admin: FlaskClient) -> None:
+    cookie = admin.get_cookie("receiver_admin", path="/admin")
+    assert cookie
+    admin.post("/admin/sign-out", data={"csrf_token": token_of(admin, "/admin/")})
+    admin.set_cookie("receiver_admin", cookie.value, path="/admin")
+    assert admin.get("/admin/").status_code == 303
+
+
+def test_a_session_ends_after_twelve_hours(admin: FlaskClient, runtime: Runtime) -> None:
+    for left, status in ((timedelta(seconds=30), 200), (timedelta(seconds=-1), 303)):
+        with runtime.database.write() as connection:
+            connection.execute(update(admin_session).values(expires_at=utc_now() + left))
+        assert admin.get("/admin/").status_code == status
+
+
+def test_a_session_begins_with_twelve_hours(admin: FlaskClient, runtime: Runtime) -> None:
+    with runtime.database.read() as connection:
+        ends = connection.execute(select(admin_session.c.expires_at)).scalar_one()
+    assert timedelta(hours=11.9) < ends - utc_now() <= timedelta(hours=12)
