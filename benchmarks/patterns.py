@@ -39,8 +39,8 @@ class Own:
 
 
 def in_json(values: Mapping[str, str]) -> Mapping[str, str]:
-    """The values as they stand in a stored state, whose JSON is plain ASCII."""
-    return {**values, "title": json.dumps(values["title"])[1:-1]}
+    """The values as they stand in the JSON of a stored state."""
+    return {**values, "title": json.dumps(values["title"], ensure_ascii=False)[1:-1]}
 
 
 def new_track_ids(bits: int) -> tuple[str, str]:

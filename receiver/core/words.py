@@ -16,6 +16,8 @@ def words_of(*texts: str) -> str:
 
 def fold_text(text: str) -> str:
     """The text without case, width and accents."""
+    if text.isascii():
+        return text.casefold()
     apart = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(letter for letter in apart if unicodedata.category(letter) != "Mn")
     return unicodedata.normalize("NFC", plain)

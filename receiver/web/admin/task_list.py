@@ -30,7 +30,7 @@ FLAGS = {
     Flag.ORPHAN: "orphan",
 }
 PAGE_SIZE = 50
-ATTENTION_SIZE = 10
+ATTENTION_SIZE = 5
 MARKED_AT_ONCE = 200
 MOST_MARKED = 10_000
 
@@ -105,11 +105,11 @@ def _kept() -> dict[str, Any]:
 
 
 def _needing_attention(connection: Connection, now: datetime) -> Sequence[Task]:
-    """What never goes away by itself, then what is late; each once."""
-    problems = Filter(flag=Flag.PROBLEM)
-    overdue = Filter(flag=Flag.OVERDUE, due_before=now - OVERDUE_AFTER)
-    found = [
-        *listing.find(connection, problems, limit=ATTENTION_SIZE).tasks,
-        *listing.find(connection, overdue, limit=ATTENTION_SIZE).tasks,
-    ]
+    """What ended badly, what is contradictory, what is late: the newest of each, no task twice."""
+    wanted = (
+        Filter(flag=Flag.PROBLEM, outcome=Outcome.UNRESOLVED),
+        Filter(flag=Flag.PROBLEM),
+        Filter(flag=Flag.OVERDUE, due_before=now - OVERDUE_AFTER),
+    )
+    found = [task for one in wanted for task in listing.find(connection, one, limit=ATTENTION_SIZE).tasks]
     return list({task.task_id: task for task in found}.values())

@@ -26,6 +26,11 @@ def sign_in(client: FlaskClient, password: str = PASSWORD, to: str = "", **optio
     return client.post(f"/admin/sign-in{to}", data=form, **options)
 
 
+def post(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    """Send a form of a page, with its token."""
+    return client.post(path, data={"csrf_token": token_of(client, "/admin/")} | form)
+
+
 def tell(client: FlaskClient, task_id: str = "task-1", stage: str = "complete", **row: Any) -> None:
     rows = [{"id": "a", "audio_url": "https://example.org/a.mp3", "title": "Tides"} | row]
     body = {"code": 200, "data": {"callbackType": stage, "task_id": task_id, "data": rows}}

@@ -1,10 +1,14 @@
 """The quarantine: shown, read again, and marked as seen."""
 
 import re
+from typing import Any
 
 from flask.testing import FlaskClient
 
-from tests.web.admin.page import CALLBACKS
+from receiver.runtime import Runtime, utc_now
+from receiver.store import deliveries
+from receiver.store.deliveries import StoredDelivery
+from tests.web.admin.page import BEARER, CALLBACKS, known, post
 
 
 def test_it_shows_what_could_not_be_read_and_why(admin: FlaskClient) -> None:
@@ -32,3 +36,96 @@ def test_it_has_pages(admin: FlaskClient) -> None:
 
 def test_empty_it_says_so(admin: FlaskClient) -> None:
     assert "Everything that came could be read" in admin.get("/admin/quarantine").text
+
+
+def unread(runtime: Runtime, body: bytes, **more: Any) -> None:
+    """A delivery in quarantine that can be read by now, as an earlier version left it."""
+    told = {"source": "callback", "received_at": utc_now(), "result": "quarantined", "cause": "no_task_id"}
+    with runtime.database.write() as connection:
+        deliveries.add(connection, [StoredDelivery(**told | {"digest": b"", "body": body} | more)])
+
+
+READABLE = b'{"code": 200, "data": {"callbackType": "text", "task_id": "task-7", "data": [{"id": "a"}]}}'
+
+
+def test_reading_again_tells_first_what_would_change(admin: FlaskClient, runtime: Runtime) -> None:
+    unread(runtime, READABLE)
+    admin.post(CALLBACKS, data="broken")
+    text = re.sub(r"<[^>]+>", "", admin.get("/admin/quarantine/read-again").text)
+    text = " ".join(text.split())
+    assert (
+        "2 deliveries match. By the present schemas 1 can be read now, 1 would change their task, and 1"
+        in text
+    )
+    assert "status none → TEXT SUCCESS" in text
+    assert admin.get("/api/tasks/task-7", headers=BEARER).status_code == 404, "nothing has changed"
+
+
+def test_reading_again_takes_in_what_can_be_read(admin: FlaskClient, runtime: Runtime) -> None:
+    unread(runtime, READABLE)
+    admin.post(CALLBACKS, data="broken")
+    answer = post(admin, "/admin/quarantine/read-again")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/quarantine")
+    assert known(admin, "task-7")["status"] == "TEXT_SUCCESS"
+    text = admin.get("/admin/quarantine").text
+    assert "2 read again: 1 can be read now, 1 changed their task, 1 stay in quarantine." in text
+    assert "task-7" not in text
+    timeline = admin.get("/admin/tasks/task-7").text
+    assert "read again" in timeline
+    assert "by admin page from 127.0.0.1" in timeline
+
+
+def test_one_can_be_read_again_alone(admin: FlaskClient, runtime: Runtime) -> None:
+    unread(runtime, READABLE)
+    unread(runtime, READABLE.replace(b"task-7", b"task-8"))
+    links = re.findall(
+        r'href="(/admin/quarantine/read-again\?only=\d+)"', admin.get("/admin/quarantine").text
+    )
+    assert len(links) == 2
+    assert "One delivery matches" in admin.get(links[0]).text
+    post(admin, links[0])
+    assert known(admin, "task-8")["status"] == "TEXT_SUCCESS"
+    assert admin.get("/api/tasks/task-7", headers=BEARER).status_code == 404
+    assert admin.get(links[0]).status_code == 404, "it is there no more"
+
+
+def test_marking_as_seen_empties_the_page_and_the_health_line(admin: FlaskClient) -> None:
+    for number in range(3):
+        admin.post(CALLBACKS, data=f"broken {number}")
+    assert "3 deliveries in quarantine" in admin.get("/admin/").text
+    post(admin, "/admin/quarantine/acknowledge")
+    assert "in quarantine" not in admin.get("/admin/").text
+    assert "Nothing here" in admin.get("/admin/quarantine").text
+    kept = admin.get("/admin/quarantine?seen=yes").text
+    assert kept.count("broken") == 3
+    assert kept.count("seen <time") == 3
+    assert "deliveries 3, cause any" in admin.get("/admin/actions").text
+
+
+def test_causes_are_told_apart(admin: FlaskClient) -> None:
+    admin.post(CALLBACKS, data="broken body")
+    admin.post(CALLBACKS, json={"code": 200, "data": {}})
+    admin.post(CALLBACKS, json={"code": 200, "data": {"taskId": "task-9", "data": 7}})
+    for cause, count in {"not_json": 1, "no_task_id": 1, "unreadable": 1, "": 3, "odd": 3}.items():
+        text = admin.get(f"/admin/quarantine?cause={cause}").text
+        assert text.count('<li id="delivery-') == count
+    post(admin, "/admin/quarantine/acknowledge?cause=unreadable")
+    assert "Nothing matches" in admin.get("/admin/quarantine?cause=unreadable").text
+    assert "2 deliveries in quarantine" in admin.get("/admin/").text
+
+
+def test_what_is_no_number_or_too_large_a_one_is_no_fault_of_ours(admin: FlaskClient) -> None:
+    for query in ("only=odd", f"only={'9' * 40}", "only=-1"):
+        assert admin.get(f"/admin/quarantine/read-again?{query}").status_code == 200
+    assert admin.get(f"/admin/quarantine/read-again?only={'9' * 18}").status_code == 404
+
+
+def test_a_body_comes_as_it_came_and_as_a_file(admin: FlaskClient) -> None:
+    raw = b"\xff<script>alert(1)</script>"
+    admin.post(CALLBACKS, data=raw)
+    answer = admin.get("/admin/deliveries/1/body")
+    assert answer.data == raw
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="delivery-1.txt"'
+    for none in ("2", "9" * 30):
+        assert admin.get(f"/admin/deliveries/{none}/body").status_code == 404

@@ -1,13 +1,15 @@
 """The list of tasks and the page of one."""
 
+import json
 import re
 from datetime import timedelta
 
 from flask.testing import FlaskClient
 
+from receiver.intake import poll_delivery
 from receiver.runtime import Runtime, utc_now
 from receiver.store import tasks
-from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, tell, token_of
+from tests.web.admin.page import BEARER, CALLBACKS, known, make_overdue, post, tell, token_of
 
 
 def test_with_nothing_yet_it_tells_how_to_try(admin: FlaskClient) -> None:
@@ -108,3 +110,89 @@ def test_poll_now_makes_the_task_due(admin: FlaskClient, runtime: Runtime) -> No
     assert abs(task.next_poll_at - utc_now()) < timedelta(seconds=20)
     assert "will be asked" in admin.get("/admin/tasks/task-1").text
     assert "will be asked" not in admin.get("/admin/tasks/task-1").text
+
+
+def test_a_label_is_set_found_changed_and_removed(admin: FlaskClient) -> None:
+    tell(admin)
+    assert post(admin, "/admin/tasks/task-1/label", label="  for   the film ").status_code == 303
+    assert known(admin)["label"] == "for the film"
+    assert "task-1" in admin.get("/admin/?q=film").text
+    post(admin, "/admin/tasks/task-1/label", label="")
+    assert known(admin)["label"] is None
+    assert "Nothing matches" in admin.get("/admin/?q=film").text
+    text = admin.get("/admin/tasks/task-1").text
+    assert "label for the film" in text
+    assert "label removed" in text
+
+
+def test_a_label_that_cannot_be_kept_is_told_and_changes_nothing(admin: FlaskClient) -> None:
+    tell(admin)
+    for label in ("x" * 201, "a\0b"):
+        post(admin, "/admin/tasks/task-1/label", label=label)
+        assert "Not saved" in admin.get("/admin/tasks/task-1").text
+    assert known(admin)["label"] is None
+    assert post(admin, "/admin/tasks/none/label", label="x").status_code == 404
+
+
+def in_conflict(client: FlaskClient, task_id: str) -> None:
+    for code in (500, 200):
+        told = {"callbackType": "complete", "task_id": task_id}
+        client.post(CALLBACKS, json={"code": code, "data": told})
+
+
+def test_what_a_person_has_seen_is_no_problem_until_it_changes(admin: FlaskClient) -> None:
+    in_conflict(admin, "task-1")
+    in_conflict(admin, "task-2")
+    assert "2 tasks in conflict" in admin.get("/admin/").text
+    post(admin, "/admin/tasks/task-1/acknowledge")
+    text = admin.get("/admin/").text
+    assert "1 task in conflict" in text
+    attention = text[text.index("Needs attention") : text.index("All, newest first")]
+    assert ("task-1" in attention, "task-2" in attention) == (False, True)
+    assert "marked as seen" in admin.get("/admin/tasks/task-1").text
+    tell(admin, "task-1")
+    assert "2 tasks in conflict" in admin.get("/admin/").text
+
+
+def test_all_are_marked_as_seen_after_their_number_is_told(admin: FlaskClient) -> None:
+    for number in range(3):
+        in_conflict(admin, f"task-{number}")
+    assert "<strong>3</strong> tasks are unresolved or in conflict" in admin.get("/admin/acknowledge").text
+    assert "3 tasks in conflict" in admin.get("/admin/").text, "looking changes nothing"
+    post(admin, "/admin/acknowledge")
+    assert "in conflict" not in admin.get("/admin/").text
+    assert "Nothing to mark" in admin.get("/admin/acknowledge").text
+    assert "conflict" in admin.get("/admin/?flag=conflict").text, "the flag itself stays"
+
+
+def test_the_difference_stands_field_by_field(admin: FlaskClient, runtime: Runtime) -> None:
+    tell(admin, title="Tides", audio_url="https://example.org/claimed.mp3", duration=10)
+    row = {"id": "a", "audioUrl": "https://example.org/confirmed.mp3", "title": "Tides"}
+    body = json.dumps(
+        {"code": 200, "data": {"taskId": "task-1", "status": "SUCCESS", "response": {"sunoData": [row]}}}
+    )
+    runtime.intake.accept([poll_delivery(body.encode(), "task-1", now=utc_now(), secrets=())])
+    text = admin.get("/admin/tasks/task-1").text
+    compared = text[text.index('id="difference"') : text.index('id="timeline"')]
+    assert "1 field differs" in compared
+    differing = compared[compared.index('<tr class="differs">') :]
+    values = re.findall(r"<bdi>([^<]+)</bdi>", differing[: differing.index("</tr>")])
+    assert values == [f"https://example.org/{which}.mp3" for which in ("claimed", "confirmed", "confirmed")]
+    assert "<bdi>10.0</bdi>" in compared
+
+
+def test_a_sister_products_job_has_a_page_of_its_own(admin: FlaskClient) -> None:
+    admin.post(
+        CALLBACKS, json={"code": 200, "data": {"task_id": "w", "audioWavUrl": "https://example.org/a.wav"}}
+    )
+    text = admin.get("/admin/tasks/w").text
+    assert "A job of a sister product" in text
+    assert "https://example.org/a.wav" in text
+
+
+def test_a_task_with_very_many_deliveries_shows_the_newest(admin: FlaskClient) -> None:
+    for number in range(103):
+        tell(admin, stage="text", title=f"Song {number}")
+    text = admin.get("/admin/tasks/task-1").text
+    assert "3 earlier deliveries are not shown here" in text
+    assert text.count('id="delivery-') == 100

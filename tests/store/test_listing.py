@@ -1,0 +1,183 @@
+"""Lists of tasks: every filter right, every page fast."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from receiver.core.observation import Observation, Source, Track
+from receiver.core.task import Task, acknowledge, hear, register
+from receiver.runtime import Runtime
+from receiver.store import listing, tasks
+from receiver.store.listing import WALKED, Filter, Flag
+from tests.conftest import T0
+
+DUE_BEFORE = T0 + timedelta(hours=2)
+
+
+def a_task(number: int, runtime: Runtime) -> Task:
+    """One of many sorts, by its number."""
+    rules, now = runtime.settings.rules, T0 + timedelta(seconds=number)
+    statuses = ("PENDING", "FIRST_SUCCESS", "SUCCESS", "GENERATE_AUDIO_FAILED", "ODD")
+    fields = {"id": "a", "title": f"Song {number % 3}"} | (
+        {"audioUrl": "https://x.org/a"} if number % 2 else {}
+    )
+    track = Track(key="id:a", fields=fields)
+    task = Task(task_id=f"task-{number:05}", first_seen_at=now)
+    if number % 7:
+        task = register(task, label=f"order {number % 4}", now=now, rules=rules)
+    for status in {statuses[number % 5], statuses[number % 11 % 5]}:
+        source = Source.POLL if number % 3 else Source.CALLBACK
+        seen = Observation(task_id=task.task_id, source=source, status=status, tracks=(track,))
+        task = hear(task, seen, now=now, rules=rules)
+    return acknowledge(task) if number % 13 == 0 else task
+
+
+def store(runtime: Runtime, known: list[Task]) -> None:
+    with runtime.database.write() as connection:
+        fresh = tasks.load_or_create(connection, {task.task_id: task.first_seen_at for task in known})
+        tasks.save(connection, [(fresh[task.task_id], task) for task in known])
+
+
+def pages(connection: Connection, wanted: Filter, *, limit: int) -> Iterator[list[str]]:
+    """The ids page by page; fails when the pages have no end."""
+    for _ in range(1000):
+        page = listing.find(connection, wanted, limit=limit)
+        yield [task.task_id for task in page.tasks]
+        if page.next is None:
+            return
+        wanted = replace(wanted, before=page.next)
+    pytest.fail("no end")
+
+
+def fits(task: Task, wanted: Filter) -> bool:
+    late = task.verdict.outcome == "in_progress" and task.next_poll_at and task.next_poll_at <= DUE_BEFORE
+    flags = {
+        None: True,
+        Flag.PROBLEM: task.problem is not None,
+        Flag.OVERDUE: bool(late),
+        Flag.CONFLICT: task.state.conflict,
+        Flag.RECOVERED: task.verdict.recovered,
+        Flag.LOST_CALLBACK: task.verdict.lost_callback,
+        Flag.ORPHAN: task.registered_at is None,
+    }
+    title = "".join(str(claims["title"].value) for claims in task.state.tracks.values())
+    said = f"{title} {task.label or ''}".lower().split()
+    return (
+        flags[wanted.flag]
+        and wanted.outcome in (None, task.verdict.outcome)
+        and wanted.status in (None, task.state.reconciled_status.word)
+        and all(any(one.startswith(word) for one in said) for word in (wanted.text or "").split())
+    )
+
+
+def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) -> None:
+    known = [a_task(number, runtime) for number in range(300)]
+    store(runtime, known)
+    outcomes = (None, "in_progress", "succeeded", "failed")
+    statuses = (None, "SUCCESS", "ODD", "GENERATE_AUDIO_FAILED", "none such")
+    seen = set()
+    with runtime.database.read() as connection:
+        for outcome, status, flag, text in product(
+            outcomes, statuses, (None, *Flag), (None, "song 2", "order 1")
+        ):
+            wanted = Filter(outcome=outcome, status=status, flag=flag, text=text, due_before=DUE_BEFORE)
+            expected = [task.task_id for task in reversed(known) if fits(task, wanted)]
+            assert [key for page in pages(connection, wanted, limit=7) for key in page] == expected
+            seen.add(len(expected))
+    assert len(seen) > 20, "the filters really tell tasks apart"
+
+
+def test_a_page_looks_at_so_many_tasks_at_most_and_the_pages_still_reach_the_end(runtime: Runtime) -> None:
+    known = [a_task(number, runtime) for number in (11, 22, 33)]
+    ended = [replace(a_task(0, runtime), task_id=f"many-{n:05}", first_seen_at=T0 + timedelta(hours=1, seconds=n))
+             for n in range(WALKED + 10)]  # fmt: skip
+    store(runtime, known + ended)
+    sought = known[1]
+    wanted = Filter(
+        status=ended[0].state.reconciled_status.word, outcome=sought.verdict.outcome.value, flag=Flag.ORPHAN
+    )
+    with runtime.database.read() as connection:
+        assert [len(page) for page in pages(connection, replace(wanted, outcome="failed"), limit=5)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("sought", "found"),
+    [
+        ("tides", ["a", "b"]), ("TID", ["a", "b"]), ("whisp tides", ["a"]), ("ides", []), ("cafe", ["b"]),
+        ("CAFÉ", ["b"]), ("север", ["a"]), ("order", ["a"]), ("17", ["a"]), ("no such", []), ("b", ["b"]),
+        ("tides no", []), ('"', []), ("*", []), ("tides*", ["a", "b"]), ("a:b", []), ("NEAR(tides, 1)", []), ("%", []),
+        ("tides' OR '9", []),
+    ],
+)  # fmt: skip
+def test_words_are_found_by_their_beginnings_and_ids_by_theirs(
+    runtime: Runtime, sought: str, found: list[str]
+) -> None:
+    titles = {"a": "Whispering Tides / Северный ветер", "b": "Café Tides"}
+    known = [
+        replace(_titled(key, title), label="order 17" if key == "a" else None, registered_at=T0)
+        for key, title in titles.items()
+    ]
+    store(runtime, known)
+    with runtime.database.read() as connection:
+        page = listing.find(connection, Filter(text=sought), limit=9)
+    assert sorted(task.task_id for task in page.tasks) == found
+
+
+def _titled(key: str, title: str) -> Task:
+    track = Track(key="id:x", fields={"id": "x", "title": title})
+    seen = Observation(task_id=key, source=Source.POLL, status="PENDING", tracks=(track,))
+    return replace(
+        Task(task_id=key, first_seen_at=T0), state=Task(task_id=key, first_seen_at=T0).state.of(seen)
+    )
+
+
+def test_a_task_is_no_more_found_by_words_it_has_lost(runtime: Runtime) -> None:
+    store(runtime, [replace(_titled("a", "Tides"), label="before", registered_at=T0)])
+    with runtime.database.write() as connection:
+        task = tasks.load(connection, "a")
+        assert task
+        tasks.save(connection, [(task, replace(task, label="after"))])
+    with runtime.database.read() as connection:
+        found = [
+            len(listing.find(connection, Filter(text=word), limit=9).tasks)
+            for word in ("before", "after", "tides")
+        ]
+        assert found == [0, 1, 1]
+        connection.exec_driver_sql("INSERT INTO task_words(task_words, rank) VALUES ('integrity-check', 1)")
+
+
+def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> None:
+    said: list[tuple[str, Any]] = []
+
+    @event.listens_for(runtime.database.engine, "before_cursor_execute")
+    def _listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
+        said.append((statement, parameters))
+
+    filters = [
+        Filter(outcome=outcome, status=status, flag=flag, before=before, due_before=DUE_BEFORE)
+        for outcome, status, flag, before in product(
+            (None, "failed"), (None, "SUCCESS"), (None, *Flag), (None, (T0, "a"))
+        )
+    ]
+    with runtime.database.read() as connection:
+        for wanted in [
+            *filters,
+            Filter(text="tides"),
+            Filter(text="tides", outcome="failed", status="SUCCESS"),
+        ]:
+            listing.find(connection, wanted, limit=50)
+        queries = [one for one in said if one[0].startswith("SELECT")]
+        assert len(queries) > len(filters)
+        for statement, parameters in queries:
+            plan = [
+                row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+            walks = [step for step in plan if step.startswith("SCAN task") and "INDEX" not in step]
+            assert not [step for step in walks if "VIRTUAL TABLE" not in step], (statement, plan)
+            sorts = "TEMP B-TREE FOR ORDER BY" in " ".join(plan)
+            assert not sorts or "number IN" in statement, (statement, plan)

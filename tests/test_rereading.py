@@ -1,0 +1,214 @@
+"""Reading quarantined deliveries again: first told, then done, once."""
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from receiver import rereading
+from receiver.core.settlement import Outcome
+from receiver.intake import callback_delivery
+from receiver.operations import register_task
+from receiver.rereading import AT_ONCE, Summary
+from receiver.runtime import Runtime
+from receiver.store import actions, deliveries, quarantine, tallies, tasks
+from receiver.store.deliveries import StoredDelivery
+from receiver.store.quarantine import Quarantined
+from tests.conftest import SOMEBODY, T0
+
+NOW = T0 + timedelta(days=1)
+EVERY_ONE = Quarantined()
+ROW = {"id": "a", "audio_url": "https://example.org/a.mp3", "title": "Tides"}
+
+
+def stage(task_id: str, kind: str = "complete", row: Any = ROW) -> bytes:
+    return json.dumps(
+        {"code": 200, "data": {"callbackType": kind, "task_id": task_id, "data": [row]}}
+    ).encode()
+
+
+def unread(body: bytes, task_id: str | None = None, cause: str = "no_task_id", **more: Any) -> StoredDelivery:
+    """A delivery as an earlier version left it, which could not read it."""
+    values = {"source": "callback", "received_at": T0, "result": "quarantined", "errors": {"data": ["Odd."]}}
+    return StoredDelivery(
+        **values | {"digest": b"old", "body": body, "task_id": task_id, "cause": cause} | more
+    )
+
+
+def store(runtime: Runtime, told: Iterable[StoredDelivery]) -> None:
+    told = list(told)
+    with runtime.database.write() as connection:
+        deliveries.add(connection, told)
+        tallies.add(connection, tallies.in_hour(T0, {("callback", "quarantined"): len(told)}))
+
+
+def in_quarantine(runtime: Runtime) -> list[StoredDelivery]:
+    with runtime.database.read() as connection:
+        return list(quarantine.find(connection, EVERY_ONE, limit=1000))
+
+
+def totals(runtime: Runtime) -> Any:
+    with runtime.database.read() as connection:
+        return {
+            name: count
+            for name, count in tallies.totals(connection, "callback").get("callback", {}).items()
+            if count
+        }
+
+
+def everything(runtime: Runtime) -> list[Any]:
+    with runtime.database.read() as connection:
+        return [connection.exec_driver_sql(f"SELECT * FROM {name} ORDER BY 1, 2").all() for name in ("task", "delivery", "tally", "action")]  # fmt: skip
+
+
+def read_again(runtime: Runtime, wanted: Quarantined = EVERY_ONE, before: int | None = None) -> Summary:
+    return rereading.read_again(runtime, wanted, now=NOW, actor=SOMEBODY, before=before)
+
+
+def task(runtime: Runtime, task_id: str) -> Any:
+    with runtime.database.read() as connection:
+        return tasks.load(connection, task_id)
+
+
+def test_a_preview_tells_what_would_change_and_changes_nothing(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    store(runtime, [unread(stage("t"), "t", "unreadable"), unread(b"<html>", cause="not_json")])
+    before = everything(runtime)
+    planned = rereading.preview(runtime, in_quarantine(runtime), now=NOW)
+    assert everything(runtime) == before
+    assert [one.readable for one in planned] == [False, True]
+    assert planned[1].after.change["outcome"] == ("in_progress", "succeeded")
+    assert planned[1].after.change["ready"] == ("0/0", "1/1")
+    assert rereading.summarize(planned) == Summary(looked_at=2, readable=1, changing=1)
+
+
+def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    store(runtime, [unread(stage("t"), "t", "unreadable"), unread(b"<html>", cause="not_json")])
+    planned = rereading.preview(runtime, in_quarantine(runtime), now=NOW)
+    assert read_again(runtime) == Summary(looked_at=2, readable=1, changing=1)
+    known = task(runtime, "t")
+    assert known == planned[1].task_after
+    assert known.verdict.outcome is Outcome.SUCCEEDED
+    (told,) = deliveries_of(runtime, "t")
+    assert (told.result, told.cause, told.errors, told.status) == ("accepted", None, {}, "SUCCESS")
+    assert told.received_at == T0
+    assert [one.cause for one in in_quarantine(runtime)] == ["not_json"]
+    assert totals(runtime) == {"accepted": 1, "quarantined": 1}
+
+
+def deliveries_of(runtime: Runtime, task_id: str) -> list[StoredDelivery]:
+    with runtime.database.read() as connection:
+        return list(deliveries.of_task(connection, task_id))
+
+
+def test_a_second_time_changes_nothing_more(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("t")), unread(b"{}")])
+    read_again(runtime)
+    before = everything(runtime)[:3]
+    assert read_again(runtime) == Summary(looked_at=1)
+    assert everything(runtime)[:3] == before
+
+
+def test_a_task_that_is_named_only_now_is_made_counted_and_asked_about(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("t", "text"))])
+    read_again(runtime)
+    known = task(runtime, "t")
+    assert (known.first_seen_at, known.last_callback_at, known.callbacks) == (T0, T0, 1)
+    assert known.state.status.word == "TEXT_SUCCESS"
+    assert known.next_poll_at is not None
+    with runtime.database.read() as connection:
+        assert tallies.totals(connection, "task") == {"task": {"in_progress": 1}}
+
+
+def test_a_callback_that_was_counted_when_it_came_is_not_counted_again(runtime: Runtime) -> None:
+    body = json.dumps({"code": 200, "data": {"callbackType": "text", "task_id": "t", "data": 7}}).encode()
+    runtime.intake.accept([callback_delivery(body, now=T0, secrets=())])
+    with runtime.database.write() as connection:
+        connection.exec_driver_sql("UPDATE delivery SET body = ?", (stage("t", "text"),))
+    read_again(runtime)
+    known = task(runtime, "t")
+    assert (known.callbacks, known.state.status.word) == (1, "TEXT_SUCCESS")
+    assert known.next_poll_at == T0, "it was due and still is"
+
+
+def test_a_sister_products_callback_becomes_unsupported_and_makes_no_task(runtime: Runtime) -> None:
+    body = json.dumps(
+        {"code": 200, "data": {"task_id": "w", "audioWavUrl": "https://example.org/a.wav"}}
+    ).encode()
+    store(runtime, [unread(body)])
+    assert read_again(runtime) == Summary(looked_at=1, readable=1)
+    (told,) = deliveries_of(runtime, "w")
+    assert (told.result, told.product) == ("unsupported", "wav")
+    assert task(runtime, "w") is None
+
+
+def test_an_answer_to_a_poll_is_read_as_one_and_believed(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    data = {"taskId": "t", "status": "SENSITIVE_WORD_ERROR", "errorCode": 400}
+    body = json.dumps({"code": 200, "data": data}).encode()
+    store(runtime, [unread(body, "t", "unreadable", source="poll")])
+    read_again(runtime)
+    assert task(runtime, "t").verdict.outcome is Outcome.FAILED
+
+
+def test_a_task_that_was_given_up_is_asked_about_once_more(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    runtime.intake.give_up_overdue(first_seen_before=T0, now=T0)
+    assert task(runtime, "t").next_poll_at is None
+    store(runtime, [unread(stage("t", "text"), "t", "unreadable")])
+    read_again(runtime)
+    assert task(runtime, "t").next_poll_at == NOW
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_many_about_one_task_end_the_same_in_any_order(runtime: Runtime, order: int) -> None:
+    told = [
+        unread(stage("t", "text", {"id": "a"})),
+        unread(stage("t")),
+        unread(b'{"task_id": "t", "data": 7}'),
+    ]
+    store(runtime, told[::order])
+    read_again(runtime)
+    known = task(runtime, "t")
+    assert (known.callbacks, known.state.reconciled_status.word, known.state.playable) == (3, "SUCCESS", True)
+
+
+def test_more_than_fit_in_a_transaction_are_all_read(runtime: Runtime) -> None:
+    number = 2 * AT_ONCE + 50
+    store(runtime, [unread(stage(f"t{n}", "text")) if n % 2 else unread(b"no") for n in range(number)])
+    half = number // 2
+    assert read_again(runtime) == Summary(looked_at=number, readable=half, changing=half)
+    assert totals(runtime) == {"accepted": half, "quarantined": half}
+    assert len(in_quarantine(runtime)) == half
+
+
+def test_only_what_matches_is_read(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("a")), unread(stage("b"), cause="not_json"), unread(stage("c"))])
+    newest = in_quarantine(runtime)[0]
+    assert read_again(runtime, Quarantined(cause="not_json")).looked_at == 1
+    assert read_again(runtime, Quarantined(only=newest.id)).looked_at == 1
+    assert [task(runtime, key) is not None for key in "abc"] == [False, True, True]
+
+
+def test_what_a_person_has_seen_is_left_alone_unless_he_asks_for_it(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("a"))])
+    with runtime.database.write() as connection:
+        assert quarantine.acknowledge(connection, [1], now=NOW) == 1
+        assert quarantine.acknowledge(connection, [1], now=NOW) == 0
+    assert read_again(runtime).looked_at == 0
+    assert read_again(runtime, Quarantined(seen=True)).readable == 1
+
+
+def test_who_read_again_and_what_came_of_it_is_written_down(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("a")), unread(b"no")])
+    read_again(runtime)
+    with runtime.database.read() as connection:
+        done = actions.newest(connection, limit=9)
+    assert [(one.kind, one.task_id, one.actor) for one in done] == [
+        (actions.Kind.READ_AGAIN, None, SOMEBODY),
+        (actions.Kind.READ_AGAIN, "a", SOMEBODY),
+    ]
+    assert done[0].detail == {"lookedAt": 2, "readable": 1, "changing": 1}
