@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test screenshots lint clean
 .DEFAULT_GOAL := test
 
 .venv/installed: pyproject.toml
@@ -15,7 +15,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-.venv/installed-lint: .venv/installed-test
+.venv/installed-# The admin page in every look, into ./screenshots, for people to look at.
+screenshots: .venv/installed-test
+	tests/system-packages
+	$(BIN)/python -m tests.e2e.screenshots screenshots
+	$(BIN)/python -m tests.e2e.screenshots screenshots --empty
+
+lint: .venv/installed-test
 	$(BIN)/pip install --quiet --editable '.[test,lint]'
 	touch $@
 
@@ -26,10 +32,16 @@ test: .venv/installed-test
 	tests/system-packages
 	$(BIN)/pytest
 
+# The admin page in every look, into ./screenshots, for people to look at.
+screenshots: .venv/installed-test
+	tests/system-packages
+	$(BIN)/python -m tests.e2e.screenshots screenshots
+	$(BIN)/python -m tests.e2e.screenshots screenshots --empty
+
 lint: .venv/installed-lint
-	$(BIN)/ruff format --check receiver tests wsgi.py config
-	$(BIN)/ruff check receiver tests wsgi.py config
+	$(BIN)/ruff format --check receiver tests benchmarks wsgi.py config
+	$(BIN)/ruff check receiver tests benchmarks wsgi.py config
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv instance *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv instance screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

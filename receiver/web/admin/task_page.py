@@ -49,6 +49,7 @@ def read_task(task_id: str) -> Response:
         hidden=count - len(told),
         compared=difference.by_track(compared),
         differing=sum(row.differs for row in compared),
+        told_statuses={source: _statuses(told, source) for source in Source},
         kept_bodies=any(one.body is not None for one in told),
         can_poll=bool(runtime.settings.upstream_api_key),
         longest_label=LONGEST_LABEL,
@@ -99,6 +100,11 @@ def _said(told: Iterable[StoredDelivery], source: Source) -> TaskState:
         seen = read_again(body, source=source, task_id=task_id).observation
         state = state if seen is None else reconcile(state, seen)
     return state
+
+
+def _statuses(told: Iterable[StoredDelivery], source: Source) -> Sequence[str]:
+    """The statuses that this source told of, each once, in the order in which they came."""
+    return list(dict.fromkeys(one.status for one in told if one.source == source and one.status))
 
 
 def _bodies(told: Iterable[StoredDelivery], source: Source) -> Sequence[tuple[bytes, str | None]]:
