@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from receiver.store import tallies
 from receiver.store.database import Database
 
-BY_THE_HOUR = timedelta(days=8)  # the activity page shows seven days by the hour, and what is older by the day
+BY_THE_HOUR = timedelta(days=8)  # the activity page shows seven days by the hour, the rest by the day
 DAYS_AT_ONCE = 10
 
 

@@ -102,6 +102,11 @@ class Database:
             self._queue.release()
 
 
+def writes(connection: Connection) -> bool:
+    """Whether this is the connection of a writing transaction, whose rows are locked as they are read."""
+    return bool(connection.get_execution_options().get("immediate"))
+
+
 def _lock_until(deadline: float, lock: IO[bytes]) -> None:
     while True:
         try:
@@ -148,8 +153,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
 
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine

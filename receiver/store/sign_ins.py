@@ -6,13 +6,15 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, select
 
 from receiver.core.tries import Tries
+from receiver.store.database import writes
 from receiver.store.schema import admin_session, sign_in
 from receiver.store.upsert import insert_into
 
 
 def load_tries(connection: Connection, networks: list[str]) -> Mapping[str, Tries]:
-    """What is known of each of these networks."""
-    rows = connection.execute(select(sign_in).where(sign_in.c.network.in_(networks)))
+    """What is known of each of these networks, locked until the end of the transaction where it writes."""
+    query = select(sign_in).where(sign_in.c.network.in_(sorted(networks))).order_by(sign_in.c.network)
+    rows = connection.execute(query.with_for_update() if writes(connection) else query)
     known = {
         row.network: Tries(failures=row.failures, failed_at=row.failed_at, succeeded_at=row.succeeded_at)
         for row in rows

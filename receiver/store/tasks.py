@@ -14,6 +14,7 @@ from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store import tallies
+from receiver.store.database import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
 from receiver.store.upsert import insert_into
@@ -46,8 +47,7 @@ def load(connection: Connection, task_id: str) -> Task | None:
 def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, Task]:
     """The known ones of these tasks, locked until the end of the transaction where it writes."""
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
-    writes = connection.get_execution_options().get("immediate")
-    rows = connection.execute(query.with_for_update() if writes else query)
+    rows = connection.execute(query.with_for_update() if writes(connection) else query)
     return {row.task_id: task_of(row) for row in rows}
 
 

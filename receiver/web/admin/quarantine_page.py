@@ -22,8 +22,8 @@ from receiver.web.admin.frame import (
     person,
     runtime_here,
 )
-from receiver.web.admin.marks import cause_mark, result_mark
-from receiver.web.admin.rows import delivery_row, error_rows
+from receiver.web.admin.marks import cause_mark
+from receiver.web.admin.rows import delivery_row
 from receiver.web.cursors import id_cursor
 
 PAGE_SIZE = 25
@@ -69,13 +69,13 @@ def preview_rereading() -> Response:
         count=count,
         looked_at=len(told),
         summary=rereading.summarize(planned),
-        shown=_worth_showing(planned, alone=wanted.only is not None),
+        shown=[
+            (delivery_row(one.before, now, longest=LONGEST_LISTED), delivery_row(one.after, now, longest=0))
+            for one in _worth_showing(planned, alone=wanted.only is not None)
+        ],
         wanted=wanted,
         kept=_kept(wanted),
         before=before,
-        row_of=lambda told: delivery_row(told, now, longest=LONGEST_LISTED),
-        errors_of=lambda told: error_rows(told.errors),
-        mark_of=lambda told: cause_mark(told.cause) if told.cause else result_mark(told.result),
     )
 
 

@@ -15,6 +15,7 @@ from receiver.web.admin.marks import Mark, cause_mark, flags_of, mark_of, result
 from receiver.web.admin.moments import When, moment_words, when
 
 WEB_ADDRESS = re.compile(r"https?://[^\s\\\x00-\x1f\x7f]+", re.IGNORECASE)
+LAST_YEAR = 9999  # some days after it there are no more dates
 KEPT = timedelta(
     days=14
 )  # "Generated files are retained for 14 days" (the upstream's page on generating music)
@@ -172,9 +173,6 @@ def _created(claims: Claims, seen: datetime) -> datetime:
         return told.astimezone(UTC) if told.tzinfo and told.year < LAST_YEAR else seen
     except (KeyError, ValueError):
         return seen
-
-
-LAST_YEAR = 9999  # some days after it there are no more dates
 
 
 def _fields(names: tuple[str, ...], claims: Claims) -> tuple[Field, ...]:
