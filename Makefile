@@ -15,13 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-.venv/installed-# The admin page in every look, into ./screenshots, for people to look at.
-screenshots: .venv/installed-test
-	tests/system-packages
-	$(BIN)/python -m tests.e2e.screenshots screenshots
-	$(BIN)/python -m tests.e2e.screenshots screenshots --empty
-
-lint: .venv/installed-test
+.venv/installed-lint: .venv/installed-test
 	$(BIN)/pip install --quiet --editable '.[test,lint]'
 	touch $@
 

@@ -16,7 +16,14 @@ from rich.table import Table
 
 from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.task import Task
-from receiver.operations import prune_bodies, rebuild_task, register_task, request_task_poll
+from receiver.operations import (
+    every_task_id,
+    note_rebuilt,
+    prune_bodies,
+    rebuild_task,
+    register_task,
+    request_task_poll,
+)
 from receiver.runtime import Runtime, build_runtime, utc_now
 from receiver.settings import Settings, SettingsError, load_settings
 from receiver.store import deliveries, listing, tasks
@@ -192,9 +199,10 @@ def rebuild(as_json: bool) -> None:
     runtime, now = _runtime(), utc_now()
     changed = [
         key
-        for key in track(_all_ids(runtime), "Rebuilding", console=console)
+        for key in track(every_task_id(runtime), "Rebuilding", console=console)
         if rebuild_task(runtime, key, now=now)
     ]
+    note_rebuilt(runtime, now=now, actor=COMMAND, changed=len(changed))
     click.echo(json.dumps({"changed": changed}) if as_json else f"{len(changed)} tasks changed")
 
 
@@ -202,7 +210,7 @@ def rebuild(as_json: bool) -> None:
 @as_json
 def prune(as_json: bool) -> None:
     """Drop the raw bodies of settled tasks that are older than RECEIVER_RETENTION_DAYS."""
-    dropped = prune_bodies(_runtime(), now=utc_now())
+    dropped = prune_bodies(_runtime(), now=utc_now(), actor=COMMAND)
     click.echo(json.dumps({"dropped": dropped}) if as_json else f"{dropped} bodies dropped")
 
 
@@ -225,16 +233,6 @@ def _runtime() -> Runtime:
         return build_runtime(_settings())
     except StoreUnavailableError as error:
         raise click.ClickException(f"The database cannot be used: {error}") from None
-
-
-def _all_ids(runtime: Runtime) -> list[str]:
-    ids: list[str] = []
-    while True:
-        with runtime.database.read() as connection:
-            more = tasks.ids_after(connection, ids[-1] if ids else "", limit=1000)
-        if not more:
-            return ids
-        ids += more
 
 
 def _print_task(task: Task, as_json: bool, word: str) -> None:

@@ -1,9 +1,10 @@
 """What a person or a program may do with tasks, beside telling of them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -56,16 +57,36 @@ def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: A
     return task
 
 
-def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str], *, now: datetime, actor: Actor) -> int:
+def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str]) -> int:
     """A person has seen what is wrong with these tasks; says with how many something was."""
     with runtime.database.write() as connection:
         known = tasks.load_many(connection, task_ids).values()
-        wrong = [task for task in known if task.problem]
-        tasks.save(connection, [(task, acknowledge(task)) for task in wrong])
-        for task in wrong:
-            told = {"problem": task.problem}
-            actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task.task_id, detail=told)
-    return len(wrong)
+        tasks.save(connection, [(task, acknowledge(task)) for task in known])
+    return sum(task.problem is not None for task in known)
+
+
+def note_acknowledged(
+    runtime: Runtime, *, now: datetime, actor: Actor, detail: Mapping[str, Any], task_id: str | None = None
+) -> None:
+    """Write down that a person marked this as seen; many at once are one line."""
+    with runtime.database.write() as connection:
+        actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task_id, detail=detail)
+
+
+def note_rebuilt(runtime: Runtime, *, now: datetime, actor: Actor, changed: int) -> None:
+    """Write down that somebody had all states derived again."""
+    with runtime.database.write() as connection:
+        actions.note(connection, Kind.REBUILT, actor, now=now, detail={"changed": changed})
+
+
+def every_task_id(runtime: Runtime) -> list[str]:
+    ids: list[str] = []
+    while True:
+        with runtime.database.read() as connection:
+            more = tasks.ids_after(connection, ids[-1] if ids else "", limit=1000)
+        if not more:
+            return ids
+        ids += more
 
 
 def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
@@ -90,7 +111,7 @@ def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
     return True
 
 
-def prune_bodies(runtime: Runtime, *, now: datetime) -> int:
+def prune_bodies(runtime: Runtime, *, now: datetime, actor: Actor) -> int:
     """Drop old raw bodies of settled tasks, in small batches that never hold up a callback; says how many."""
     before = now - timedelta(days=runtime.settings.retention_days)
     dropped = 0
@@ -99,7 +120,10 @@ def prune_bodies(runtime: Runtime, *, now: datetime) -> int:
             batch = deliveries.drop_bodies(connection, received_before=before, limit=PRUNED_AT_ONCE)
         dropped += batch
         if batch < PRUNED_AT_ONCE:
-            return dropped
+            break
+    with runtime.database.write() as connection:
+        actions.note(connection, Kind.PRUNED, actor, now=now, detail={"bodies": dropped})
+    return dropped
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from receiver.store.quarantine import Quarantined
 from receiver.store.tallies import Tallies
 
 AT_ONCE = 100
-MOST_AT_ONCE = 5_000
+MOST_AT_ONCE = 400  # as many as a preview shows the effect of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +36,29 @@ class Reread:
     def readable(self) -> bool:
         return self.after.result != QUARANTINED
 
+    @property
+    def changes(self) -> bool:
+        if self.task_before is None or self.task_after is None:
+            return False
+        return self.task_before.version != self.task_after.version
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """How many were looked at, can be read now, and change their task; `next`: the id to go on before."""
+    """How many were looked at, can be read now, change their task, and have no body left to read."""
 
     looked_at: int = 0
     readable: int = 0
     changing: int = 0
-    next: int | None = None
+    bodiless: int = 0
+
+    def __add__(self, other: "Summary") -> "Summary":
+        return Summary(
+            looked_at=self.looked_at + other.looked_at,
+            readable=self.readable + other.readable,
+            changing=self.changing + other.changing,
+            bodiless=self.bodiless + other.bodiless,
+        )
 
 
 def preview(runtime: Runtime, told: Sequence[StoredDelivery], *, now: datetime) -> Sequence[Reread]:
@@ -57,43 +71,38 @@ def preview(runtime: Runtime, told: Sequence[StoredDelivery], *, now: datetime) 
 
 def read_again(
     runtime: Runtime, wanted: Quarantined, *, now: datetime, actor: Actor, before: int | None = None
-) -> Summary:
-    """Read all that match again, newest first from before the id `before`, and take in what can be read now.
+) -> tuple[Summary, int | None]:
+    """Read the newest that match again, from before the id `before`, and take in what can be read now.
 
-    Small transactions, so that no callback is held up, and at most `MOST_AT_ONCE` deliveries.
+    At most `MOST_AT_ONCE`, in small transactions, so that no callback is held up; where there are more, the id
+    to go on before is told too.
     """
-    total, ends = Summary(next=before), False
-    while not ends and total.looked_at < MOST_AT_ONCE:
-        step = _read_some_again(runtime, wanted, now=now, actor=actor, before=total.next)
-        ends = step.next is None
-        total = _sum(total, step)
+    total = Summary()
+    while total.looked_at < MOST_AT_ONCE:
+        done = _read_some_again(runtime, wanted, now=now, actor=actor, before=before)
+        total += summarize(done)
+        before = done[-1].before.id if done else before
+        if len(done) < AT_ONCE:
+            before = None
+            break
     with runtime.database.write() as connection:
         told = {"lookedAt": total.looked_at, "readable": total.readable, "changing": total.changing}
         actions.note(connection, Kind.READ_AGAIN, actor, now=now, detail=told)
-    return total
+    return total, before
 
 
 def summarize(reread: Sequence[Reread]) -> Summary:
     return Summary(
         looked_at=len(reread),
         readable=sum(one.readable for one in reread),
-        changing=sum(bool(one.after.change) for one in reread),
-        next=reread[-1].before.id if len(reread) == AT_ONCE else None,
-    )
-
-
-def _sum(total: Summary, step: Summary) -> Summary:
-    return Summary(
-        looked_at=total.looked_at + step.looked_at,
-        readable=total.readable + step.readable,
-        changing=total.changing + step.changing,
-        next=step.next,
+        changing=sum(one.changes for one in reread),
+        bodiless=sum(one.before.body is None for one in reread),
     )
 
 
 def _read_some_again(
     runtime: Runtime, wanted: Quarantined, *, now: datetime, actor: Actor, before: int | None
-) -> Summary:
+) -> Sequence[Reread]:
     with runtime.database.write() as connection:
         told = quarantine.find(connection, wanted, limit=AT_ONCE, before=before)
         readings = [_read(one) for one in told]
@@ -106,25 +115,28 @@ def _read_some_again(
                 actions.note(
                     connection, Kind.READ_AGAIN, actor, now=now, task_id=one.after.task_id, detail=told_of
                 )
-    return summarize(reread)
+    return reread
 
 
-def _read(told: StoredDelivery) -> Reading:
-    return payloads.read_again(told.body or b"", source=told.source, task_id=told.task_id)
+def _read(told: StoredDelivery) -> Reading | None:
+    """What can be made of it now; None where retention has left nothing to read."""
+    if told.body is None:
+        return None
+    return payloads.read_again(told.body, source=told.source, task_id=told.task_id)
 
 
-def _first_seen(told: Sequence[StoredDelivery], readings: Sequence[Reading]) -> dict[str, datetime]:
+def _first_seen(told: Sequence[StoredDelivery], readings: Sequence[Reading | None]) -> dict[str, datetime]:
     """When each task was first told of by one of these deliveries."""
     first: dict[str, datetime] = {}
     for one, reading in zip(told, readings, strict=True):
-        if reading.task_id and reading.kind is not payloads.Kind.UNSUPPORTED:
+        if reading and reading.task_id and reading.kind is not payloads.Kind.UNSUPPORTED:
             first[reading.task_id] = min(one.received_at, first.get(reading.task_id, one.received_at))
     return first
 
 
 def _plan(
     told: Sequence[StoredDelivery],
-    readings: Sequence[Reading],
+    readings: Sequence[Reading | None],
     known: Mapping[str, Task],
     *,
     now: datetime,
@@ -135,6 +147,9 @@ def _plan(
         key: known.get(key) or Task(task_id=key, first_seen_at=seen) for key, seen in first_seen.items()
     }
     for one, reading in zip(told, readings, strict=True):
+        if reading is None:
+            yield Reread(before=one, after=one)
+            continue
         was = current.get(reading.task_id or "")
         task = was and _taken_in(was, one, reading, now=now, rules=rules)
         if task:
@@ -148,7 +163,9 @@ def _plan(
 
 
 def _taken_in(was: Task, told: StoredDelivery, reading: Reading, *, now: datetime, rules: Rules) -> Task:
-    if told.task_id is None:  # whose it is can be read only now: to the task it is a first callback
+    if (
+        told.task_id != reading.task_id
+    ):  # whose it is can be read only now: to the task it is a first callback
         heard = hear(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
         return replace(
             heard, last_callback_at=max(told.received_at, was.last_callback_at or told.received_at)

@@ -11,6 +11,7 @@ import pytest
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
 from receiver.store.actions import Actor
+from tests.postgres import Postgres, running_postgres
 
 CALLBACK_TOKEN = "callback-token-0001"
 API_TOKEN = "api-token-000000001"
@@ -38,13 +39,32 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(environment(tmp_path))
 
 
+BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+"""Marks tests of the one contract that every store must keep."""
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
 @pytest.fixture
-def new_runtime(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own: a SQLite file, or where `BOTH_STORES` says so a PostgreSQL database."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        return str(request.getfixturevalue("postgres").new_database())
+    return f"sqlite:///{tmp_path}/receiver.db"
+
+
+@pytest.fixture
+def new_runtime(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Runtime]]:
     """Makes a runtime on the test's own database, with changed settings."""
     made: list[Runtime] = []
 
     def make(**changes: str) -> Runtime:
-        made.append(build_runtime(load_settings(environment(tmp_path, **changes))))
+        given = {"DATABASE_URL": database_url} | changes
+        made.append(build_runtime(load_settings(environment(tmp_path, **given))))
         return made[-1]
 
     yield make

@@ -6,7 +6,7 @@ from datetime import timedelta
 from receiver.housekeeping import BY_THE_HOUR, keep_house
 from receiver.runtime import Runtime
 from receiver.store import tallies
-from tests.conftest import T0
+from tests.conftest import BOTH_STORES, T0
 
 
 def count(runtime: Runtime, *, days: int) -> None:
@@ -19,6 +19,7 @@ def count(runtime: Runtime, *, days: int) -> None:
             )
 
 
+@BOTH_STORES
 def test_days_gone_by_become_one_count_each_and_the_totals_stay(runtime: Runtime) -> None:
     count(runtime, days=20)
     with runtime.database.read() as connection:
@@ -34,6 +35,7 @@ def test_days_gone_by_become_one_count_each_and_the_totals_stay(runtime: Runtime
     assert keep_house(runtime.database, now=T0) == 0
 
 
+@BOTH_STORES
 def test_what_changes_later_about_a_folded_day_is_folded_too(runtime: Runtime) -> None:
     count(runtime, days=10)
     while keep_house(runtime.database, now=T0):
@@ -46,6 +48,7 @@ def test_what_changes_later_about_a_folded_day_is_folded_too(runtime: Runtime) -
         assert tallies.totals(connection, "task")["task"] == {"failed": 239, "succeeded": 1}
 
 
+@BOTH_STORES
 def test_two_that_fold_at_once_count_nothing_twice(runtime: Runtime) -> None:
     count(runtime, days=12)
     with runtime.database.read() as connection:

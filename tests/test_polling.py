@@ -20,7 +20,9 @@ from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, polls, quarantine, tasks
 from receiver.store.quarantine import Quarantined
 from receiver.upstream.client import Failure, UpstreamClient
-from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, Clock
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, Clock
+
+pytestmark = BOTH_STORES
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from receiver import rereading
 from receiver.core.settlement import Outcome
@@ -16,7 +17,10 @@ from receiver.runtime import Runtime
 from receiver.store import actions, deliveries, quarantine, tallies, tasks
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import Quarantined
-from tests.conftest import SOMEBODY, T0
+from receiver.store.schema import delivery
+from tests.conftest import BOTH_STORES, SOMEBODY, T0
+
+pytestmark = BOTH_STORES
 
 NOW = T0 + timedelta(days=1)
 EVERY_ONE = Quarantined()
@@ -29,7 +33,9 @@ def stage(task_id: str, kind: str = "complete", row: Any = ROW) -> bytes:
     ).encode()
 
 
-def unread(body: bytes, task_id: str | None = None, cause: str = "no_task_id", **more: Any) -> StoredDelivery:
+def unread(
+    body: bytes | None, task_id: str | None = None, cause: str = "no_task_id", **more: Any
+) -> StoredDelivery:
     """A delivery as an earlier version left it, which could not read it."""
     values = {"source": "callback", "received_at": T0, "result": "quarantined", "errors": {"data": ["Odd."]}}
     return StoredDelivery(
@@ -64,7 +70,8 @@ def everything(runtime: Runtime) -> list[Any]:
 
 
 def read_again(runtime: Runtime, wanted: Quarantined = EVERY_ONE, before: int | None = None) -> Summary:
-    return rereading.read_again(runtime, wanted, now=NOW, actor=SOMEBODY, before=before)
+    done, _ = rereading.read_again(runtime, wanted, now=NOW, actor=SOMEBODY, before=before)
+    return done
 
 
 def task(runtime: Runtime, task_id: str) -> Any:
@@ -127,7 +134,7 @@ def test_a_callback_that_was_counted_when_it_came_is_not_counted_again(runtime: 
     body = json.dumps({"code": 200, "data": {"callbackType": "text", "task_id": "t", "data": 7}}).encode()
     runtime.intake.accept([callback_delivery(body, now=T0, secrets=())])
     with runtime.database.write() as connection:
-        connection.exec_driver_sql("UPDATE delivery SET body = ?", (stage("t", "text"),))
+        connection.execute(update(delivery).values(body=stage("t", "text")))
     read_again(runtime)
     known = task(runtime, "t")
     assert (known.callbacks, known.state.status.word) == (1, "TEXT_SUCCESS")
@@ -212,3 +219,19 @@ def test_who_read_again_and_what_came_of_it_is_written_down(runtime: Runtime) ->
         (actions.Kind.READ_AGAIN, "a", SOMEBODY),
     ]
     assert done[0].detail == {"lookedAt": 2, "readable": 1, "changing": 1}
+
+
+def test_what_has_no_body_any_more_is_left_as_it_is(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    store(runtime, [unread(None, "t", "unreadable"), unread(None, "t", "unreadable", source="poll")])
+    before = everything(runtime)[:3]
+    assert read_again(runtime) == Summary(looked_at=2, bodiless=2)
+    assert everything(runtime)[:3] == before
+
+
+def test_what_turns_out_to_be_about_another_task_is_counted_there(runtime: Runtime) -> None:
+    store(runtime, [unread(stage("real", "text"), "mistaken", "unreadable")])
+    read_again(runtime)
+    assert task(runtime, "real").callbacks == 1
+    with runtime.database.read() as connection:
+        assert tallies.totals(connection, "task") == {"task": {"in_progress": 1}}

@@ -13,6 +13,9 @@ ALL_LOCKED_AFTER = 100
 LOCKED = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(hours=1)
 TRUSTED_FOR = timedelta(days=30)
+SKEW = timedelta(
+    minutes=1
+)  # requests are counted in another order than they read the clock, of several machines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +40,7 @@ def wait_s(mine: Tries, everybody: Tries, *, now: datetime) -> float:
 
 def failed(tries: Tries, *, now: datetime) -> Tries:
     """One more failure; those of long ago are forgotten."""
-    stale = tries.failed_at is None or not timedelta(0) <= now - tries.failed_at < FORGOTTEN_AFTER
+    stale = tries.failed_at is None or not -SKEW < now - tries.failed_at < FORGOTTEN_AFTER
     return replace(tries, failures=1 if stale else tries.failures + 1, failed_at=now)
 
 
@@ -63,6 +66,6 @@ def _pause(failures: int) -> timedelta:
 
 
 def _left_s(tries: Tries, pause: timedelta, now: datetime) -> float:
-    if tries.failed_at is None or tries.failed_at > now:  # a clock that has since been set back
+    if tries.failed_at is None or tries.failed_at - now >= SKEW:  # a clock that has since been set back
         return 0.0
     return max((tries.failed_at + pause - now).total_seconds(), 0.0)

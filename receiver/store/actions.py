@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from receiver.store.schema import action
 
@@ -20,6 +20,8 @@ class Kind(StrEnum):
     LABELLED = "labelled"
     ACKNOWLEDGED = "acknowledged"
     READ_AGAIN = "read_again"
+    REBUILT = "rebuilt"
+    PRUNED = "pruned"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,12 @@ def note(
     values = {"at": now, "via": actor.via, "address": actor.address, "kind": kind.value}
     told = json.dumps(detail or {})
     connection.execute(insert(action).values(**values, task_id=task_id, detail=told))
+
+
+def forget_refusals(connection: Connection, *, before: datetime) -> None:
+    """Refused sign-ins of long ago tell nothing any more, and anybody can make more of them."""
+    old = (action.c.kind == Kind.SIGN_IN_REFUSED.value) & (action.c.at < before)
+    connection.execute(delete(action).where(old))
 
 
 def newest(connection: Connection, *, limit: int, before: int | None = None) -> Sequence[Action]:

@@ -1,6 +1,7 @@
 """The database: reading, writing one transaction at a time, and its migrations."""
 
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+log = logging.getLogger(__name__)
 
 # Together well under the 15 seconds that the upstream waits for an answer.
 LOCK_TIMEOUT_S = 4.0
@@ -77,6 +80,7 @@ class Database:
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+                log.warning("bringing the tables up to date; with many rows this takes minutes")
                 command.upgrade(_alembic(connection), "head")
         self.engine.dispose()  # nothing of the parent's is left for a worker that is forked later
 

@@ -1,7 +1,7 @@
 """What we were told, raw. A delivery that repeats another keeps its row, not its body."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -91,10 +91,24 @@ def load(connection: Connection, delivery_id: int) -> StoredDelivery | None:
     return None if row is None else stored_of(row)
 
 
-def bodies_of(connection: Connection, task_id: str) -> Iterator[StoredDelivery]:
-    """The deliveries of a task whose bodies are still there, each content once."""
+def bodies_of(connection: Connection, task_id: str, *, newest: int | None = None) -> Sequence[StoredDelivery]:
+    """The deliveries of a task whose bodies are still there, each content once, the newest or all; newest first."""
     query = select(delivery).where(delivery.c.task_id == task_id, delivery.c.body.is_not(None))
-    return (stored_of(row) for row in connection.execute(query.order_by(delivery.c.id)).all())
+    return [stored_of(row) for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(newest))]
+
+
+def statuses_of(connection: Connection, task_id: str) -> Mapping[str, Sequence[str]]:
+    """The statuses told of a task by source, each once, in the order in which they came."""
+    query = (
+        select(delivery.c.source, delivery.c.status)
+        .where(delivery.c.task_id == task_id, delivery.c.status != "")
+        .group_by(delivery.c.source, delivery.c.status)
+        .order_by(func.min(delivery.c.id))
+    )
+    told: dict[str, list[str]] = {}
+    for source, status in connection.execute(query):
+        told.setdefault(source, []).append(status)
+    return told
 
 
 def any_body_dropped(connection: Connection, task_id: str) -> bool:

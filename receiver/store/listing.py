@@ -2,6 +2,7 @@
 
 No combination of filters can make a page slow: the rows of the one index that narrows most are walked, at most
 `WALKED` a page, and the other filters are applied to them. A page may so be short, or empty, and yet go on.
+A search looks at the newest matches first, and goes on in the same way.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,17 +11,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal_column, select, tuple_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from receiver.core.task import Task
-from receiver.core.words import words_of
+from receiver.core.task import Problem, Task
+from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
 from receiver.store.tasks import task_of
 
 WALKED = 4000
-MATCHES = 500
-LAST_CHARACTER = "\U0010ffff"
 
 
 class Flag(StrEnum):
@@ -29,6 +28,7 @@ class Flag(StrEnum):
     PROBLEM = "problem"
     OVERDUE = "overdue"
     CONFLICT = "conflict"
+    UNSEEN_CONFLICT = "unseen_conflict"
     RECOVERED = "recovered"
     LOST_CALLBACK = "lost_callback"
     ORPHAN = "orphan"
@@ -43,7 +43,7 @@ class Filter:
     """Which tasks to list; every part that is given must hold.
 
     `text` finds ids that begin with it, and tasks in whose label and titles each of its words begins a word.
-    `due_before` is what `OVERDUE` means: not settled, and the next look was planned before.
+    `due_before` is what `OVERDUE` means: not settled, and the next look was planned before; None: nothing is.
     """
 
     outcome: str | None = None
@@ -56,11 +56,10 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Tasks, and where to go on (None: nothing can follow). `cut`: only the newest matches of a text were looked at."""
+    """Tasks, and where to go on; None: nothing can follow."""
 
     tasks: Sequence[Task]
     next: Place | None = None
-    cut: bool = False
 
 
 Columns = ReadOnlyColumnCollection[str, Any]
@@ -69,7 +68,7 @@ Condition = Callable[[Columns], ColumnElement[bool]]
 # Each as its partial index says it.
 _FLAGS: Mapping[Flag, Condition] = {
     Flag.PROBLEM: lambda of: of.problem.is_not(None),
-    Flag.OVERDUE: lambda of: of.outcome == literal_column("'in_progress'"),
+    Flag.UNSEEN_CONFLICT: lambda of: of.problem.is_not(None) & (of.problem == Problem.CONFLICT.value),
     Flag.CONFLICT: lambda of: of.conflict.is_(True),
     Flag.RECOVERED: lambda of: of.recovered.is_(True),
     Flag.LOST_CALLBACK: lambda of: of.lost_callback.is_(True),
@@ -83,6 +82,7 @@ _WALK = tuple(
         "first_seen_at",
         "registered_at",
         "next_poll_at",
+        "poll_requested",
         "status",
         "outcome",
         "conflict",
@@ -93,11 +93,28 @@ _WALK = tuple(
 )
 
 
+def overdue(due_before: datetime | None, of: Columns = task.c) -> ColumnElement[bool]:
+    """Tasks that should have been looked at before; none where nobody looks."""
+    if due_before is None:
+        return false()
+    # Both values of `poll_requested`, so that the index that begins with it can be used.
+    return and_(
+        of.poll_requested.in_([False, True]),
+        of.next_poll_at.is_not(None),
+        of.next_poll_at <= due_before,
+        of.outcome == literal_column("'in_progress'"),
+    )
+
+
 def find(connection: Connection, wanted: Filter, *, limit: int) -> Page:
-    """At most `limit` tasks, newest first."""
+    """At most `limit` tasks, newest first. Of the overdue ones the `WALKED` longest due are looked at."""
     conditions = list(_conditions(wanted))
     if wanted.text is not None:
         return _find_matches(connection, wanted, conditions, limit)
+    if wanted.flag is Flag.OVERDUE:
+        late = select(task.c.number).where(overdue(wanted.due_before)).limit(WALKED)
+        fitting = _among(late, conditions)
+        return _page(connection, _newest(fitting, task.c, wanted.before, limit + 1), limit)
     if len(conditions) <= 1:
         query = _newest(select(task), task.c, wanted.before, limit + 1)
         return _page(connection, query.where(*(holds(task.c) for holds in conditions)), limit)
@@ -105,11 +122,9 @@ def find(connection: Connection, wanted: Filter, *, limit: int) -> Page:
 
 
 def _conditions(wanted: Filter) -> Iterator[Condition]:
-    """What must hold, first what most likely narrows most."""
-    if wanted.flag is not None:
+    """What must hold, first what most likely narrows most; being overdue apart."""
+    if wanted.flag is not None and wanted.flag is not Flag.OVERDUE:
         yield _FLAGS[wanted.flag]
-    if wanted.flag is Flag.OVERDUE:
-        yield lambda of: of.next_poll_at <= wanted.due_before
     if wanted.status is not None:
         yield lambda of: of.status == wanted.status
     if wanted.outcome is not None:
@@ -124,46 +139,35 @@ def _walk(connection: Connection, wanted: Filter, conditions: Sequence[Condition
     if page.next is not None:
         return page
     last = _newest(select(task.c.first_seen_at, task.c.task_id), task.c, wanted.before, 1)
-    end = connection.execute(last.where(first(task.c)).offset(WALKED - 1)).first()
-    return page if end is None else replace(page, next=(end.first_seen_at, end.task_id))
+    return _going_on(connection, page, last.where(first(task.c)).offset(WALKED - 1))
 
 
 def _find_matches(
     connection: Connection, wanted: Filter, conditions: Sequence[Condition], limit: int
 ) -> Page:
-    by_id, by_word = _with_id(connection, wanted.text or ""), _with_words(connection, wanted.text or "")
-    # The limit keeps SQLite from taking this apart and walking another index in search of a few numbers.
-    matches = select(*_WALK).where(task.c.number.in_({*by_id, *by_word})).limit(2 * MATCHES).subquery()
-    fitting = select(matches.c.number).where(*(holds(matches.c) for holds in conditions))
-    found = _newest(fitting, matches.c, wanted.before, limit + 1).subquery()
-    query = select(task).where(task.c.number.in_(select(found.c.number)))
-    page = _page(connection, _newest(query, task.c), limit)
-    return replace(page, cut=MATCHES in (len(by_id), len(by_word)))
+    """In the order in which the tasks were made, which is that of their numbers."""
+    below = None if wanted.before is None else number_of(connection, wanted.before[1])
+    matches = find_matches(connection, wanted.text or "", below=below)
+    late = [lambda of: overdue(wanted.due_before, of)] if wanted.flag is Flag.OVERDUE else []
+    query = _among(matches.numbers, [*conditions, *late]).order_by(task.c.number.desc()).limit(limit + 1)
+    page = _page(connection, query, limit)
+    if page.next is not None or matches.end is None:
+        return page
+    last = select(task.c.first_seen_at, task.c.task_id).where(task.c.number == matches.end)
+    return _going_on(connection, page, last)
 
 
-def _with_id(connection: Connection, beginning: str) -> Sequence[int]:
-    if not beginning:
-        return ()
-    alike = task.c.task_id.between(beginning, beginning + LAST_CHARACTER)
-    return connection.scalars(select(task.c.number).where(alike).limit(MATCHES)).all()
+def _among(numbers: Select[Any] | frozenset[int], conditions: Sequence[Condition]) -> Select[Any]:
+    """Those of these tasks that fit. The limit keeps SQLite from walking another index in search of a few."""
+    chosen = select(*_WALK).where(task.c.number.in_(numbers)).limit(2 * WALKED).subquery()
+    fitting = select(chosen.c.number).where(*(holds(chosen.c) for holds in conditions))
+    return select(task).where(task.c.number.in_(fitting))
 
 
-def _with_words(connection: Connection, sought: str) -> Sequence[int]:
-    words = words_of(sought).split()
-    if not words:
-        return ()
-    if connection.dialect.name == "sqlite":
-        query = text(
-            "SELECT rowid FROM task_words WHERE task_words MATCH :sought ORDER BY rowid DESC LIMIT :most"
-        )
-        given = {"sought": " ".join(f'"{word}"*' for word in words), "most": MATCHES}
-    else:
-        query = text(
-            "SELECT number FROM task WHERE array_to_tsvector(string_to_array(words, ' ')) @@"
-            " CAST(:sought AS tsquery) ORDER BY number DESC LIMIT :most"
-        )
-        given = {"sought": " & ".join(f"'{word}':*" for word in words), "most": MATCHES}
-    return connection.scalars(query, given).all()
+def _going_on(connection: Connection, page: Page, last: Select[Any]) -> Page:
+    """The page, which goes on behind the task that was looked at last, if there is one."""
+    end = connection.execute(last).first()
+    return page if end is None else replace(page, next=(end.first_seen_at, end.task_id))
 
 
 def _newest(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, func, select
 
-from receiver.core.settlement import Outcome
 from receiver.core.task import Problem
 from receiver.store import quarantine
+from receiver.store.listing import overdue
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery, task
 
@@ -31,11 +31,11 @@ class Overview:
     last_callback_at: datetime | None
 
 
-def read_overview(connection: Connection, *, due_before: datetime) -> Overview:
+def read_overview(connection: Connection, *, due_before: datetime | None) -> Overview:
     """The counts; overdue is an unsettled task whose next look was planned before `due_before`."""
     return Overview(
         unresolved=_count(connection, _problems(Problem.UNRESOLVED)),
-        overdue=_count(connection, select(task.c.task_id).where(_overdue(due_before))),
+        overdue=_count(connection, select(task.c.task_id).where(overdue(due_before))),
         conflicts=_count(connection, _problems(Problem.CONFLICT)),
         quarantined=quarantine.count(connection, Quarantined(), most=COUNTED),
         last_callback_at=_last_callback_at(connection),
@@ -44,16 +44,6 @@ def read_overview(connection: Connection, *, due_before: datetime) -> Overview:
 
 def _problems(problem: Problem) -> Select[Any]:
     return select(task.c.task_id).where(task.c.problem.is_not(None), task.c.problem == problem.value)
-
-
-def _overdue(due_before: datetime) -> ColumnElement[bool]:
-    # Both values of `poll_requested`, so that the index that begins with it can be used.
-    return and_(
-        task.c.poll_requested.in_([False, True]),
-        task.c.next_poll_at.is_not(None),
-        task.c.next_poll_at <= due_before,
-        task.c.outcome == Outcome.IN_PROGRESS.value,
-    )
 
 
 def _last_callback_at(connection: Connection) -> datetime | None:

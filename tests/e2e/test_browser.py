@@ -1,63 +1,245 @@
 """The admin page as a person meets it: a real Chromium, against the real command."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+import json
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from receiver.simulator import Simulator, SimulatorServer
-from tests.conftest import PAYLOADS, eventually, need
-from tests.e2e.deployment import Deployment, deployed
-
-HOSTILE = "<script>document.body.id='taken'</script>"
+from tests.conftest import eventually
+from tests.e2e.browsing import HOSTILE_ID, PAGES, Site, at_task, open_everything, sign_in, track, visiting
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = need("chromium", shutil.which("chromium"))
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield running
-        running.close()
+def rows(page: Page) -> set[str]:
+    return set(page.locator("#rows .what .id").all_inner_texts())
 
 
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Deployment]:
-    with SimulatorServer(Simulator(api_key="upstream-key")) as upstream:
-        rows = [{"id": "a", "audioUrl": "https://example.org/a.mp3", "title": HOSTILE}]
-        told = {"taskId": "hostile", "status": "SUCCESS", "response": {"sunoData": rows}}
-        upstream.simulator.put("hostile", {"code": 200, "data": told})
-        with deployed(tmp_path, UPSTREAM_URL=upstream.url, POLL_TICK="0.2") as (running,):
-            yield running
+def filter_by(page: Page, **chosen: str) -> None:
+    for name, value in chosen.items():
+        page.locator(f"select#{name}").select_option(value)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Filter").click()
 
 
-def test_a_person_signs_in_finds_a_task_and_has_it_polled(browser: Browser, receiver: Deployment) -> None:
-    receiver.post("/api/tasks", {"taskId": "hostile", "label": "mine"})
-    requests.post(
-        receiver.callback_url, data=(PAYLOADS / "cb-music-text-null-data.json").read_bytes(), timeout=20
-    )
-    context = browser.new_context()
-    page = context.new_page()
-    blocked: list[str] = []
-    page.on("console", lambda message: blocked.append(message.text) if message.type == "error" else None)
-    page.goto(f"{receiver.url}/admin/")
-    page.get_by_label("Password").fill("wrong")
-    page.keyboard.press("Enter")
-    assert "Tasks" not in page.locator("h1").inner_text()
-    page.get_by_label("Password").fill("correct horse")
-    page.keyboard.press("Enter")
-    page.get_by_role("link", name="hostile").first.click()
-    page.get_by_role("button", name="Poll now").click()
-    eventually(lambda: receiver.get("/api/tasks/hostile")["outcome"] == "succeeded", why="it was polled")
+def chosen_in_address(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def test_signing_in_leads_to_the_page_that_was_asked_for(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, storage_state=None) as page:
+        page.goto(at_task("good-1"))
+        assert sign_in(page, "wrong").status == 403
+        expect(page.get_by_role("alert")).to_contain_text("This is not the password")
+        assert "Harbour lights" not in page.content()
+        sign_in(page)
+        expect(page.locator("h1")).to_have_text("Harbour lights")
+
+
+def test_who_guesses_the_password_has_to_wait_and_is_told_how_long(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, storage_state=None) as page:
+        page.goto("./")
+        eventually(lambda: sign_in(page, "wrong").status == 429)
+        expect(page.get_by_role("alert")).to_contain_text("Try again in")
+        eventually(lambda: "sign-in" not in sign_in(page).url, why="it is over after the seconds told")
+
+
+def test_filters_combine_stand_in_the_address_and_can_be_cleared(page: Page) -> None:
+    page.goto("./")
+    everything = rows(page)
+    filter_by(page, outcome="failed")
+    assert rows(page) == {"failed-1"}
+    filter_by(page, outcome="succeeded", status="SUCCESS", flag="recovered")
+    assert {"recovered-1", "conflict-1"} <= rows(page) and "good-1" not in rows(page)
+    assert chosen_in_address(page) == {"outcome": "succeeded", "status": "SUCCESS", "flag": "recovered"}
+    filter_by(page, flag="conflict")
+    found = rows(page)
+    assert "conflict-1" in found and "recovered-1" not in found
     page.reload()
-    assert page.get_by_text("succeeded").count() > 0
-    assert page.get_by_text(HOSTILE).count() > 0, "shown as text"
-    assert page.locator("#taken").count() == 0, "never run"
-    assert [text for text in blocked if "Content Security Policy" in text] == []
-    page.get_by_role("button", name="Sign out").click()
-    page.goto(f"{receiver.url}/admin/tasks/hostile")
-    assert page.get_by_label("Password").count() == 1
-    context.close()
+    assert rows(page) == found and page.locator("select#flag").input_value() == "conflict"
+    filter_by(page, outcome="failed", flag="orphan")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Clear filters").first.click()
+    assert rows(page) >= everything and chosen_in_address(page) == {}
+
+
+@pytest.mark.parametrize(
+    ("sought", "found"),
+    [("chorus", "text-1"), ("harb", "good-1"), ("order 17", "pending-1"), ("differs", "differs-1")],
+)
+def test_a_task_is_found_by_a_word_its_label_or_the_beginning_of_its_id(
+    page: Page, sought: str, found: str
+) -> None:
+    page.goto("./")
+    page.get_by_label("Words of the title").fill(sought)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=*")
+    assert rows(page) == {found}
+    page.locator("#rows .name").click()
+    expect(page.locator("header.task .id")).to_contain_text(found)
+
+
+def test_polling_now_shows_in_the_open_page_what_record_info_says(site: Site, page: Page) -> None:
+    site.register("now-1")
+    site.answers("now-1", "PENDING")
+    page.goto(at_task("now-1"))
+    expect(page.locator(".flags")).to_contain_text("pending")
+    page.get_by_role("button", name="Poll now").click()
+    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
+    page.evaluate("window.same = true")
+    site.answers("now-1", "SUCCESS", [track("n", title="Just now")])
+    site.poll("now-1")
+    expect(page.locator(".flags")).to_contain_text("succeeded", timeout=20_000)
+    assert page.title().endswith("Just now · Receiver")
+    story = page.locator("ol.timeline")
+    expect(story.filter(has_text="poll requested by admin page from 127.0.0.1")).to_be_visible()
+    expect(story.locator("li", has_text="poll SUCCESS")).to_contain_text("accepted")
+    assert page.evaluate("window.same"), "the page was never loaded again"
+
+
+def test_a_field_told_differently_stands_with_both_values(page: Page) -> None:
+    page.goto(at_task("differs-1"))
+    expect(page.locator(".difference")).to_contain_text("2 fields differ")
+    cells = page.locator("tr.differs td").all_inner_texts()
+    assert cells == ["By the callback", "By record-info", "By record-info", "98.0", "99.0", "99.0"]
+
+
+def test_a_label_is_kept_written_down_and_found(site: Site, page: Page) -> None:
+    site.register("labelled-1")
+    page.goto(at_task("labelled-1"))
+    page.get_by_label("What you want to know it by").fill("  for   Zoë ")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").filter(has_text="The label is saved.")).to_be_visible()
+    story = page.locator("ol.timeline")
+    expect(story).to_contain_text("labelled by admin page from 127.0.0.1: label for Zoë")
+    page.goto("?q=zoe")
+    assert rows(page) == {"labelled-1"}
+
+
+def test_reading_one_again_is_shown_first_and_changes_nothing_before_the_button(
+    site: Site, page: Page
+) -> None:
+    delivery = site.quarantine_readable("late-1")
+    page.goto("quarantine")
+    page.locator(f"#delivery-{delivery}").get_by_role("link", name="Read again").click()
+    expect(page.locator(".lead")).to_contain_text("One delivery matches")
+    expect(page.locator(".lead strong")).to_have_text(["1", "1", "0"])
+    expect(page.locator("main")).to_contain_text("Nothing has been changed yet")
+    assert site.task("late-1")["tracks"] == []
+    page.get_by_role("button", name="Read 1 again").click()
+    expect(page.locator(".flash")).to_contain_text("1 read again: 1 can be read now, 1 changed")
+    assert page.locator(f"#delivery-{delivery}").count() == 0
+    page.goto(at_task("late-1"))
+    expect(page.locator("h1")).to_have_text("of late-1")
+    expect(page.locator(f"#delivery-{delivery}")).to_contain_text("accepted")
+
+
+def test_reading_all_again_tells_how_many_first_and_then_takes_in_what_can_be_read(
+    site: Site, page: Page
+) -> None:
+    site.quarantine_readable("late-2")
+    site.quarantine_readable("late-3")
+    unseen = "SELECT count(*) FROM delivery WHERE result = 'quarantined' AND acknowledged_at IS NULL"
+    count = site.query(unseen)[0][0]
+    page.goto("quarantine")
+    page.get_by_role("link", name="Read all that match again").click()
+    expect(page.locator(".lead")).to_contain_text(f"{count} deliveries match")
+    expect(page.locator(".lead strong")).to_have_text(["2", "2", str(count - 2)])
+    assert site.query(unseen)[0][0] == count
+    page.get_by_role("button", name=f"Read {count} again").click()
+    expect(page.locator(".flash")).to_contain_text(f"{count} read again: 2 can be read now")
+    assert site.query(unseen)[0][0] == count - 2
+    assert site.task("late-2")["outcome"] == site.task("late-3")["outcome"] == "succeeded"
+
+
+def test_a_quarantine_marked_as_seen_is_empty_and_no_alarm(site: Site, page: Page) -> None:
+    site.call_back(b"neither JSON nor seen")
+    page.goto("quarantine")
+    expect(page.locator("#health")).to_contain_text("in quarantine")
+    page.get_by_role("link", name="Read all that match again").click()
+    page.get_by_role("button", name="Mark all that match as seen").click()
+    expect(page.get_by_text("Nothing here")).to_be_visible()
+    expect(page.locator("#health")).not_to_contain_text("in quarantine")
+    page.get_by_role("link", name="Show all").click()
+    expect(page.get_by_text("neither JSON nor seen")).to_have_count(1)
+
+
+@pytest.mark.parametrize("spoiling", ["token.value += 'x'", "token.remove()"])
+def test_a_form_without_its_token_is_refused_and_changes_nothing(
+    site: Site, page: Page, spoiling: str
+) -> None:
+    page.goto(at_task("good-1"))
+    page.evaluate(f"const token = document.querySelector('.label-form [name=csrf_token]'); {spoiling}")
+    page.locator("#label").fill("forged")
+    with page.expect_navigation() as navigation:
+        page.get_by_role("button", name="Save").click()
+    assert navigation.value.status == 400
+    expect(page.locator("h1")).to_have_text("This form was refused")
+    expect(page.locator("main")).to_contain_text("Go back, reload the page and try again")
+    assert site.task("good-1")["label"] == "order 18"
+
+
+def test_every_task_in_the_list_can_be_opened_whatever_its_id(page: Page) -> None:
+    page.goto("./")
+    page.locator("#rows tr", has_text="<script>window.taken=1<!--").locator("a").click()
+    expect(page.locator("header.task .id")).to_contain_text(HOSTILE_ID)
+    assert page.locator("article.track").count() == 10
+    page.get_by_role("button", name="Mark as seen").click()
+    expect(page.get_by_role("status").filter(has_text="Marked as seen")).to_be_visible()
+
+
+def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, timezone_id="Asia/Tokyo", locale="de-DE") as page:
+        page.goto(at_task("good-1"))
+        moment = page.locator("time.exact").first
+        seen = datetime.fromisoformat(str(moment.get_attribute("datetime")))
+        expect(moment).to_have_text(f"{seen:%Y-%m-%d %H:%M:%S} UTC")
+        page.get_by_role("button", name="UTC").click()
+        expect(moment).to_have_text(f"{seen + timedelta(hours=9):%d.%m.%Y, %H:%M:%S}")
+        page.goto("actions")
+        expect(page.get_by_role("button", name="Local time")).to_be_visible()
+        assert not [told for told in page.locator("time.exact").all_inner_texts() if "UTC" in told]
+
+
+def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.goto(at_task("good-1"))
+        page.get_by_role("button", name="Copy the task id").click()
+        eventually(lambda: page.evaluate("navigator.clipboard.readText()") == "good-1")
+        open_everything(page)
+        page.get_by_role("button", name="Copy the body").click()
+        eventually(lambda: page.evaluate("navigator.clipboard.readText()").startswith("{"))
+        assert json.loads(page.evaluate("navigator.clipboard.readText()"))["data"]["task_id"] == "good-1"
+
+
+def test_plots_are_drawn_and_their_tables_hold_the_same_numbers(page: Page) -> None:
+    page.goto("activity?days=1")
+    drawn = page.evaluate("""Array.from(document.querySelectorAll('.plot canvas'), one => one.getContext('2d')
+        .getImageData(0, 0, one.width, one.height).data.some((value, place) => place % 4 === 3 && value))""")
+    assert len(drawn) == page.locator(".plot").count() > 0 and all(drawn)
+    plot = json.loads(str(page.locator("#canvas-callbacks").get_attribute("data-plot")))
+    page.locator("#table-callbacks summary").click()
+    table = page.locator("#table-callbacks tbody tr")
+    for place, line in enumerate(plot["lines"]):
+        cells = table.locator(f"td:nth-of-type({place + 1})").all_inner_texts()
+        assert sum(map(float, cells)) == sum(line["values"]), line["label"]
+    shown = page.locator("section[aria-labelledby=plot-callbacks] dl.facts div", has_text="accepted").locator(
+        "dd"
+    )
+    assert float(shown.inner_text()) == sum(plot["lines"][0]["values"]) > 0
+
+
+def test_after_signing_out_neither_back_nor_an_address_shows_anything(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, storage_state=None) as page:
+        page.goto("./")
+        eventually(lambda: "sign-in" not in sign_in(page).url)
+        page.goto(at_task("good-1"))
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_text("You are signed out")).to_be_visible()
+        page.go_back()
+        expect(page.get_by_label("Password")).to_be_visible()
+        for name in ("tasks", "task", "quarantine"):
+            page.goto(PAGES[name])
+            expect(page.get_by_label("Password")).to_be_visible()
+            assert "good-1" not in page.locator("body").inner_text()

@@ -13,7 +13,9 @@ from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.schema import delivery, task
 from receiver.web.views import show_task
-from tests.conftest import SOMEBODY, T0
+from tests.conftest import BOTH_STORES, SOMEBODY, T0
+
+pytestmark = BOTH_STORES
 
 TASK = "0123456789abcdef0123456789abcdef"
 

@@ -69,7 +69,7 @@ def _lost(steps: Steps) -> Plot:
                 "lost, share of settled",
                 "violet",
                 TASK,
-                lambda step: step.get(LOST_CALLBACK, 0) / max(_settled(step), 1),
+                lambda step: step.get(LOST_CALLBACK, 0) / _settled(step) if _settled(step) else None,
             ),
         ),
         facts=(

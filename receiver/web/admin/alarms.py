@@ -101,7 +101,7 @@ def _about_tasks(overview: Overview) -> Iterator[Alarm]:
         yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.OVERDUE})
     if overview.conflicts:
         text = counted(overview.conflicts, "task in conflict", "tasks in conflict")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.PROBLEM})
+        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.UNSEEN_CONFLICT})
     if overview.quarantined:
         text = counted(overview.quarantined, "delivery in quarantine", "deliveries in quarantine")
         yield Alarm(level=AMBER, text=text, page="admin.list_quarantine")

@@ -1,6 +1,7 @@
 """The page's own files, each under an address that changes with its content, so that it may be kept for a year."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,14 +11,15 @@ ASKED_AGAIN = "no-cache"
 
 
 @cache
-def version_of(name: str) -> str | None:
-    """A hash of the file's content; None when there is no such file."""
-    path = FOLDER / name
-    if not path.resolve().is_relative_to(FOLDER) or not path.is_file():
-        return None
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def versions() -> Mapping[str, str]:
+    """A hash of each file's content by its name."""
+    files = (path for path in FOLDER.rglob("*") if path.is_file())
+    return {
+        path.relative_to(FOLDER).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in files
+    }
 
 
 def cache_control(name: str, version: str | None) -> str:
     """How long an answer about this file may be kept, asked for under this version."""
-    return KEPT if version is not None and version == version_of(name) else ASKED_AGAIN
+    return KEPT if version is not None and version == versions().get(name) else ASKED_AGAIN

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 LONGEST_BODY = 20_000
 LONGEST_LISTED = 3_000
 LONG_STRING = 160
 PREVIEW = 60
+MERGED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,20 @@ class Body:
 
 
 def body_of(raw: bytes, *, longest: int = LONGEST_BODY) -> Body:
-    """The body as it can be read; what is not JSON is shown as it came."""
+    """The body as it can be read, as much of it as fits; what is not JSON is shown as it came."""
+    if not longest:
+        return Body(parts=(), size=len(raw), cut=True)
     try:
-        whole = list(_merged(_json_parts(raw)))
+        shown, cut = _cut(_merged(_json_parts(raw)), longest)
     except (ValueError, RecursionError):
-        whole = [Part(raw.decode(errors="replace"))]
-    shown = tuple(_cut(whole, longest))
-    total = sum(len(part.text) for part in whole)
-    return Body(parts=shown, size=len(raw), cut=sum(len(part.text) for part in shown) < total)
+        shown, cut = _cut(iter([Part(raw.decode(errors="replace"))]), longest)
+    return Body(parts=shown, size=len(raw), cut=cut)
 
 
 def _json_parts(raw: bytes) -> Iterator[Part]:
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
-    for piece in encoder.iterencode(json.loads(raw)):
+    value = json.loads(raw, parse_float=_exact, object_pairs_hook=_without_doubles)
+    for piece in encoder.iterencode(value):
         lead, quote, string = piece.partition('"')
         if len(string) > LONG_STRING:
             yield Part(lead)
@@ -53,22 +56,41 @@ def _json_parts(raw: bytes) -> Iterator[Part]:
             yield Part(piece)
 
 
+def _exact(digits: str) -> float:
+    """The number, unless it would be shown otherwise than it came; then the body is shown as it came."""
+    number = float(digits)
+    if repr(number) != digits:
+        raise ValueError(digits)
+    return number
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
 def _merged(parts: Iterator[Part]) -> Iterator[Part]:
+    """Pieces put together, so that a page is not made of thousands; not too many, so that they can be cut early."""
     text: list[str] = []
     for part in parts:
-        if part.folded:
+        if part.folded or len(text) >= MERGED:
             yield Part("".join(text))
-            yield part
             text = []
+        if part.folded:
+            yield part
         else:
             text.append(part.text)
     yield Part("".join(text))
 
 
-def _cut(parts: list[Part], longest: int) -> Iterator[Part]:
+def _cut(parts: Iterator[Part], longest: int) -> tuple[tuple[Part, ...], bool]:
+    """The parts up to this length, and whether there is more."""
+    shown: list[Part] = []
     left = longest
     for part in parts:
-        if left <= 0:
-            return
-        yield replace(part, text=part.text[:left])
+        if len(part.text) > left:
+            return (*shown, replace(part, text=part.text[:left])), True
+        shown.append(part)
         left -= len(part.text)
+    return tuple(shown), False

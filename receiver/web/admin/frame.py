@@ -1,6 +1,7 @@
 """What is around every admin page: the health line, the headers, and errors as pages."""
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, current_app, g, render_template, request, url_for
@@ -12,7 +13,7 @@ from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.overview import read_overview
 from receiver.web.admin.alarms import Health, judge
-from receiver.web.admin.assets import FOLDER, cache_control, version_of
+from receiver.web.admin.assets import FOLDER, cache_control, versions
 from receiver.web.admin.marks import OVERDUE_AFTER
 from receiver.web.problems import RETRY_AFTER_S, ProblemError
 from receiver.web.stats import poller_state
@@ -56,10 +57,15 @@ def page(
     return Response(text.encode(errors="replace"), status=status, content_type="text/html; charset=utf-8")
 
 
+def late_before(now: datetime) -> datetime | None:
+    """A look planned before this is overdue; without a key nobody looks, and nothing is."""
+    return now - OVERDUE_AFTER if runtime_here().settings.upstream_api_key else None
+
+
 def gather_health() -> Health:
     runtime, now = runtime_here(), utc_now()
     with runtime.database.read() as connection:
-        overview = read_overview(connection, due_before=now - OVERDUE_AFTER)
+        overview = read_overview(connection, due_before=late_before(now))
         poller = poller_state(runtime, connection, now=now)
     return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
 
@@ -81,7 +87,7 @@ def protect_answer(response: Response) -> Response:
 @blueprint.app_template_global()
 def asset(name: str) -> str:
     """The address of one of the page's own files."""
-    return url_for("admin.static", filename=name, v=version_of(name))
+    return url_for("admin.static", filename=name, v=versions()[name])
 
 
 @blueprint.errorhandler(CSRFError)

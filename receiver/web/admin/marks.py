@@ -51,15 +51,17 @@ ACTIONS = {
     actions.Kind.LABELLED: Mark("slate", "✎", "labelled"),
     actions.Kind.ACKNOWLEDGED: Mark("slate", "◉", "marked as seen"),
     actions.Kind.READ_AGAIN: Mark("blue", "↺", "read again"),
+    actions.Kind.REBUILT: Mark("blue", "↺", "rebuilt"),
+    actions.Kind.PRUNED: Mark("slate", "−", "pruned"),
 }
 
 
-def mark_of(task: Task, now: datetime) -> Mark:
-    """The one thing to say about a task's state."""
+def mark_of(task: Task, *, late: datetime | None) -> Mark:
+    """The one thing to say about a task's state; a look planned before `late` is overdue."""
     if task.verdict.settled:
         return OUTCOMES[task.verdict.outcome]
     status = task.state.reconciled_status
-    if task.next_poll_at is not None and task.next_poll_at <= now - OVERDUE_AFTER:
+    if late is not None and task.next_poll_at is not None and task.next_poll_at <= late:
         return OVERDUE
     if status.word == Status.CALLBACK_EXCEPTION:
         return CALLBACK_EXCEPTION

@@ -25,9 +25,9 @@ from receiver.web.admin.frame import (
 from receiver.web.admin.marks import cause_mark
 from receiver.web.admin.rows import delivery_row
 from receiver.web.cursors import id_cursor
+from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 25
-PREVIEWED = 200
 CHANGES_SHOWN = 50
 COUNTED = 100_000
 MARKED_AT_ONCE = 500
@@ -59,7 +59,7 @@ def preview_rereading() -> Response:
     now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
     with runtime_here().database.read() as connection:
         count = quarantine.count(connection, wanted, most=COUNTED, before=before)
-        told = quarantine.find(connection, wanted, limit=PREVIEWED, before=before)
+        told = quarantine.find(connection, wanted, limit=rereading.MOST_AT_ONCE, before=before)
     if not told and wanted.only is not None:
         return error_page(404, "Not in quarantine", "This delivery is not in quarantine (any more).")
     planned = rereading.preview(runtime_here(), told, now=now)
@@ -67,6 +67,7 @@ def preview_rereading() -> Response:
         "reread.html",
         health=gather_health(),
         count=count,
+        counted=COUNTED,
         looked_at=len(told),
         summary=rereading.summarize(planned),
         shown=[
@@ -76,31 +77,31 @@ def preview_rereading() -> Response:
         wanted=wanted,
         kept=_kept(wanted),
         before=before,
+        pinned=told[0].id + 1 if told else None,  # what comes meanwhile was not looked at
     )
 
 
 @blueprint.post("/quarantine/read-again")
 def read_again() -> AnyResponse:
-    wanted = _wanted()
-    done = rereading.read_again(
-        runtime_here(), wanted, now=utc_now(), actor=person(), before=id_cursor(request.args.get("before"))
-    )
+    wanted, before = _wanted(), id_cursor(request.args.get("before"))
+    done, older = rereading.read_again(runtime_here(), wanted, now=utc_now(), actor=person(), before=before)
     flash(
         f"{done.looked_at} read again: {done.readable} can be read now, {done.changing} changed their task,"
         f" {done.looked_at - done.readable} stay in quarantine."
     )
-    if done.next is not None and wanted.only is None:
-        return redirect(url_for("admin.preview_rereading", **_kept(wanted), before=done.next), 303)
-    return redirect(url_for("admin.list_quarantine", **_kept(Quarantined(cause=wanted.cause))), 303)
+    if older is not None and wanted.only is None:
+        return redirect(url_for("admin.preview_rereading", **_kept(wanted), before=older), 303)
+    return redirect(url_for("admin.list_quarantine", **_kept(replace(wanted, only=None))), 303)
 
 
 @blueprint.post("/quarantine/acknowledge")
 def acknowledge_quarantine() -> AnyResponse:
-    """Mark all that match as seen; new ones that came meanwhile too, as they would be shown no differently."""
+    """Mark all that match as seen, but what has come since they were counted."""
     now, wanted, marked = utc_now(), replace(_wanted(), seen=False), 0
+    before = id_cursor(request.args.get("before"))
     while True:
         with runtime_here().database.write() as connection:
-            ids = [one.id for one in quarantine.find(connection, wanted, limit=MARKED_AT_ONCE)]
+            ids = [one.id for one in quarantine.find(connection, wanted, limit=MARKED_AT_ONCE, before=before)]
             step = quarantine.acknowledge(connection, ids, now=now)
             marked += step
         if step < MARKED_AT_ONCE:
@@ -113,13 +114,11 @@ def acknowledge_quarantine() -> AnyResponse:
 
 
 def _wanted() -> Quarantined:
-    """Which deliveries the address is about."""
-    only, cause = request.args.get("only", ""), request.args.get("cause", "")
-    return Quarantined(
-        cause=cause if cause in [one.value for one in CAUSES] else None,
-        seen=request.args.get("seen") == "yes",
-        only=int(only) if only.isascii() and only.isdecimal() and len(only) < 19 else None,
-    )
+    """Which deliveries the address is about; what is not understood must not widen it."""
+    only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
+    if cause not in (None, *(one.value for one in CAUSES)):
+        raise ProblemError(422, "No such filter", "Choose one of the list.")
+    return Quarantined(cause=cause, seen=request.args.get("seen") == "yes", only=only)
 
 
 def _kept(wanted: Quarantined) -> dict[str, Any]:

@@ -74,20 +74,21 @@ class DeliveryRow:
     body: Body | None
 
 
-def task_row(task: Task, now: datetime) -> TaskRow:
+def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
+    """A look that was planned before `late` is overdue; None: nobody looks."""
     tracks = list(task.state.visible_tracks.values())
     titles = {str(claims["title"].value): None for claims in tracks if "title" in claims}
     return TaskRow(
         task_id=task.task_id,
         title=" / ".join(titles),
         label=task.label,
-        mark=mark_of(task, now),
+        mark=mark_of(task, late=late),
         flags=flags_of(task),
         told_by=_told_by(task),
         ready=sum("audioUrl" in claims for claims in tracks),
         tracks=len(tracks),
         first_seen=moment_words(task.first_seen_at, now),
-        next_look=_next_look(task, now),
+        next_look=_next_look(task, now) if late else None,
     )
 
 
@@ -171,7 +172,7 @@ def _created(claims: Claims, seen: datetime) -> datetime:
     try:
         told = datetime.fromisoformat(str(claims["createTime"].value))
         return told.astimezone(UTC) if told.tzinfo and told.year < LAST_YEAR else seen
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return seen
 
 

@@ -52,13 +52,13 @@ def sign_in() -> Response:
         return redirect(_target(), 303)
     if request.method == "GET":
         return page("sign_in.html")
-    now, network = utc_now(), network_of(request.remote_addr or "")
-    left_s = _begin_try(network, now)
+    network = network_of(request.remote_addr or "")
+    left_s = _begin_try(network)
     if left_s:
         return _refuse(429, f"Too many wrong passwords. Try again in {left_s} seconds.", left_s)
     if not same_secret(request.form.get("password", ""), (runtime_here().settings.admin_password,)):
         return _refuse(403, "This is not the password.")
-    _open(network, now)
+    _open(network, utc_now())
     log.info("somebody signed in to the admin page", extra={"told": {"from": request.remote_addr}})
     return redirect(_target(), 303)
 
@@ -82,17 +82,18 @@ def signed_in() -> bool:
         return sign_ins.session_open(connection, key, now=utc_now())
 
 
-def _begin_try(network: str, now: datetime) -> int:
+def _begin_try(network: str) -> int:
     """Count a try as failed until it is forgiven; else the seconds to wait.
 
     Counted before the password is looked at, so that many tries at once are not more than one by one.
     """
     names = [network, EVERYBODY]
     with runtime_here().database.read() as connection:  # whoever has to wait costs no write
-        left_s = _left_s(sign_ins.load_tries(connection, names), network, now)
+        left_s = _left_s(sign_ins.load_tries(connection, names), network, utc_now())
     if left_s:
         return left_s
     with runtime_here().database.write() as connection:
+        now = utc_now()  # once it is our turn, or the clocks of those who queued would run backwards
         known = sign_ins.load_tries(connection, names)
         left_s = _left_s(known, network, now)
         if not left_s:
@@ -128,8 +129,10 @@ def network_of(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address[:64]
+    if parsed.version == 6 and parsed.ipv4_mapped:  # how a socket for both kinds shows the older one
+        parsed = parsed.ipv4_mapped
     if parsed.version == 4:
-        return address
+        return str(parsed)
     return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 

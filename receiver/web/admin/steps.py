@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver.core.census import SETTLING, TASK
-from receiver.store.tallies import Hourly, hour_of
+from receiver.store.tallies import Hourly, day_of, hour_of
 
 SUBJECTS = ("callback", "poll", "call", "pause", TASK, SETTLING)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -47,25 +47,28 @@ class Steps:
         values = tuple(float(sum(step.get(name, 0) for name in wanted)) for step in self.counts[subject])
         return Line(label=label, colour=colour, values=values)
 
-    def share(self, label: str, colour: str, subject: str, part: Callable[[Counts], float]) -> Line:
-        values = tuple(rounded(100 * part(step)) if step else None for step in self.counts[subject])
+    def share(self, label: str, colour: str, subject: str, part: Callable[[Counts], Value]) -> Line:
+        """A share in each step, where there is anything to have a share in."""
+        shares = (part(step) if step else None for step in self.counts[subject])
+        values = tuple(None if share is None else rounded(100 * share) for share in shares)
         return Line(label=label, colour=colour, values=values, share=True)
 
 
 def since(now: datetime, days: int) -> datetime:
-    """The start of the first step of a window that ends now."""
-    start = hour_of(now - timedelta(days=days)) + HOUR
-    return start if STEPS[days] == HOUR else start.replace(hour=0)
+    """The start of the first step of a window whose last step is the present hour or day."""
+    if STEPS[days] == DAY:
+        return day_of(now) - (days - 1) * DAY
+    return hour_of(now) - (24 * days - 1) * HOUR
 
 
 def put_into_steps(told: Mapping[str, Hourly], *, start: datetime, now: datetime, length: timedelta) -> Steps:
-    number = int((now - start) / length) + 1
+    number = (now - start) // length + 1
     counts: dict[str, list[Counter[str]]] = {
         subject: [Counter() for _ in range(number)] for subject in SUBJECTS
     }
     for subject, hourly in told.items():
         for hour, counted in hourly.items():
-            step = int((hour - start) / length)
+            step = (hour - start) // length
             if 0 <= step < number:
                 counts[subject][step].update(counted)
     return Steps(

@@ -11,20 +11,21 @@ from werkzeug.wrappers import Response as AnyResponse
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
-from receiver.operations import acknowledge_tasks
+from receiver.operations import acknowledge_tasks, note_acknowledged
 from receiver.runtime import utc_now
 from receiver.store import listing
 from receiver.store.listing import Filter, Flag
-from receiver.web.admin.frame import blueprint, gather_health, page, person, runtime_here
-from receiver.web.admin.marks import OVERDUE_AFTER
+from receiver.web.admin.frame import blueprint, gather_health, late_before, page, person, runtime_here
 from receiver.web.admin.rows import task_row
 from receiver.web.cursors import cursor_at, task_cursor
+from receiver.web.problems import ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
     Flag.PROBLEM: "needs attention",
     Flag.OVERDUE: "overdue",
     Flag.CONFLICT: "conflict",
+    Flag.UNSEEN_CONFLICT: "conflict nobody has seen",
     Flag.RECOVERED: "recovered",
     Flag.LOST_CALLBACK: "lost callback",
     Flag.ORPHAN: "orphan",
@@ -48,10 +49,8 @@ def list_tasks() -> Response:
         "tasks.html",
         health=gather_health(),
         live=chosen.before is None,
-        attention=[task_row(task, now) for task in attention],
-        rows=[task_row(task, now) for task in found.tasks],
-        found=found,
-        matches=listing.MATCHES,
+        attention=[task_row(task, now, late=late_before(now)) for task in attention],
+        rows=[task_row(task, now, late=late_before(now)) for task in found.tasks],
         chosen=chosen,
         kept=kept,
         more=more,
@@ -79,7 +78,11 @@ def acknowledge_all() -> AnyResponse:
             ids = [task.task_id for task in listing.find(connection, wanted, limit=MARKED_AT_ONCE).tasks]
         if not ids:
             break
-        marked += acknowledge_tasks(runtime_here(), ids, now=now, actor=person())
+        step = acknowledge_tasks(runtime_here(), ids)
+        marked += step
+        if not step:
+            break
+    note_acknowledged(runtime_here(), now=now, actor=person(), detail={"tasks": marked})
     flash(f"{marked} marked as seen. When one of them changes, it is shown again.")
     return redirect(url_for("admin.list_tasks"), 303)
 
@@ -91,16 +94,16 @@ def _filter(kept: Mapping[str, str], now: datetime) -> Filter:
         flag=Flag(kept["flag"]) if "flag" in kept else None,
         text=kept.get("q"),
         before=task_cursor(request.args.get("cursor") or None),
-        due_before=now - OVERDUE_AFTER,
+        due_before=late_before(now),
     )
 
 
 def _kept() -> dict[str, Any]:
-    """The filters in the address; PostgreSQL takes no NUL in a text, and nothing is found by an unknown flag."""
+    """The filters in the address; PostgreSQL takes no NUL in a text."""
     given = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
     known = {name: value for name, value in given.items() if value}
-    if known.get("flag") not in FLAGS:
-        known.pop("flag", None)
+    if known.get("flag") not in (None, *FLAGS):
+        raise ProblemError(422, "No such filter", "Choose one of the list.")
     return known
 
 
@@ -109,7 +112,7 @@ def _needing_attention(connection: Connection, now: datetime) -> Sequence[Task]:
     wanted = (
         Filter(flag=Flag.PROBLEM, outcome=Outcome.UNRESOLVED),
         Filter(flag=Flag.PROBLEM),
-        Filter(flag=Flag.OVERDUE, due_before=now - OVERDUE_AFTER),
+        Filter(flag=Flag.OVERDUE, due_before=late_before(now)),
     )
     found = [task for one in wanted for task in listing.find(connection, one, limit=ATTENTION_SIZE).tasks]
     return list({task.task_id: task for task in found}.values())

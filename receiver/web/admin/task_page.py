@@ -1,6 +1,6 @@
 """One task: its tracks, its story, what was said about it by whom, and what a person can do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -10,16 +10,28 @@ from receiver.core.observation import Source
 from receiver.core.payloads import read_again
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
-from receiver.operations import acknowledge_tasks, label_task, request_task_poll
+from receiver.operations import acknowledge_tasks, label_task, note_acknowledged, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import actions, deliveries, tasks
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin import rows, timeline
-from receiver.web.admin.frame import blueprint, error_page, gather_health, page, person, runtime_here
+from receiver.web.admin.bodies import LONGEST_LISTED
+from receiver.web.admin.frame import (
+    blueprint,
+    error_page,
+    gather_health,
+    late_before,
+    page,
+    person,
+    runtime_here,
+)
 
 DELIVERIES_SHOWN = 100
 ACTIONS_SHOWN = 100
 LONGEST_LABEL = 200
+# What two sources said is put together of so many contents and bytes: whoever may call back must not stall the page.
+COMPARED = 200
+LARGEST_COMPARED = 2_000_000
 
 
 @blueprint.get("/tasks/<task_id>")
@@ -28,29 +40,32 @@ def read_task(task_id: str) -> Response:
     with runtime.database.read() as connection:
         task = tasks.load(connection, task_id)
         told = deliveries.of_task(connection, task_id, newest=DELIVERIES_SHOWN)
-        count = deliveries.count_of_task(connection, task_id)
+        hidden = deliveries.count_of_task(connection, task_id) - len(told)
         done = actions.of_task(connection, task_id, limit=ACTIONS_SHOWN)
+        kept = deliveries.bodies_of(connection, task_id, newest=COMPARED)
+        dropped = deliveries.any_body_dropped(connection, task_id)
+        statuses = deliveries.statuses_of(connection, task_id)
     if task is None and not told:
         return _unknown_task()
     if task is None:  # a sister product's job is no task of ours, and its callbacks are kept all the same
-        jobs = [rows.delivery_row(one, now) for one in reversed(told)]
-        return page("job.html", health=gather_health(), task_id=task_id, deliveries=jobs)
-    compared = difference.compare(_said(told, Source.CALLBACK), _said(told, Source.POLL), task.state)
+        jobs = [rows.delivery_row(one, now, longest=LONGEST_LISTED) for one in reversed(told)]
+        return page("job.html", health=gather_health(), task_id=task_id, deliveries=jobs, hidden=hidden)
+    compared = difference.compare(_said(kept, Source.CALLBACK), _said(kept, Source.POLL), task.state)
     return page(
         "task.html",
         health=gather_health(),
         live=True,
         task=task,
-        row=rows.task_row(task, now),
+        row=rows.task_row(task, now, late=late_before(now)),
         moments=rows.moments_of(task, now),
         details=rows.details_of(task),
         tracks=rows.track_cards(task, now),
         entries=timeline.tell(task, told, done, now=now),
-        hidden=count - len(told),
+        hidden=hidden,
         compared=difference.by_track(compared),
         differing=sum(row.differs for row in compared),
-        told_statuses={source: _statuses(told, source) for source in Source},
-        kept_bodies=any(one.body is not None for one in told),
+        told_statuses=statuses,
+        partly=dropped or len(kept) == COMPARED,
         can_poll=bool(runtime.settings.upstream_api_key),
         longest_label=LONGEST_LABEL,
     )
@@ -58,6 +73,8 @@ def read_task(task_id: str) -> Response:
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> AnyResponse:
+    if not runtime_here().settings.upstream_api_key:
+        return _back(task_id, "Without an API key nothing can be polled.")
     if request_task_poll(runtime_here(), task_id, now=utc_now(), actor=person()) is None:
         return _unknown_task()
     return _back(
@@ -77,7 +94,8 @@ def set_label(task_id: str) -> AnyResponse:
 
 @blueprint.post("/tasks/<task_id>/acknowledge")
 def acknowledge_task(task_id: str) -> AnyResponse:
-    acknowledge_tasks(runtime_here(), [task_id], now=utc_now(), actor=person())
+    if acknowledge_tasks(runtime_here(), [task_id]):
+        note_acknowledged(runtime_here(), now=utc_now(), actor=person(), detail={}, task_id=task_id)
     return _back(task_id, "Marked as seen. When the task changes, it is shown again.")
 
 
@@ -93,24 +111,15 @@ def read_body(delivery_id: int) -> Response:
     return answer
 
 
-def _said(told: Iterable[StoredDelivery], source: Source) -> TaskState:
-    """What all these deliveries of one source say together, by the present schemas."""
-    state = TaskState()
-    for body, task_id in _bodies(told, source):
-        seen = read_again(body, source=source, task_id=task_id).observation
-        state = state if seen is None else reconcile(state, seen)
+def _said(kept: Iterable[StoredDelivery], source: Source) -> TaskState:
+    """What these deliveries of one source say together, by the present schemas, as far as they are worth reading."""
+    state, left = TaskState(), LARGEST_COMPARED
+    for one in kept:
+        left -= len(one.body or b"")
+        if one.source == source and one.body is not None and left >= 0:
+            seen = read_again(one.body, source=source, task_id=one.task_id).observation
+            state = state if seen is None else reconcile(state, seen)
     return state
-
-
-def _statuses(told: Iterable[StoredDelivery], source: Source) -> Sequence[str]:
-    """The statuses that this source told of, each once, in the order in which they came."""
-    return list(dict.fromkeys(one.status for one in told if one.source == source and one.status))
-
-
-def _bodies(told: Iterable[StoredDelivery], source: Source) -> Sequence[tuple[bytes, str | None]]:
-    return list(
-        {(one.body, one.task_id): None for one in told if one.source == source and one.body is not None}
-    )
 
 
 def _back(task_id: str, words: str) -> AnyResponse:

@@ -7,12 +7,14 @@ from datetime import datetime
 from receiver.core.task import Task
 from receiver.store.actions import Action
 from receiver.store.deliveries import StoredDelivery
+from receiver.web.admin.bodies import LONGEST_BODY
 from receiver.web.admin.marks import ACTIONS, Mark
 from receiver.web.admin.moments import When, moment_words
 from receiver.web.admin.rows import DeliveryRow, delivery_row
 
 FIRST_SEEN = Mark("slate", "●", "first seen")
 REGISTERED = Mark("slate", "✚", "registered")
+SHOWN_WHOLE = 20  # of the older ones, bodies are only linked to
 GAVE_UP = Mark("red", "◼", "gave up")
 SETTLED = Mark("green", "◆", "settled")
 
@@ -51,8 +53,9 @@ def _moments(task: Task, now: datetime) -> Iterator[Timed]:
 
 
 def _deliveries(told: Iterable[StoredDelivery], now: datetime) -> Iterator[Timed]:
-    for one in told:
-        row = delivery_row(one, now)
+    told = list(told)
+    for place, one in enumerate(told, start=1 - len(told)):
+        row = delivery_row(one, now, longest=LONGEST_BODY if place > -SHOWN_WHOLE else 0)
         yield (one.received_at, 2, one.id), Entry(at=row.received, mark=row.mark, delivery=row)
 
 

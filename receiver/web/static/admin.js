@@ -4,8 +4,10 @@
 document.documentElement.classList.add("js");
 
 const QUIET_MS = 3000; // nobody has touched the page for so long before it may change under him
+const HIDDEN_TIMES = 6; // how much slower a page renews itself that nobody sees
 let touched = 0;
 let stopped = false;
+let renewedAt = Date.now();
 
 /* Times: in UTC as they come, or in the reader's own zone. */
 
@@ -63,13 +65,21 @@ function coverGone(image) {
   image.replaceWith(instead);
 }
 
-/* Renewing itself. */
+/* Renewing itself. The health line, the title and the icon always; the rest while nobody reads or writes. */
+
+/* Typed or chosen, and not sent yet. */
+function unsaved(field) {
+  if (field.type === "hidden") return false;
+  if (field instanceof HTMLSelectElement) {
+    return Array.from(field.options).some((option) => option.selected !== option.defaultSelected)
+      && !(field.selectedIndex === 0 && !field.querySelector("option[selected]"));
+  }
+  return field.value !== field.defaultValue;
+}
 
 function beingRead() {
   const focused = document.activeElement;
-  return document.hidden
-    || stopped
-    || Date.now() - touched < QUIET_MS
+  return (!document.hidden && Date.now() - touched < QUIET_MS)
     || !document.getSelection().isCollapsed
     || (focused !== null && focused.matches("main input, main select, main textarea, main button"))
     || Array.from(document.querySelectorAll("audio")).some((audio) => !audio.paused);
@@ -77,9 +87,8 @@ function beingRead() {
 
 const morphing = {
   morphStyle: "outerHTML",
-  ignoreActiveValue: true,
   callbacks: {
-    // What the reader has opened stays open, what plays goes on, and what scripts have drawn is left alone.
+    // What the reader has opened or typed stays, what plays goes on, what scripts have drawn is left alone.
     beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
     beforeNodeMorphed: (old, fresh) => {
       if (!(old instanceof Element)) return true;
@@ -87,41 +96,59 @@ const morphing = {
         old.dataset.plot = fresh.dataset.plot;
         return false;
       }
+      if (old.matches("input, select, textarea") && unsaved(old)) return false;
       return !(old.tagName === "AUDIO" && old.getAttribute("src") === fresh.getAttribute("src"));
     },
   },
 };
 
 async function renew() {
-  if (beingRead()) return say("paused");
   try {
-    const answer = await fetch(location.href, { headers: { "X-Live": "1" }, redirect: "error" });
-    if (!answer.ok) return say("trouble");
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (beingRead()) return say("paused");
-    put(fresh);
-    return say("live");
+    const answer = await fetch(location.href, { redirect: "manual" });
+    if (answer.type === "opaqueredirect") return stale("You are signed out; reload the page to sign in.");
+    if (!answer.ok) return stale("Could not load, trying again.");
+    return put(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    return say("trouble");
+    return stale("Could not load, trying again.");
   }
 }
 
 function put(fresh) {
+  if (!fresh.getElementById("health")) return stale("Could not load, trying again.");
   document.title = fresh.title;
   document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
-  for (const id of ["health", "main"]) {
-    Idiomorph.morph(document.getElementById(id), fresh.getElementById(id), morphing);
-  }
+  morph("health", fresh);
+  const reading = beingRead();
+  if (!reading) morph("main", fresh);
   showTimes();
-  document.dispatchEvent(new Event("renewed"));
+  if (!reading) document.dispatchEvent(new Event("renewed"));
+  renewedAt = Date.now();
+  return say(reading ? "paused" : "live");
 }
 
-const SAID = {
-  live: "Live",
-  paused: "Live, paused",
-  off: "Updates off",
-  trouble: "Could not load, trying again",
-};
+function morph(id, fresh) {
+  Idiomorph.morph(document.getElementById(id), fresh.getElementById(id), morphing);
+}
+
+/* What is shown may be wrong by now, and must not look as if all were well. */
+function stale(why) {
+  const health = document.getElementById("health");
+  let words = health.querySelector(".stale");
+  if (!words) {
+    words = document.createElement("p");
+    words.className = "stale";
+    words.setAttribute("role", "alert");
+    health.prepend(words);
+  }
+  const since = new Date(renewedAt).toISOString().slice(0, 19) + "Z";
+  const text = `▲ ${why} What is shown is of ${exactly(since)}.`;
+  if (words.textContent !== text) words.textContent = text;
+  if (!document.title.startsWith("⚠")) document.title = `⚠ ${document.title}`;
+  document.querySelector("link[rel=icon]").href = document.body.dataset.problemIcon;
+  say("trouble");
+}
+
+const SAID = { live: "Live", paused: "Live, paused", off: "Updates off", trouble: "Not up to date" };
 
 function say(state) {
   const button = document.getElementById("live");
@@ -130,8 +157,7 @@ function say(state) {
 }
 
 function keepRenewing(seconds) {
-  const button = document.getElementById("live");
-  button.addEventListener("click", () => {
+  document.getElementById("live").addEventListener("click", () => {
     stopped = !stopped;
     say("live");
   });
@@ -139,8 +165,8 @@ function keepRenewing(seconds) {
     document.addEventListener(kind, () => { touched = Date.now(); }, { passive: true, capture: true });
   }
   const turn = async () => {
-    await renew();
-    setTimeout(turn, seconds * 1000);
+    if (!stopped) await renew();
+    setTimeout(turn, (document.hidden ? HIDDEN_TIMES : 1) * seconds * 1000);
   };
   setTimeout(turn, seconds * 1000);
 }

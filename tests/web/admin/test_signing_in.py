@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -176,3 +177,18 @@ def test_a_session_begins_with_twelve_hours(admin: FlaskClient, runtime: Runtime
     with runtime.database.read() as connection:
         ends = connection.execute(select(admin_session.c.expires_at)).scalar_one()
     assert timedelta(hours=11.9) < ends - utc_now() <= timedelta(hours=12)
+
+
+def test_many_tries_at_once_are_not_more_than_one_by_one(runtime: Runtime) -> None:
+    app = build_app(runtime)
+    clients = [app.test_client() for _ in range(24)]
+    forms = [{"csrf_token": token_of(client), "password": "wrong horse"} for client in clients]
+    with ThreadPoolExecutor(12) as pool:
+        answers = pool.map(
+            lambda client, form: client.post("/admin/sign-in", data=form).status_code, clients, forms
+        )
+    assert sorted(answers) == [403] * 4 + [429] * 20
+
+
+def test_an_older_address_on_a_socket_for_both_kinds_is_one_of_its_own() -> None:
+    assert network_of("::ffff:192.0.2.1") == "192.0.2.1" != network_of("::ffff:192.0.2.2")

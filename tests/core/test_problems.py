@@ -1,0 +1,179 @@
+"""What a person should look at, what he has seen, and what came long ago and can be read at last."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from receiver.core.settlement import Outcome
+from receiver.core.task import Problem, acknowledge, hear_again, learn, register, request_poll
+
+from .test_task import (
+    CLAIMED_FAILURE,
+    CLAIMED_SUCCESS,
+    CONFIRMED_FAILURE,
+    CONFIRMED_SUCCESS,
+    FRESH,
+    LATE,
+    PENDING,
+    RULES,
+    STORIES,
+    answered,
+    at,
+    given_up,
+    heard,
+    registered,
+    rules,
+    steps_of,
+)
+from .told import WITHOUT_KEY, callback, poll, ready, started
+
+LAWS = settings(max_examples=50, deadline=None, derandomize=True)
+CONFLICTING = heard(heard(registered(), CLAIMED_SUCCESS), CLAIMED_FAILURE)
+
+
+def learned(task, seen, *, now=500, policy=RULES.policy):
+    return learn(task, seen, now=at(now), rules=rules(policy))
+
+
+# Told of
+
+
+def test_a_row_that_was_only_made_is_not_told_of():
+    assert not FRESH.told_of
+    assert not request_poll(FRESH, now=at(1)).told_of
+
+
+def test_a_task_is_told_of_once_anybody_named_it_readable_or_not():
+    told = (registered(), heard(FRESH, PENDING), heard(FRESH, None), answered(FRESH, None))
+    assert all(task.told_of for task in told)
+
+
+# Problems
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        registered(),
+        heard(registered(), callback("TEXT_SUCCESS", started("a"))),
+        heard(registered(), CLAIMED_SUCCESS),
+        answered(registered(), CONFIRMED_FAILURE),
+        heard(registered(), None),
+    ],
+    ids=["waiting", "under way", "succeeded", "failed", "unreadable"],
+)
+def test_what_ends_well_or_plainly_or_goes_on_is_no_problem(fine):
+    assert fine.problem is None
+
+
+def test_an_unresolved_task_and_a_conflict_are_problems():
+    assert given_up().problem is Problem.UNRESOLVED
+    assert CONFLICTING.problem is Problem.CONFLICT
+
+
+def test_a_conflict_stays_a_problem_when_record_info_has_decided_it():
+    assert answered(CONFLICTING, CONFIRMED_SUCCESS).problem is Problem.CONFLICT
+
+
+def test_a_problem_ends_when_the_music_is_found_after_all():
+    assert answered(given_up(), CONFIRMED_SUCCESS, now=LATE + 50).problem is None
+
+
+# Seen
+
+
+@pytest.mark.parametrize("task", [given_up(), CONFLICTING], ids=["unresolved", "conflict"])
+def test_a_problem_a_person_has_seen_is_none_any_more_and_nothing_else_changes(task):
+    seen = acknowledge(task)
+    assert seen.problem is None
+    assert replace(seen, acknowledged_version=None) == task
+    assert acknowledge(seen) == seen
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda task: hear_again(task, now=at(LATE + 9)),
+        lambda task: heard(task, None, now=LATE + 9),
+        lambda task: heard(task, CLAIMED_FAILURE, now=LATE + 9),
+        lambda task: register(task, label="mine", now=at(LATE + 9), rules=RULES),
+        lambda task: request_poll(task, now=at(LATE + 9)),
+    ],
+    ids=["duplicate", "unreadable", "nothing new", "registration", "request"],
+)
+def test_what_changes_nothing_brings_a_seen_problem_not_back(step):
+    assert step(acknowledge(CONFLICTING)).problem is None
+
+
+def test_a_seen_problem_comes_back_with_the_next_change():
+    seen = acknowledge(CONFLICTING)
+    assert answered(seen, CONFIRMED_SUCCESS).problem is Problem.CONFLICT
+    assert heard(acknowledge(given_up()), callback("PENDING"), now=LATE + 9).problem is Problem.UNRESOLVED
+
+
+def test_what_was_seen_while_all_was_well_does_not_hide_what_goes_wrong_later():
+    seen = acknowledge(registered())
+    assert seen.acknowledged_version == 0
+    assert answered(seen, None, now=LATE).problem is Problem.UNRESOLVED
+
+
+@LAWS
+@given(STORIES)
+def test_a_problem_neither_comes_nor_goes_without_a_change_of_version(story):
+    for before, after in steps_of(story):
+        assert before.problem is after.problem or before.version != after.version
+
+
+# Learned at last
+
+
+def test_what_is_learned_late_is_joined_and_judged_and_not_counted_again():
+    task = heard(registered(), None, now=9)
+    known = learned(task, CLAIMED_SUCCESS)
+    assert (known.verdict.outcome, known.settled_at, known.next_poll_at) == (
+        Outcome.SUCCEEDED,
+        at(500),
+        None,
+    )
+    assert (known.callbacks, known.last_callback_at, known.polls, known.attempt) == (1, at(9), 0, 0)
+    assert known.version == task.version + 1
+
+
+def test_learning_what_is_known_changes_neither_state_nor_version_nor_settling():
+    task = heard(registered(), CLAIMED_SUCCESS, now=40)
+    assert learned(task, CLAIMED_SUCCESS) == task
+
+
+def test_a_claim_learned_late_that_must_be_confirmed_is_asked_about_at_once():
+    assert learned(registered(), CLAIMED_FAILURE).next_poll_at == at(90)  # due already: kept
+    assert learned(registered(), CLAIMED_FAILURE, now=30).next_poll_at == at(30)
+
+
+def test_after_giving_up_record_info_is_asked_once_more_where_there_is_a_key():
+    assert learned(given_up(), CLAIMED_SUCCESS, now=LATE + 50).next_poll_at == at(LATE + 50)
+    without = learned(given_up(), CLAIMED_SUCCESS, now=LATE + 50, policy=WITHOUT_KEY)
+    assert (without.verdict.outcome, without.next_poll_at) == (Outcome.SUCCEEDED, None)
+
+
+def test_learning_does_not_put_off_what_a_person_asked_for():
+    task = learned(request_poll(registered(), now=at(60)), callback("TEXT_SUCCESS", started("a")), now=61)
+    assert (task.poll_requested, task.next_poll_at) == (True, at(60))
+
+
+def test_an_answer_learned_late_confirms_as_it_would_have_then():
+    task = learned(heard(FRESH, CLAIMED_SUCCESS), poll("SUCCESS", ready("a")))
+    assert task.verdict.outcome is Outcome.SUCCEEDED
+    assert task.state.reconciled_status.confirmed
+
+
+@LAWS
+@given(STORIES)
+def test_learning_a_story_ends_in_the_state_and_verdict_of_hearing_it(story):
+    known, last = registered(), registered()
+    for _, last in steps_of(story):
+        pass
+    for seen in reversed(story):
+        known = known if seen is None else learned(known, seen)
+        assert known.verdict.settled or known.next_poll_at is not None
+    assert (known.state, known.verdict) == (last.state, last.verdict)

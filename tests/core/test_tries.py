@@ -1,0 +1,154 @@
+"""How often somebody may try a password."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.core.tries import (
+    ALL_LOCKED_AFTER,
+    FORGOTTEN_AFTER,
+    LOCKED,
+    LOCKED_AFTER,
+    TRUSTED_FOR,
+    Tries,
+    failed,
+    failed_somewhere,
+    forgiven,
+    succeeded,
+    wait_s,
+)
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOBODY = Tries()
+LOCKED_OUT = Tries(failures=LOCKED_AFTER, failed_at=START)
+ALL_LOCKED = Tries(failures=ALL_LOCKED_AFTER, failed_at=START)
+
+
+def at(seconds):
+    return START + timedelta(seconds=seconds)
+
+
+def guess(mine, everybody, now):
+    """A wrong password, as soon as the network may try; when that was, and what is known then."""
+    now += timedelta(seconds=wait_s(mine, everybody, now=now))
+    return now, failed(mine, now=now), failed_somewhere(everybody, now=now)
+
+
+def test_each_failure_makes_the_wait_longer_until_the_network_is_locked_out():
+    tries, waits = NOBODY, []
+    for _ in range(LOCKED_AFTER + 1):
+        tries = failed(tries, now=START)
+        waits.append(wait_s(tries, NOBODY, now=START))
+    assert waits == [0, 0, 0, 2, 4, 8, 16, 32, 64, 900, 900]
+
+
+def test_the_wait_passes_with_time_and_ends_to_the_second():
+    waits = [wait_s(LOCKED_OUT, NOBODY, now=at(passed)) for passed in (0, 300, 899.5, 900, 5000)]
+    assert waits == [900, 600, 0.5, 0, 0]
+
+
+def test_after_a_lockout_one_more_failure_locks_out_again():
+    now, tries, _ = guess(LOCKED_OUT, NOBODY, START)
+    assert (now, wait_s(tries, NOBODY, now=now)) == (at(900), 900)
+
+
+def test_failures_are_forgotten_an_hour_after_the_last_and_not_before():
+    almost = START + FORGOTTEN_AFTER - timedelta(seconds=1)
+    assert failed(LOCKED_OUT, now=almost).failures == LOCKED_AFTER + 1
+    assert failed(LOCKED_OUT, now=START + FORGOTTEN_AFTER).failures == 1
+
+
+def test_the_right_password_forgives_what_went_before():
+    tries = succeeded(LOCKED_OUT, now=START)
+    assert wait_s(tries, NOBODY, now=START) == 0
+    assert failed(tries, now=at(1)).failures == 1
+    assert tries.trusted(at(1))
+
+
+def test_failing_keeps_a_network_trusted_until_its_time_is_over():
+    tries = failed(succeeded(NOBODY, now=START), now=at(5))
+    assert tries.trusted(START + TRUSTED_FOR - timedelta(seconds=1))
+    assert not tries.trusted(START + TRUSTED_FOR)
+
+
+# All together
+
+
+def test_whoever_guesses_from_many_networks_is_stopped_after_a_hundred_tries():
+    everybody, now, tried = NOBODY, START, 0
+    while not wait_s(NOBODY, everybody, now=now):
+        now, _, everybody = guess(NOBODY, everybody, now)
+        tried += 1
+    assert (tried, wait_s(NOBODY, everybody, now=now)) == (ALL_LOCKED_AFTER, 900)
+
+
+def test_a_network_that_signed_in_before_may_try_while_all_others_are_locked_out():
+    known = Tries(succeeded_at=START - timedelta(days=29))
+    assert wait_s(known, ALL_LOCKED, now=START) == 0
+    assert wait_s(Tries(succeeded_at=START - TRUSTED_FOR), ALL_LOCKED, now=START) == 900
+
+
+def test_a_trusted_network_is_still_locked_out_for_its_own_failures():
+    mine = Tries(failures=LOCKED_AFTER, failed_at=at(-300), succeeded_at=at(-600))
+    assert wait_s(mine, ALL_LOCKED, now=START) == 600
+
+
+def test_of_two_waits_the_longer_one_counts():
+    assert wait_s(LOCKED_OUT, Tries(failures=100, failed_at=at(-300)), now=START) == 900
+    assert wait_s(Tries(failures=10, failed_at=at(-300)), ALL_LOCKED, now=START) == 900
+
+
+def test_a_lock_of_all_that_is_over_has_paid_for_the_failures_before_it():
+    assert failed_somewhere(ALL_LOCKED, now=at(899)).failures == ALL_LOCKED_AFTER + 1
+    assert failed_somewhere(ALL_LOCKED, now=at(900)).failures == 1
+
+
+def test_signing_in_costs_the_others_nothing():
+    everybody = Tries(failures=ALL_LOCKED_AFTER - 1, failed_at=START)
+    for second in range(200):
+        everybody = forgiven(failed_somewhere(everybody, now=at(second)))
+    assert wait_s(NOBODY, everybody, now=at(200)) == 0
+    assert forgiven(NOBODY).failures == 0
+
+
+# A patient guesser, and odd clocks
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.lists(st.floats(0, 4000), min_size=1, max_size=40))
+def test_no_pattern_of_guessing_gives_more_than_ten_tries_a_network_in_any_quarter_of_an_hour(pauses):
+    mine, everybody, now, tried = NOBODY, NOBODY, START, []
+    for pause in pauses:
+        now, mine, everybody = guess(mine, everybody, now + timedelta(seconds=pause))
+        tried.append(now)
+    for first in tried:
+        assert sum(first <= moment < first + LOCKED for moment in tried) <= LOCKED_AFTER
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(0, 2000), st.integers(0, 2000), st.integers(-(10**9), 10**9), st.booleans())
+def test_nobody_ever_waits_longer_than_a_lockout_whatever_the_clock_does(mine, others, skew, known):
+    tries = Tries(failures=mine, failed_at=at(skew), succeeded_at=START if known else None)
+    assert 0 <= wait_s(tries, Tries(failures=others, failed_at=at(skew)), now=START) <= LOCKED.total_seconds()
+
+
+def test_a_clock_set_back_by_a_year_locks_nobody_out_for_a_year():
+    assert wait_s(Tries(failures=50, failed_at=START + timedelta(days=365)), NOBODY, now=START) <= 900
+
+
+# Requests read their clock, then queue for the database: the later one may be counted first.
+JUST_AFTER = timedelta(milliseconds=5)
+
+
+@pytest.mark.parametrize("count", [failed, failed_somewhere])
+def test_failures_counted_in_another_order_than_they_came_in_are_all_counted(count):
+    # fails: a `failed_at` some milliseconds ahead is taken for a clock set back, and the count starts at 1 again
+    assert count(Tries(failures=9, failed_at=START + JUST_AFTER), now=START).failures == 10
+
+
+def test_a_request_that_waited_for_another_to_be_counted_does_not_slip_through_the_lockout():
+    # fails: the same; many tries at once are more than one by one
+    assert wait_s(Tries(failures=10, failed_at=START + JUST_AFTER), NOBODY, now=START) > 899
+    assert wait_s(NOBODY, Tries(failures=100, failed_at=START + JUST_AFTER), now=START) > 899
