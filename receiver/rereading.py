@@ -172,7 +172,7 @@ def _taken_in(was: Task, told: StoredDelivery, reading: Reading, *, now: datetim
         )
     if reading.observation is None:
         return was
-    return learn(was, reading.observation, now=now, rules=rules)
+    return learn(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
 
 
 def _as_read(told: StoredDelivery, reading: Reading, changed: Change) -> StoredDelivery:

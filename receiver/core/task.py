@@ -81,9 +81,7 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, l
             if heard.verdict.settled
             else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
         )
-    told = _look_after_news(_judge(_join(heard, seen), task, now, rules), now, rules, told=True)
-    mend = lossy and rules.policy.can_confirm
-    return replace(told, next_poll_at=min(now, told.next_poll_at or now)) if mend else told
+    return _take(heard, seen, task, now=now, rules=rules, lossy=lossy)
 
 
 def hear_again(task: Task, *, now: datetime) -> Task:
@@ -93,9 +91,9 @@ def hear_again(task: Task, *, now: datetime) -> Task:
     )
 
 
-def learn(task: Task, seen: Observation, *, now: datetime, rules: Rules) -> Task:
+def learn(task: Task, seen: Observation, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:
     """What came long ago can be read at last: joined and judged like news, and not counted again."""
-    return _look_after_news(_judge(_join(task, seen), task, now, rules), now, rules, told=True)
+    return _take(task, seen, task, now=now, rules=rules, lossy=lossy)
 
 
 def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float, rules: Rules) -> Task:
@@ -137,6 +135,12 @@ def rejudge(task: Task, *, now: datetime, rules: Rules) -> Task:
     if judged.verdict.settled == task.verdict.settled:
         return judged
     return _look_after_news(judged, now, rules)
+
+
+def _take(task: Task, seen: Observation, before: Task, *, now: datetime, rules: Rules, lossy: bool) -> Task:
+    told = _look_after_news(_judge(_join(task, seen), before, now, rules), now, rules, told=True)
+    mend = lossy and rules.policy.can_confirm
+    return replace(told, next_poll_at=min(now, told.next_poll_at or now)) if mend else told
 
 
 def _join(task: Task, seen: Observation) -> Task:
