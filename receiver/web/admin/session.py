@@ -50,7 +50,7 @@ def _guard() -> Response | None:
 def sign_in() -> Response:
     if signed_in():
         return redirect(_target(), 303)
-    if request.method == "GET":
+    if request.method != "POST":
         return page("sign_in.html")
     network = network_of(request.remote_addr or "")
     left_s = _begin_try(network)

@@ -192,3 +192,9 @@ def test_many_tries_at_once_are_not_more_than_one_by_one(runtime: Runtime) -> No
 
 def test_an_older_address_on_a_socket_for_both_kinds_is_one_of_its_own() -> None:
     assert network_of("::ffff:192.0.2.1") == "192.0.2.1" != network_of("::ffff:192.0.2.2")
+
+
+def test_only_asking_for_the_page_is_no_try(client: FlaskClient) -> None:
+    for _ in range(9):
+        assert client.head("/admin/sign-in").status_code == 200
+    assert sign_in(client).status_code == 303
