@@ -16,9 +16,8 @@ from receiver.web.admin.moments import When, moment_words, when
 
 WEB_ADDRESS = re.compile(r"https?://[^\s\\\x00-\x1f\x7f]+", re.IGNORECASE)
 LAST_YEAR = 9999  # some days after it there are no more dates
-KEPT = timedelta(
-    days=14
-)  # "Generated files are retained for 14 days" (the upstream's page on generating music)
+# "Generated files are retained for 14 days" (the upstream's page on generating music)
+KEPT = timedelta(days=14)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
