@@ -66,9 +66,13 @@ def forget_refusals(connection: Connection, *, before: datetime) -> None:
     connection.execute(delete(action).where(old))
 
 
-def newest(connection: Connection, *, limit: int, before: int | None = None) -> Sequence[Action]:
-    """At most `limit`, newest first, older than the id `before`."""
+def newest(
+    connection: Connection, *, limit: int, before: int | None = None, kind: Kind | None = None
+) -> Sequence[Action]:
+    """At most `limit`, newest first, older than the id `before`; of one kind, or of all."""
     query = select(action).order_by(action.c.id.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(action.c.kind == kind.value)
     if before is not None:
         query = query.where(action.c.id < before)
     return [_action(row) for row in connection.execute(query)]

@@ -77,6 +77,7 @@ def test_who_signed_in_and_out_and_who_was_refused_is_written_down(client: Flask
     client.post("/admin/sign-out", data={"csrf_token": token_of(client, "/admin/")})
     sign_in(client)
     text = client.get("/admin/actions").text
+    text = text[text.index('id="actions"') :]
     shown = [text.index(words) for words in ("signed out", "sign-in refused")]
     assert shown == sorted(shown)
     assert text.count("signed in") == 2
@@ -198,3 +199,11 @@ def test_only_asking_for_the_page_is_no_try(client: FlaskClient) -> None:
     for _ in range(9):
         assert client.head("/admin/sign-in").status_code == 200
     assert sign_in(client).status_code == 303
+
+
+def test_actions_of_one_kind_are_told_apart(admin: FlaskClient) -> None:
+    sign_in(admin.application.test_client(), "wrong horse")
+    only = admin.get("/admin/actions?kind=sign_in_refused").text
+    assert only.count("-line") == 1
+    assert "Nobody has done this" in admin.get("/admin/actions?kind=labelled").text
+    assert admin.get("/admin/actions?kind=odd").status_code == 422
