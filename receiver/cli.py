@@ -18,7 +18,7 @@ from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.task import Task
 from receiver.operations import (
     every_task_id,
-    note_rebuilt,
+    note_done,
     prune_bodies,
     rebuild_task,
     register_task,
@@ -27,7 +27,7 @@ from receiver.operations import (
 from receiver.runtime import Runtime, build_runtime, utc_now
 from receiver.settings import Settings, SettingsError, load_settings
 from receiver.store import deliveries, listing, tasks
-from receiver.store.actions import COMMAND
+from receiver.store.actions import COMMAND, Kind
 from receiver.store.database import StoreUnavailableError
 from receiver.web.views import show_delivery, show_task
 
@@ -202,7 +202,7 @@ def rebuild(as_json: bool) -> None:
         for key in track(every_task_id(runtime), "Rebuilding", console=console)
         if rebuild_task(runtime, key, now=now)
     ]
-    note_rebuilt(runtime, now=now, actor=COMMAND, changed=len(changed))
+    note_done(runtime, Kind.REBUILT, now=now, actor=COMMAND, detail={"changed": len(changed)})
     click.echo(json.dumps({"changed": changed}) if as_json else f"{len(changed)} tasks changed")
 
 

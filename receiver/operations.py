@@ -57,26 +57,28 @@ def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: A
     return task
 
 
+def acknowledge_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> None:
+    """A person has seen what is wrong with this task."""
+    with _changing(runtime, task_id) as (connection, known):
+        if known is not None and known.problem:
+            tasks.save(connection, [(known, acknowledge(known))])
+            actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task_id)
+
+
 def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str]) -> int:
-    """A person has seen what is wrong with these tasks; says with how many something was."""
+    """The same of many tasks, which is for `note_done` to write down; says with how many something was wrong."""
     with runtime.database.write() as connection:
         known = tasks.load_many(connection, task_ids).values()
         tasks.save(connection, [(task, acknowledge(task)) for task in known])
     return sum(task.problem is not None for task in known)
 
 
-def note_acknowledged(
-    runtime: Runtime, *, now: datetime, actor: Actor, detail: Mapping[str, Any], task_id: str | None = None
+def note_done(
+    runtime: Runtime, kind: Kind, *, now: datetime, actor: Actor, detail: Mapping[str, Any]
 ) -> None:
-    """Write down that a person marked this as seen; many at once are one line."""
+    """Write down, in one line, what somebody did in many transactions."""
     with runtime.database.write() as connection:
-        actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task_id, detail=detail)
-
-
-def note_rebuilt(runtime: Runtime, *, now: datetime, actor: Actor, changed: int) -> None:
-    """Write down that somebody had all states derived again."""
-    with runtime.database.write() as connection:
-        actions.note(connection, Kind.REBUILT, actor, now=now, detail={"changed": changed})
+        actions.note(connection, kind, actor, now=now, detail=detail)
 
 
 def every_task_id(runtime: Runtime) -> list[str]:
@@ -121,8 +123,7 @@ def prune_bodies(runtime: Runtime, *, now: datetime, actor: Actor) -> int:
         dropped += batch
         if batch < PRUNED_AT_ONCE:
             break
-    with runtime.database.write() as connection:
-        actions.note(connection, Kind.PRUNED, actor, now=now, detail={"bodies": dropped})
+    note_done(runtime, Kind.PRUNED, now=now, actor=actor, detail={"bodies": dropped})
     return dropped
 
 

@@ -163,9 +163,8 @@ def _plan(
 
 
 def _taken_in(was: Task, told: StoredDelivery, reading: Reading, *, now: datetime, rules: Rules) -> Task:
-    if (
-        told.task_id != reading.task_id
-    ):  # whose it is can be read only now: to the task it is a first callback
+    if told.task_id != reading.task_id:
+        # Whose it is can be read only now: to the task it is a first callback.
         heard = hear(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
         return replace(
             heard, last_callback_at=max(told.received_at, was.last_callback_at or told.received_at)

@@ -17,14 +17,13 @@ def change(before: Task, after: Task) -> Change:
 
 
 def _told(task: Task) -> dict[str, str]:
-    tracks = task.state.visible_tracks.values()
-    ready = sum("audioUrl" in claims for claims in tracks)
-    status = task.state.reconciled_status
+    state = task.state
+    status = state.reconciled_status
     return {
         "status": status.word,
         "confirmed": "yes" if status.confirmed else "no",
-        "ready": f"{ready}/{len(tracks)}",
+        "ready": f"{state.ready}/{len(state.visible_tracks)}",
         "outcome": task.verdict.outcome.value,
-        "conflict": "yes" if task.state.conflict else "no",
+        "conflict": "yes" if state.conflict else "no",
         "version": str(task.version),
     }

@@ -135,6 +135,11 @@ class TaskState:
         return any("audioUrl" in claims for claims in self.tracks.values())
 
     @property
+    def ready(self) -> int:
+        """How many of the tracks to show can be played."""
+        return sum("audioUrl" in claims for claims in self.visible_tracks.values())
+
+    @property
     def visible_tracks(self) -> Mapping[str, Claims]:
         """The tracks to show, by key. Rows without an id stand in only while no row with one is known."""
         known = {key: claims for key, claims in self.tracks.items() if "id" in claims}

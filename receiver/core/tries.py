@@ -13,9 +13,8 @@ ALL_LOCKED_AFTER = 100
 LOCKED = timedelta(minutes=15)
 FORGOTTEN_AFTER = timedelta(hours=1)
 TRUSTED_FOR = timedelta(days=30)
-SKEW = timedelta(
-    minutes=1
-)  # requests are counted in another order than they read the clock, of several machines
+# Requests are counted in another order than they read the clock, and the clocks are of several machines.
+SKEW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,6 @@ from receiver.core.change import Change
 from receiver.store.schema import delivery, task
 
 DUPLICATE = "duplicate"
-LARGEST_ID = 2**63 - 1
 QUARANTINED = "quarantined"
 
 Content = tuple[str, str, bytes]

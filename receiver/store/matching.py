@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, text
 
 from receiver.core.words import words_of
-from receiver.store.schema import task
+from receiver.store.schema import LARGEST_ID, task
 
 MATCHES = 500
 LAST_CHARACTER = "\U0010ffff"
-LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +22,7 @@ class Matches:
 
 def find_matches(connection: Connection, sought: str, *, below: int | None) -> Matches:
     """The newest matches among the tasks numbered below, at most `MATCHES` of each kind."""
-    limit = LARGEST_NUMBER if below is None else below
+    limit = LARGEST_ID if below is None else below
     kinds = _with_id(connection, sought, limit), _with_words(connection, sought, limit)
     end = max((found[-1] for found in kinds if len(found) == MATCHES), default=None)
     return Matches(

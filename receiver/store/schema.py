@@ -36,6 +36,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+LARGEST_ID = 2**63 - 1
 ID = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER key numbers itself in SQLite
 
 

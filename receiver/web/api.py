@@ -18,7 +18,7 @@ from receiver.store import deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
 from receiver.store.listing import Filter
 from receiver.web.callbacks import same_secret
-from receiver.web.cursors import cursor_at, id_cursor, task_cursor
+from receiver.web.cursors import cursor_at, id_cursor, page_of, task_cursor
 from receiver.web.problems import ProblemError
 from receiver.web.stats import gather_stats
 from receiver.web.views import show_delivery, show_task
@@ -163,9 +163,8 @@ def list_quarantine() -> Response:
     before = id_cursor(wanted["cursor"])
     with _runtime().database.read() as connection:
         found = quarantine.find(connection, EVERY_ONE, limit=wanted["limit"] + 1, before=before)
-    page = found[: wanted["limit"]]
-    more = len(found) > len(page)
-    return jsonify(deliveries=[show_delivery(one) for one in page], next=str(page[-1].id) if more else None)
+    shown, older = page_of(found, wanted["limit"])
+    return jsonify(deliveries=[show_delivery(one) for one in shown], next=str(older) if older else None)
 
 
 @blueprint.get("/stats")

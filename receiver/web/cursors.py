@@ -2,11 +2,17 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from receiver.store.deliveries import LARGEST_ID
+from receiver.store.actions import Action
+from receiver.store.deliveries import StoredDelivery
 from receiver.store.listing import Place
+from receiver.store.schema import LARGEST_ID
 from receiver.web.problems import ProblemError
+
+Numbered = TypeVar("Numbered", Action, StoredDelivery)
 
 
 def cursor_at(place: Place) -> str:
@@ -35,6 +41,12 @@ def id_cursor(cursor: str | None) -> int | None:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
         raise _bad_cursor()
     return int(cursor)
+
+
+def page_of(found: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], int | None]:
+    """Rows to show out of one more than fit, and the id to go on before; None where nothing follows."""
+    shown = found[:limit]
+    return shown, shown[-1].id if len(found) > limit else None
 
 
 def _bad_cursor() -> ProblemError:

@@ -9,7 +9,7 @@ from receiver.web.admin.frame import blueprint, gather_health, page, runtime_her
 from receiver.web.admin.marks import ACTIONS
 from receiver.web.admin.moments import moment_words
 from receiver.web.admin.timeline import action_words
-from receiver.web.cursors import id_cursor
+from receiver.web.cursors import id_cursor, page_of
 from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 50
@@ -20,8 +20,7 @@ def list_actions() -> Response:
     now, before, kind = utc_now(), id_cursor(request.args.get("before")), _kind()
     with runtime_here().database.read() as connection:
         found = actions.newest(connection, limit=PAGE_SIZE + 1, before=before, kind=kind)
-    shown = found[:PAGE_SIZE]
-    more = len(found) > len(shown)
+    shown, older = page_of(found, PAGE_SIZE)
     return page(
         "actions.html",
         health=gather_health(),
@@ -33,7 +32,7 @@ def list_actions() -> Response:
         kind=kind,
         kept={"kind": kind} if kind else {},
         first_page=before is None,
-        more=url_for("admin.list_actions", kind=kind, before=shown[-1].id) if more else None,
+        more=url_for("admin.list_actions", kind=kind, before=older) if older else None,
     )
 
 

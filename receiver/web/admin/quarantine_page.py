@@ -8,9 +8,10 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import rereading
+from receiver.operations import note_done
 from receiver.rereading import Reread
 from receiver.runtime import utc_now
-from receiver.store import actions, quarantine
+from receiver.store import quarantine
 from receiver.store.actions import Kind
 from receiver.store.quarantine import CAUSES, Quarantined
 from receiver.web.admin.bodies import LONGEST_LISTED
@@ -24,7 +25,7 @@ from receiver.web.admin.frame import (
 )
 from receiver.web.admin.marks import cause_mark
 from receiver.web.admin.rows import delivery_row
-from receiver.web.cursors import id_cursor
+from receiver.web.cursors import id_cursor, page_of
 from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 25
@@ -38,8 +39,7 @@ def list_quarantine() -> Response:
     now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
     with runtime_here().database.read() as connection:
         found = quarantine.find(connection, wanted, limit=PAGE_SIZE + 1, before=before)
-    shown = found[:PAGE_SIZE]
-    more = len(found) > len(shown)
+    shown, older = page_of(found, PAGE_SIZE)
     return page(
         "quarantine.html",
         health=gather_health(),
@@ -49,7 +49,7 @@ def list_quarantine() -> Response:
         kept=_kept(wanted),
         causes={cause.value: cause_mark(cause) for cause in CAUSES},
         first_page=before is None,
-        more=url_for("admin.list_quarantine", **_kept(wanted), before=shown[-1].id) if more else None,
+        more=url_for("admin.list_quarantine", **_kept(wanted), before=older) if older else None,
     )
 
 
@@ -106,9 +106,8 @@ def acknowledge_quarantine() -> AnyResponse:
             marked += step
         if step < MARKED_AT_ONCE:
             break
-    with runtime_here().database.write() as connection:
-        detail = {"deliveries": marked, "cause": wanted.cause or "any"}
-        actions.note(connection, Kind.ACKNOWLEDGED, person(), now=now, detail=detail)
+    detail = {"deliveries": marked, "cause": wanted.cause or "any"}
+    note_done(runtime_here(), Kind.ACKNOWLEDGED, now=now, actor=person(), detail=detail)
     flash(f"{marked} marked as seen.")
     return redirect(url_for("admin.list_quarantine"), 303)
 

@@ -84,7 +84,7 @@ def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
         mark=mark_of(task, late=late),
         flags=flags_of(task),
         told_by=_told_by(task),
-        ready=sum("audioUrl" in claims for claims in tracks),
+        ready=task.state.ready,
         tracks=len(tracks),
         first_seen=moment_words(task.first_seen_at, now),
         next_look=_next_look(task, now) if late else None,

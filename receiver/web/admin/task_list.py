@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
-from receiver.operations import acknowledge_tasks, note_acknowledged
+from receiver.operations import acknowledge_tasks, note_done
 from receiver.runtime import utc_now
 from receiver.store import listing
+from receiver.store.actions import Kind
 from receiver.store.listing import Filter, Flag
 from receiver.web.admin.frame import blueprint, gather_health, late_before, page, person, runtime_here
 from receiver.web.admin.rows import task_row
@@ -76,13 +77,11 @@ def acknowledge_all() -> AnyResponse:
         with runtime_here().database.read() as connection:
             wanted = Filter(flag=Flag.PROBLEM)
             ids = [task.task_id for task in listing.find(connection, wanted, limit=MARKED_AT_ONCE).tasks]
-        if not ids:
-            break
         step = acknowledge_tasks(runtime_here(), ids)
-        marked += step
         if not step:
             break
-    note_acknowledged(runtime_here(), now=now, actor=person(), detail={"tasks": marked})
+        marked += step
+    note_done(runtime_here(), Kind.ACKNOWLEDGED, now=now, actor=person(), detail={"tasks": marked})
     flash(f"{marked} marked as seen. When one of them changes, it is shown again.")
     return redirect(url_for("admin.list_tasks"), 303)
 

@@ -10,10 +10,11 @@ from receiver.core.observation import Source
 from receiver.core.payloads import read_again
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
-from receiver.operations import acknowledge_tasks, label_task, note_acknowledged, request_task_poll
+from receiver.operations import acknowledge_task, label_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import actions, deliveries, tasks
 from receiver.store.deliveries import StoredDelivery
+from receiver.store.schema import LARGEST_ID
 from receiver.web.admin import rows, timeline
 from receiver.web.admin.bodies import LONGEST_LISTED
 from receiver.web.admin.frame import (
@@ -93,9 +94,8 @@ def set_label(task_id: str) -> AnyResponse:
 
 
 @blueprint.post("/tasks/<task_id>/acknowledge")
-def acknowledge_task(task_id: str) -> AnyResponse:
-    if acknowledge_tasks(runtime_here(), [task_id]):
-        note_acknowledged(runtime_here(), now=utc_now(), actor=person(), detail={}, task_id=task_id)
+def mark_as_seen(task_id: str) -> AnyResponse:
+    acknowledge_task(runtime_here(), task_id, now=utc_now(), actor=person())
     return _back(task_id, "Marked as seen. When the task changes, it is shown again.")
 
 
@@ -103,7 +103,7 @@ def acknowledge_task(task_id: str) -> AnyResponse:
 def read_body(delivery_id: int) -> Response:
     """The bytes as they came, as a file that no browser runs."""
     with runtime_here().database.read() as connection:
-        told = deliveries.load(connection, delivery_id) if delivery_id <= deliveries.LARGEST_ID else None
+        told = deliveries.load(connection, delivery_id) if delivery_id <= LARGEST_ID else None
     if told is None or told.body is None:
         return error_page(404, "No such body", "There is no such delivery, or its body is not kept any more.")
     answer = Response(told.body, content_type="text/plain; charset=utf-8")
