@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
+from sqlalchemy import Connection
+
 from receiver.core.payloads import Trouble
 from receiver.intake import Delivery, Intake, poll_delivery
 from receiver.settings import Settings
 from receiver.store import lease, polls, tallies
-from receiver.store.database import Database, StoreUnavailableError
+from receiver.store.database import Database, StoreUnavailableError, clock_of
 from receiver.store.polls import Call, UpstreamHealth
 from receiver.store.tallies import Tallies
 from receiver.upstream import pacing
@@ -40,11 +42,13 @@ class PassCounts:
 class _Reply:
     call: Call
     told: Answer | Failure
-    ended_at: datetime
 
 
 class Poller:
-    """Polls for one process. Whoever holds the lease calls; the others look whether it has run out."""
+    """Polls for one process. Whoever holds the lease calls; the others look whether it has run out.
+
+    `clock` tells the time on a connection: for lease, slots and pauses all machines go by one clock, the database's.
+    """
 
     def __init__(
         self,
@@ -54,8 +58,8 @@ class Poller:
         intake: Intake,
         client: UpstreamClient,
         name: str,
-        clock: Callable[[], datetime],
         spread: Callable[[], float],
+        clock: Callable[[Connection], datetime] = clock_of,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -69,17 +73,18 @@ class Poller:
 
     def run_once(self, stop: Event) -> PassCounts:
         """Work until nobody is due, at most `LONGEST_PASS_S`, or until `stop`."""
-        if not self._hold_lease():
+        now = self._hold_lease()
+        if now is None:
             return PassCounts()
-        counts = PassCounts(holder=True, gave_up=self._give_up())
+        counts = PassCounts(holder=True, gave_up=self._give_up(now))
         if not self._settings.upstream_api_key:
             return counts
-        ends = self._clock() + timedelta(seconds=LONGEST_PASS_S)
+        ends = now + timedelta(seconds=LONGEST_PASS_S)
         with ThreadPoolExecutor(self._settings.poll_concurrency, thread_name_prefix="poll") as pool:
             pending: set[Future[_Reply]] = set()
             more = True
             while pending or more:
-                more = self._hold_lease() and self._worth_going_on(stop, ends)
+                more = not stop.is_set() and self._worth_going_on(ends)
                 if more:
                     pending |= {pool.submit(self._ask, call) for call in self._claim(len(pending))}
                 if pending:
@@ -93,38 +98,39 @@ class Poller:
         """Let another poller take over at once."""
         if self._fence is not None:
             with self._database.write() as connection:
-                lease.give_back(connection, holder=self._name, now=self._clock())
+                lease.give_back(connection, holder=self._name, now=self._clock(connection))
             self._fence = None
 
-    def _hold_lease(self) -> bool:
-        now = self._clock()
+    def _hold_lease(self) -> datetime | None:
+        """Take or renew the lease where it is time to; the time at which it is ours, None while it is another's."""
         with self._database.read() as connection:
-            held = lease.read(connection)
+            now, held = self._clock(connection), lease.read(connection)
         mine = held is not None and held.holder == self._name and held.fence == self._fence
         if mine and held and held.expires_at - now > timedelta(seconds=self._lease_s * 2 / 3):
-            return True
+            return now
         if not mine and held and held.valid(now) and held.holder != self._name:
             self._fence = None
-            return False
+            return None
         with self._database.write() as connection:
+            now = self._clock(connection)
             taken = lease.take(connection, holder=self._name, now=now, ttl_s=self._lease_s)
             if taken is not None and taken.fence != self._fence:
                 polls.lay_out_slots(connection, self._settings.poll_limit.amount)
                 polls.save_health(connection, pacing.after_restart(polls.health(connection)))
                 log.info("poller", extra={"told": {"holder": self._name, "fence": taken.fence}})
         self._fence = taken.fence if taken else None
-        return taken is not None
+        return now if taken else None
 
-    def _worth_going_on(self, stop: Event, ends: datetime) -> bool:
-        now = self._clock()
-        if stop.is_set() or now >= ends:
+    def _worth_going_on(self, ends: datetime) -> bool:
+        now = self._hold_lease()
+        if now is None or now >= ends:
             return False
         with self._database.read() as connection:
             return not polls.health(connection).paused(now) and polls.any_due(connection, now=now)
 
     def _claim(self, in_flight: int) -> Sequence[Call]:
-        now = self._clock()
         with self._database.read() as connection:
+            now = self._clock(connection)
             wanted = self._settings.poll_concurrency - in_flight
             most = pacing.calls_allowed(polls.health(connection), now=now, wanted=wanted, in_flight=in_flight)
             if most <= 0 or not polls.slot_free(connection, now=now):
@@ -132,23 +138,23 @@ class Poller:
         claim_s = 2 * self._settings.poll_timeout + LEASE_S
         period_s = self._settings.poll_limit.period_s
         with self._database.write() as connection:
-            now = self._clock()
+            now = self._clock(connection)
             return polls.claim(connection, now=now, most=most, period_s=period_s, claim_s=claim_s)
 
     def _ask(self, call: Call) -> _Reply:
         try:
-            told = self._client.fetch(call.task_id, now=self._clock())
+            told = self._client.fetch(call.task_id, now=call.started_at)
         except Exception as error:
             log.exception("the call failed in a way nobody foresaw")
             told = Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
-        return _Reply(call=call, told=told, ended_at=self._clock())
+        return _Reply(call=call, told=told)
 
     def _take_in(self, replies: Sequence[_Reply], counts: PassCounts) -> PassCounts:
         if not replies:
             return counts
-        self._release(replies)  # first: the upstream's pause must hold whatever becomes of the answers
+        now = self._release(replies)  # first: the upstream's pause must hold whatever becomes of the answers
         answers = [
-            (reply.call, self._delivery(reply, reply.told))
+            (reply.call, self._delivery(reply.call, reply.told, now))
             for reply in replies
             if isinstance(reply.told, Answer)
         ]
@@ -172,23 +178,24 @@ class Poller:
             with self._database.write() as connection:
                 polls.set_aside(connection, call.task_id, until=call.claimed_until)
 
-    def _delivery(self, reply: _Reply, told: Answer) -> Delivery:
-        secrets = self._settings.callback_tokens
-        return poll_delivery(told.body, reply.call.task_id, now=reply.ended_at, secrets=secrets)
+    def _delivery(self, call: Call, told: Answer, now: datetime) -> Delivery:
+        return poll_delivery(told.body, call.task_id, now=now, secrets=self._settings.callback_tokens)
 
-    def _release(self, replies: Sequence[_Reply]) -> None:
+    def _release(self, replies: Sequence[_Reply]) -> datetime:
+        """Free what the calls held, in the order in which intake locks tasks; the time at which they count as ended."""
+        period_s = self._settings.poll_limit.period_s
         with self._database.write() as connection:
-            health = polls.health(connection)
+            now, health = self._clock(connection), polls.health(connection)
             counts: Tallies = Counter()
-            for reply in replies:
-                period_s = self._settings.poll_limit.period_s
-                polls.release(connection, reply.call, ended_at=reply.ended_at, period_s=period_s)
-                before, health = health, self._health_after(health, reply)
-                counts.update(_counted(reply, before, health))
+            for reply in sorted(replies, key=lambda reply: reply.call.task_id):
+                polls.release(connection, reply.call, ended_at=now, period_s=period_s)
+                before, health = health, self._health_after(health, reply, now)
+                counts.update(_counted(reply, before, health, now))
             polls.save_health(connection, health)
             tallies.add(connection, counts)
+        return now
 
-    def _health_after(self, health: UpstreamHealth, reply: _Reply) -> UpstreamHealth:
+    def _health_after(self, health: UpstreamHealth, reply: _Reply, now: datetime) -> UpstreamHealth:
         started_at, told = reply.call.started_at, reply.told
         if isinstance(told, Answer):
             return pacing.after_success(health, started_at=started_at)
@@ -197,7 +204,7 @@ class Poller:
             told.trouble,
             told.detail,
             started_at=started_at,
-            now=reply.ended_at,
+            now=now,
             spread=self._spread(),
             retry_after_s=told.retry_after_s,
         )
@@ -216,19 +223,18 @@ class Poller:
         )
         return after
 
-    def _give_up(self) -> int:
+    def _give_up(self, now: datetime) -> int:
         """Tasks that cannot be asked about end all the same: at once without a key, else at last."""
-        now = self._clock()
         times = UNHEARD_OF if self._settings.upstream_api_key else 1
         before = now - timedelta(seconds=times * self._settings.give_up_after)
         return self._intake.give_up_overdue(first_seen_before=before, now=now)
 
 
-def _counted(reply: _Reply, before: UpstreamHealth, after: UpstreamHealth) -> Tallies:
+def _counted(reply: _Reply, before: UpstreamHealth, after: UpstreamHealth, now: datetime) -> Tallies:
     """The call, and the seconds that it paused the upstream for."""
     failed = reply.told.trouble.value if isinstance(reply.told, Failure) else None
     counts = tallies.in_hour(reply.call.started_at, {("call", failed or "answered"): 1})
     if failed and after.paused_until:
-        paused = max(before.paused_until or reply.ended_at, reply.ended_at)
+        paused = max(before.paused_until or now, now)
         counts.update(tallies.spread(paused, after.paused_until, "pause", failed))
     return counts

@@ -75,7 +75,6 @@ class _Running:
             intake=runtime.intake,
             client=self._client,
             name=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
-            clock=utc_now,
             spread=lambda: random.uniform(-1, 1),
         )
         self._keep_house_at = utc_now()

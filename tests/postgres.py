@@ -32,6 +32,16 @@ class Postgres:
         self._execute(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {TEMPLATE}"))
         return self._url(name)
 
+    @contextmanager
+    def closed(self, name: str) -> Iterator[None]:
+        """That database as if the server were away: its sessions end, and no new one is let in."""
+        self._execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        try:
+            yield
+        finally:
+            self._execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
     def close(self) -> None:
         self._admin.dispose()
 

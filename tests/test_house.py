@@ -35,7 +35,7 @@ MAY_KNOW = {
 
 # Each foreign library has one home.
 HOMES = {
-    "sqlalchemy": {"store", "settings", "intake", "operations", "rereading", "web"},
+    "sqlalchemy": {"store", "settings", "intake", "operations", "polling", "rereading", "web"},
     "alembic": {"store"},
     "requests": {"upstream", "simulator", "demo"},
     "marshmallow": {"core", "settings", "web"},

@@ -45,7 +45,7 @@ class World:
             intake=Intake(runtime.database, settings.rules, spread=lambda: 0.0),
             client=self.client,
             name=name,
-            clock=clock,
+            clock=lambda _connection: clock(),
             spread=lambda: 0.0,
         )
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,26 @@ LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
 OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
+# PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
+POOL_SIZE = 4
+POOL_OVERFLOW = 4
+# A network that is cut answers nothing: libpq must find out by itself, in time for a 503. What the URL says wins.
+CONNECT_ARGS = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "prepare_threshold": None,  # a prepared statement belongs to one session, which pgbouncer gives to others
+    "application_name": "receiver",
+}
+# Set for each transaction, not for the session: that is pgbouncer's, too. The last one takes its locks from a
+# node that is gone in the middle of a transaction.
+TRANSACTION_LIMITS = text(
+    "SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '8s', true),"
+    " set_config('idle_in_transaction_session_timeout', '5s', true)"
+)
+
 
 class StoreUnavailableError(Exception):
     """The database cannot be read or written now; nothing of the transaction is stored."""
@@ -39,7 +60,8 @@ class Database:
     """An engine for `url`. SQLite's writers of all processes queue on a file lock.
 
     SQLite's own busy handler sleeps and is unfair: between processes it makes tails of a second. A lock of the
-    operating system before `BEGIN IMMEDIATE` leaves nobody to sleep.
+    operating system before `BEGIN IMMEDIATE` leaves nobody to sleep. PostgreSQL needs no queue: a transaction
+    waits only for those that write the same tasks.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,14 +69,14 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._queue = threading.Lock()
         self._lock_path = _lock_path(self.url) if self.is_sqlite else None
-        self.engine = (
-            _sqlite_engine(self.url) if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
-        )
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = self.engine if self.is_sqlite else self.engine.execution_options(**snapshot)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with; everything read is of one moment."""
-        with _named_failures(), self.engine.connect() as connection:
+        with _named_failures(), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
@@ -63,6 +85,8 @@ class Database:
         with self._alone(), _named_failures(), self.engine.connect() as connection:
             connection.execution_options(immediate=True)
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(TRANSACTION_LIMITS)
                 yield connection
 
     def migrate(self) -> None:
@@ -111,6 +135,14 @@ def writes(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get("immediate"))
 
 
+def clock_of(connection: Connection) -> datetime:
+    """The time by the clock that all who share the database share: PostgreSQL's own, or this one machine's."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now: datetime = connection.scalar(text("SELECT clock_timestamp()"))
+    return now.astimezone(UTC)
+
+
 def _lock_until(deadline: float, lock: IO[bytes]) -> None:
     while True:
         try:
@@ -143,6 +175,19 @@ def _alembic(connection: Connection) -> Config:
 def _lock_path(url: URL) -> Path:
     assert url.database
     return Path(f"{url.database}.lock")
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=LOCK_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
+    )
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine
 
 
 def _sqlite_engine(url: URL) -> Engine:

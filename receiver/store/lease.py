@@ -1,14 +1,16 @@
 """One poller at a time: a row with a holder, a heartbeat and a number that grows with each new holder.
 
-Correctness never rests on it, only the quota does.
+Correctness never rests on it, only the quota does. `now` is what `database.clock_of` says: machines may disagree
+about the time, and the lease must not run out for one of them while another still holds it.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, or_, select, update
 
 from receiver.store.schema import lease
+from receiver.store.upsert import insert_into
 
 POLLER = "poller"
 CLOCK_SKEW_S = 5
@@ -35,18 +37,24 @@ def read(connection: Connection) -> Lease | None:
 
 
 def take(connection: Connection, *, holder: str, now: datetime, ttl_s: float) -> Lease | None:
-    """Take or renew the lease; None while somebody else has it."""
-    held = read(connection)
-    if held and held.holder != holder and held.valid(now):
-        return None
-    fence = 1 if held is None else held.fence + (held.holder != holder)
-    taken = Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=now + timedelta(seconds=ttl_s))
-    values = {"holder": holder, "fence": fence, "heartbeat_at": now, "expires_at": taken.expires_at}
-    if held is None:
-        connection.execute(insert(lease).values(name=POLLER, **values))
-    else:
-        connection.execute(update(lease).where(lease.c.name == POLLER).values(**values))
-    return taken
+    """Take or renew the lease in one statement, whoever tries at the same moment; None while another has it."""
+    expires_at = now + timedelta(seconds=ttl_s)
+    fresh = insert_into(connection, lease).values(
+        name=POLLER, holder=holder, fence=1, heartbeat_at=now, expires_at=expires_at
+    )
+    from_the_future = lease.c.heartbeat_at > now + timedelta(seconds=CLOCK_SKEW_S)
+    taken = fresh.on_conflict_do_update(
+        index_elements=["name"],
+        set_={
+            "holder": holder,
+            "fence": case((lease.c.holder == holder, lease.c.fence), else_=lease.c.fence + 1),
+            "heartbeat_at": now,
+            "expires_at": expires_at,
+        },
+        where=or_(lease.c.holder == holder, lease.c.expires_at <= now, from_the_future),
+    )
+    fence = connection.scalar(taken.returning(lease.c.fence))
+    return fence and Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=expires_at)
 
 
 def give_back(connection: Connection, *, holder: str, now: datetime) -> None:

@@ -63,10 +63,9 @@ def claim(
     until = now + timedelta(seconds=claim_s)
     # What is taken for longer than anybody takes it was taken by a clock that has since been set back.
     free = or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > busy)
-    slots = connection.scalars(
-        select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
-    ).all()
-    due = _due(connection, now, len(slots)) if slots else []
+    open_slots = select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
+    slots = connection.scalars(open_slots.with_for_update(skip_locked=True)).all()
+    due = _due(connection, now, len(slots), lock=True) if slots else []
     calls = [
         Call(task_id=key, slot=slot, started_at=now, slot_busy_until=busy, claimed_until=until)
         for key, slot in zip(due, slots, strict=False)
@@ -108,7 +107,7 @@ def any_due(connection: Connection, *, now: datetime) -> bool:
     return bool(_due(connection, now, 1))
 
 
-def _due(connection: Connection, now: datetime, most: int) -> list[str]:
+def _due(connection: Connection, now: datetime, most: int, *, lock: bool = False) -> list[str]:
     due: list[str] = []
     for requested in (True, False):
         query = select(task.c.task_id).where(
@@ -117,7 +116,10 @@ def _due(connection: Connection, now: datetime, most: int) -> list[str]:
             or_(task.c.claimed_until.is_(None), task.c.claimed_until <= now),
         )
         left = most - len(due)
-        due += connection.scalars(query.order_by(task.c.next_poll_at).limit(left)).all() if left else []
+        query = query.order_by(task.c.next_poll_at).limit(left)
+        # A task that somebody writes at this moment is not waited for: what is told may well settle it.
+        query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
+        due += connection.scalars(query).all() if left else []
     return due
 
 

@@ -47,20 +47,22 @@ def load(connection: Connection, task_id: str) -> Task | None:
 def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, Task]:
     """The known ones of these tasks, locked until the end of the transaction where it writes."""
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
-    rows = connection.execute(query.with_for_update() if writes(connection) else query)
+    rows = connection.execute(query.with_for_update(key_share=True) if writes(connection) else query)
     return {row.task_id: task_of(row) for row in rows}
 
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
-    """These tasks, locked; the unknown ones are created, seen first at the time given."""
-    known = load_many(connection, first_seen)
-    fresh = [
-        _row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(first_seen.keys() - known)
-    ]
-    if not fresh:
-        return dict(known)
-    connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    return {**known, **load_many(connection, [row["task_id"] for row in fresh])}
+    """These tasks, locked; the unknown ones are created, seen first at the time given.
+
+    First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
+    one and waits to create another could wait for somebody who waits for him.
+    """
+    known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
+    unknown = sorted(first_seen.keys() - set(known))
+    fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in unknown]
+    if fresh:
+        connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
+    return dict(load_many(connection, first_seen))
 
 
 def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None) -> None:

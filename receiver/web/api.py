@@ -169,7 +169,7 @@ def list_quarantine() -> Response:
 
 @blueprint.get("/stats")
 def read_stats() -> Response:
-    return jsonify(gather_stats(_runtime(), now=utc_now()))
+    return jsonify(gather_stats(_runtime()))
 
 
 def _caller() -> Actor:

@@ -58,5 +58,5 @@ def readyz() -> tuple[Response, int]:
     if problem:
         return jsonify(status="unavailable", database=problem), 503
     with runtime.database.read() as connection:
-        poller = poller_state(runtime, connection, now=utc_now())
+        poller = poller_state(runtime, connection)
     return jsonify(status="ok", database="ok", poller=poller), 200

@@ -1,6 +1,5 @@
 """The receiver's own health and counts, gathered for `/api/stats`, `/readyz` and the admin page."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,15 +10,16 @@ from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.runtime import Runtime
 from receiver.store import lease, polls, tallies
+from receiver.store.database import clock_of
 from receiver.web.views import iso
 
 SILENT_AFTER_S = 15
 
 
-def gather_stats(runtime: Runtime, *, now: datetime) -> dict[str, Any]:
+def gather_stats(runtime: Runtime) -> dict[str, Any]:
     with runtime.database.read() as connection:
         counted = tallies.totals(connection, census.TASK, *Source)
-        poller = poller_state(runtime, connection, now=now)
+        poller = poller_state(runtime, connection)
     tasks = counted.get(census.TASK, {})
     return {
         "tasks": {outcome.value: tasks.get(outcome.value, 0) for outcome in Outcome},
@@ -30,8 +30,9 @@ def gather_stats(runtime: Runtime, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def poller_state(runtime: Runtime, connection: Connection, *, now: datetime) -> dict[str, Any]:
-    """Who polls, how long ago he was last seen alive, and what keeps him from polling."""
+def poller_state(runtime: Runtime, connection: Connection) -> dict[str, Any]:
+    """Who polls, how long ago he was last seen alive by the database's clock, and what keeps him from polling."""
+    now = clock_of(connection)
     held, health = lease.read(connection), polls.health(connection)
     paused = health.paused(now)
     state = "polling"

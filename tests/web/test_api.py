@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
+
+pytestmark = BOTH_STORES
 
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 FIELDS = {

@@ -15,7 +15,9 @@ from receiver.core.signature import sign
 from receiver.runtime import Runtime
 from receiver.store import quarantine, tallies, tasks
 from receiver.store.quarantine import Quarantined
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN, PAYLOADS
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, PAYLOADS
+
+pytestmark = BOTH_STORES
 
 URL = f"/callbacks/{CALLBACK_TOKEN}"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -184,7 +186,10 @@ class TestSigned:
 def test_a_database_that_takes_no_writes_is_a_503_and_never_a_200(runtime: Runtime, tmp_path: Path) -> None:
     client = build_app(runtime).test_client()
     with runtime.database.write() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # for this connection, the one in the pool
+        if runtime.database.is_sqlite:  # a full disk; for this connection, the one in the pool
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        else:  # a server that has become a standby
+            connection.exec_driver_sql("SET default_transaction_read_only = on")
     big = body(padding="x" * 200_000)
     answer = client.post(URL, json=big)
     assert answer.status_code == 503

@@ -66,7 +66,7 @@ def gather_health() -> Health:
     runtime, now = runtime_here(), utc_now()
     with runtime.database.read() as connection:
         overview = read_overview(connection, due_before=late_before(now))
-        poller = poller_state(runtime, connection, now=now)
+        poller = poller_state(runtime, connection)
     return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
 
 

@@ -1,0 +1,213 @@
+"""What only PostgreSQL must show: several nodes at once, a server that goes away, a pooler between."""
+
+import os
+import random
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url, text
+
+from receiver.app import build_app
+from receiver.intake import callback_delivery
+from receiver.runtime import Runtime
+from receiver.store import lease, polls, tallies, tasks
+from receiver.store.database import Database, StoreUnavailableError, clock_of
+from tests.conftest import CALLBACK_TOKEN, T0, eventually, need
+from tests.e2e.deployment import free_port
+from tests.postgres import Postgres
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+URL = f"/callbacks/{CALLBACK_TOKEN}"
+
+
+def told(task_id: str, number: int = 0) -> str:
+    return f'{{"code": 200, "data": {{"callbackType": "text", "task_id": "{task_id}", "n": {number}}}}}'
+
+
+def at_once(count: int, work: Callable[[int], None]) -> None:
+    """All of them begin together, and none may fail."""
+    start = threading.Barrier(count)
+
+    def one(number: int) -> None:
+        start.wait()
+        work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(one, range(count)))
+
+
+def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
+    new_runtime: Callable[..., Runtime],
+) -> None:
+    nodes = [new_runtime() for _ in range(4)]
+    ids = [f"task-{number}" for number in range(25)]
+    rounds, batches = 10, 4 * 10
+
+    def node(number: int) -> None:
+        order = random.Random(number)
+        poller = nodes[number].database
+        for turn in range(rounds):
+            some = order.sample(ids, 20)
+            bodies = [told(key, 100 * number + turn).encode() for key in some]
+            batch = [callback_delivery(body, now=T0, secrets=()) for body in bodies]
+            nodes[number].intake.accept(batch)
+            with poller.write() as connection:  # as a poller does, whose tasks are the same
+                due = T0 + timedelta(days=1, seconds=100 * turn)
+                calls = polls.claim(connection, now=due, most=5, period_s=1, claim_s=1)
+            with poller.write() as connection:
+                for call in sorted(calls, key=lambda call: call.task_id):
+                    polls.release(connection, call, ended_at=due, period_s=1)
+
+    with nodes[0].database.write() as connection:
+        polls.lay_out_slots(connection, 20)
+    at_once(4, node)
+    with nodes[0].database.read() as connection:
+        known = tasks.load_many(connection, ids)
+        assert sum(task.callbacks for task in known.values()) == batches * 20
+        assert sum(tallies.totals(connection, "callback")["callback"].values()) == batches * 20
+        assert tallies.totals(connection, "task")["task"]["in_progress"] == len(ids)
+
+
+def test_of_many_pollers_that_reach_for_the_lease_at_once_one_has_it(
+    new_runtime: Callable[..., Runtime],
+) -> None:
+    database = new_runtime().database
+    taken: list[lease.Lease | None] = []
+
+    def reach(number: int) -> None:
+        with database.write() as connection:
+            now = clock_of(connection)
+            taken.append(lease.take(connection, holder=f"node-{number}", now=now, ttl_s=10))
+
+    at_once(8, reach)
+    held = [one for one in taken if one]
+    assert len(held) == 1
+    with database.read() as connection:
+        assert lease.read(connection) == held[0]
+
+
+def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) -> None:
+    batch = [callback_delivery(told(f"task-{n}").encode(), now=T0, secrets=()) for n in range(20)]
+    runtime.intake.accept(batch)
+    later = T0 + timedelta(hours=1)
+    calls: list[polls.Call] = []
+    with runtime.database.write() as connection:
+        polls.lay_out_slots(connection, 10)
+
+    def claim(_: int) -> None:
+        with runtime.database.write() as connection:
+            calls.extend(polls.claim(connection, now=later, most=5, period_s=1, claim_s=30))
+
+    at_once(4, claim)
+    assert len(calls) == len({call.slot for call in calls}) == len({call.task_id for call in calls})
+    assert 5 <= len(calls) <= 10
+
+
+def test_the_databases_clock_is_no_machines_own(runtime: Runtime) -> None:
+    """Asked within one transaction it goes on, where PostgreSQL's `now()` would stand still."""
+    with runtime.database.read() as connection:
+        first, second = clock_of(connection), clock_of(connection)
+        assert first < second
+        assert first.tzinfo is UTC
+        assert connection.scalar(text("SELECT clock_timestamp()")) - second < timedelta(seconds=5)
+
+
+def test_what_a_node_locks_is_free_again_when_it_is_gone(runtime: Runtime) -> None:
+    names = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+    with runtime.database.write() as connection:
+        limits = [connection.scalar(text(f"SHOW {name}")) for name in names]
+    assert limits == ["5s", "4s", "8s"]
+    with (
+        runtime.database.engine.connect() as connection
+    ):  # nothing of it is left to a session that others use
+        assert [connection.scalar(text(f"SHOW {name}")) for name in names] == ["0", "0", "0"]
+
+
+def test_a_reader_sees_one_moment_and_cannot_write(runtime: Runtime) -> None:
+    with runtime.database.read() as connection:
+        assert lease.read(connection) is None
+        with runtime.database.write() as other:
+            lease.take(other, holder="other", now=T0, ttl_s=10)
+        assert lease.read(connection) is None
+        with pytest.raises(StoreUnavailableError, match="read-only"), runtime.database.read() as reader:
+            lease.take(reader, holder="me", now=T0, ttl_s=10)
+
+
+def test_while_the_server_is_away_callbacks_are_503_and_then_it_heals(
+    runtime: Runtime, postgres: Postgres
+) -> None:
+    client = build_app(runtime).test_client()
+    assert client.post(URL, data=told("before")).status_code == 200
+    assert client.get("/readyz").status_code == 200
+    name = str(runtime.database.url.database)
+    with postgres.closed(name):
+        for number in range(3):
+            answer = client.post(URL, data=told(f"meanwhile-{number}"))
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"]
+            assert answer.content_type == "application/problem+json"
+        eventually(lambda: client.get("/readyz").status_code == 503)
+    assert client.post(URL, data=told("after")).status_code == 200
+    with runtime.database.read() as connection:
+        assert set(tasks.load_many(connection, ["before", "meanwhile-0", "after"])) == {"before", "after"}
+
+
+@contextmanager
+def pgbouncer(folder: Path, url: str) -> Iterator[str]:
+    """A pooler in transaction mode with fewer sessions than the receiver has connections; its URL."""
+    program = need("pgbouncer", shutil.which("pgbouncer"))
+    direct, port = make_url(url), free_port()
+    host = str(direct.query["host"])
+    settings = folder / "pgbouncer.ini"
+    (folder / "users.txt").write_text('"postgres" ""\n')
+    settings.write_text(
+        f"[databases]\n* = host={host} port={direct.port or 5432} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = any\nauth_file = {folder}/users.txt\npool_mode = transaction\ndefault_pool_size = 2\n"
+    )
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755)
+    as_owner = ["-u", Path(host).owner()] if os.geteuid() == 0 else []  # root it refuses to be
+    process = subprocess.Popen([program, "-q", *as_owner, str(settings)], stderr=subprocess.DEVNULL)
+    try:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/{direct.database}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def test_it_works_behind_pgbouncer_in_transaction_mode(
+    new_runtime: Callable[..., Runtime], database_url: str, tmp_path: Path
+) -> None:
+    with pgbouncer(tmp_path, database_url) as pooled:
+        eventually(lambda: _answers(pooled), why="pgbouncer starts")
+        nodes = [new_runtime(DATABASE_URL=pooled) for _ in range(2)]
+        clients = [build_app(node) for node in nodes]
+
+        def send(number: int) -> None:
+            for turn in range(20):  # more often than psycopg waits before it would prepare a statement
+                answer = clients[number % 2].test_client().post(URL, data=told(f"task-{turn}", number))
+                assert answer.status_code == 200
+
+        at_once(6, send)
+        with nodes[0].database.read() as connection:
+            known = tasks.load_many(connection, [f"task-{turn}" for turn in range(20)])
+        assert sum(task.callbacks for task in known.values()) == 6 * 20
+        for node in nodes:
+            node.database.engine.dispose()
+
+
+def _answers(url: str) -> bool:
+    try:
+        Database(url).pending_migrations()
+    except StoreUnavailableError:
+        return False
+    return True
