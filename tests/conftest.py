@@ -108,7 +108,7 @@ def eventually(holds: Callable[[], object], *, within_s: float = 20, why: str = 
 def need(program: str, path: str | None) -> str:
     """A system program's path; without it the test is skipped, or fails where nothing may be skipped."""
     if path is None:
-        missing = f"{program} is not installed"
+        missing = f"{program} is not to be had here"
         if os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1":
             pytest.fail(missing)
         pytest.skip(missing)

