@@ -84,7 +84,7 @@ class Template:
 def settled_templates(rng: random.Random) -> Iterator[Template]:
     for kind in KINDS:
         for _ in range(kind.templates):
-            generation, own = _generation(kind.faults, rng)
+            generation, own = draw_generation(kind.faults, rng)
             life = live(story_of(generation, registered=kind.registered), rng)
             yield _template(life, own, share=kind.share / kind.templates)
 
@@ -111,7 +111,7 @@ def _unfinished_story(number: int, until: datetime, rng: random.Random) -> tuple
     if number % 5 == 4:
         return _claimed_failure(FAILURES[number // 5 % 3], until, rng)
     faults, earliest_s, latest_s = ways[number % 5]
-    generation, own = _generation(faults, rng)
+    generation, own = draw_generation(faults, rng)
     frozen = SUBMITTED_AT + timedelta(seconds=rng.uniform(earliest_s, latest_s))
     registered = number % 40 != 0
     return story_of(generation, registered=registered, frozen_at=frozen, until=until), own
@@ -119,7 +119,7 @@ def _unfinished_story(number: int, until: datetime, rng: random.Random) -> tuple
 
 def _claimed_failure(fault: str, until: datetime, rng: random.Random) -> tuple[Story, Own]:
     """A failure told by a callback in record-info's shape, which record-info does not confirm."""
-    generation, own = _generation([fault], rng)
+    generation, own = draw_generation([fault], rng)
     body = body_of(generation.record_info(generation.ends_at + 1))
     at = SUBMITTED_AT + timedelta(seconds=rng.uniform(1, 9))
     silent = story_of(generation, registered=True, frozen_at=SUBMITTED_AT, until=until)
@@ -136,7 +136,7 @@ def _claimed_failure(fault: str, until: datetime, rng: random.Random) -> tuple[S
     )
 
 
-def _generation(faults: Sequence[str], rng: random.Random) -> tuple[Generation, Own]:
+def draw_generation(faults: Sequence[str], rng: random.Random) -> tuple[Generation, Own]:
     request = {
         "prompt": rng.choice(SONGS).lyrics,
         "style": rng.choice(TAGS),

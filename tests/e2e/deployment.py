@@ -21,15 +21,21 @@ class Deployment:
     """A running process group of the receiver."""
 
     def __init__(
-        self, folder: Path, number: int, changes: dict[str, str], *, address: str = "127.0.0.1"
+        self,
+        folder: Path,
+        number: int,
+        changes: dict[str, str],
+        *,
+        address: str = "127.0.0.1",
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://{address}:{self.port}"
         self.callback_url = f"{self.url}/callbacks/{CALLBACK_TOKEN}"
         self.log = folder / f"receiver-{number}.log"
         given = environment(folder, **{"BIND": f"{address}:{self.port}", **changes})
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"],
                 cwd=ROOT,

@@ -1,0 +1,92 @@
+"""A deployment on several machines: two nodes and a database server, each on a host of its own; the upstream at home."""
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from receiver.simulator import Simulator, SimulatorServer
+from tests.conftest import eventually
+from tests.e2e.deployment import Deployment
+from tests.e2e.network import Network, network
+from tests.postgres import PostgresServer
+
+HOSTS = ("home", "database", "one", "two")
+NODES = ("one", "two")
+
+
+class Machines:
+    """The upstream and we are at home; the receiver runs on `one` and `two`."""
+
+    def __init__(
+        self, folder: Path, wires: Network, simulator: Simulator, settings: Mapping[str, str]
+    ) -> None:
+        self.wires, self.simulator = wires, simulator
+        self._folder, self._settings = folder, settings
+        (folder / "postgres").mkdir(mode=0o700)
+        self.postgres = PostgresServer(folder / "postgres", wires.address("database"))
+        self.start_database()
+        self.upstream = SimulatorServer(simulator, host=wires.address("home"))
+        self.upstream.__enter__()
+        self.nodes: dict[str, Deployment] = {}
+        for name in NODES:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Start the receiver on that machine, in the place of one that has ended."""
+        before = self.nodes.get(name)
+        given = {"DATABASE_URL": self.postgres.url, "UPSTREAM_URL": self.upstream.url, **self._settings}
+        with self.wires.inside(name):
+            self.nodes[name] = Deployment(
+                self._folder,
+                HOSTS.index(name),
+                given,
+                address=self.wires.address(name),
+                port=before and before.port,
+            )
+
+    def start_database(self) -> None:
+        with self.wires.inside("database"):
+            self.postgres.start()
+
+    def holder(self, *, asked: str) -> str:
+        """On which machine the poller runs, as that one knows it."""
+        poller = self.nodes[asked].poller["holder"] or "::"
+        running = {name: node.process.pid for name, node in self.nodes.items()}
+        parent = _parent(poller.split(":")[1])
+        return next((name for name, pid in running.items() if pid == parent), "gone")
+
+    def kill(self, name: str) -> None:
+        os.killpg(self.nodes[name].process.pid, signal.SIGKILL)
+        self.nodes[name].process.wait()
+
+    def close(self) -> None:
+        for node in self.nodes.values():
+            node.stop(signal.SIGKILL)
+        self.upstream.__exit__(None, None, None)
+        self.postgres.stop("immediate")
+
+
+def other(name: str) -> str:
+    return {"one": "two", "two": "one"}[name]
+
+
+@contextmanager
+def several_machines(folder: Path, simulator: Simulator, **settings: str) -> Iterator[Machines]:
+    """All of them running, and the caller at home."""
+    with network(*HOSTS) as wires, wires.inside("home"):
+        running = Machines(folder, wires, simulator, settings)
+        try:
+            for node in running.nodes.values():
+                eventually(lambda node=node: node.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]
+            yield running
+        finally:
+            running.close()
+
+
+def _parent(pid: str) -> int | None:
+    status = Path(f"/proc/{pid}/status")
+    if not pid or not status.exists():
+        return None
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("PPid:"))
