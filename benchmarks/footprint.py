@@ -155,7 +155,7 @@ def on_sqlite(folder: Path) -> Iterator[Runtime]:
 
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[Runtime]:
-    with running_postgres(folder) as postgres:
+    with running_postgres() as postgres:
         runtime = build_runtime(load_settings(environment(folder, DATABASE_URL=postgres.new_database())))
         yield runtime
         runtime.database.engine.dispose()

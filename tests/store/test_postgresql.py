@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from receiver.intake import callback_delivery
 from receiver.runtime import Runtime
 from receiver.store import lease, polls, tallies, tasks
 from receiver.store.database import Database, StoreUnavailableError, clock_of
-from tests.conftest import CALLBACK_TOKEN, T0, eventually, need
+from tests.conftest import CALLBACK_TOKEN, T0, environment, eventually, need
 from tests.e2e.deployment import free_port
 from tests.postgres import Postgres
 
@@ -111,13 +112,49 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
     assert 5 <= len(calls) <= 10
 
 
-def test_the_databases_clock_is_no_machines_own(runtime: Runtime) -> None:
-    """Asked within one transaction it goes on, where PostgreSQL's `now()` would stand still."""
+A_NODE = """
+import os
+from threading import Event
+from receiver.runtime import Background, build_runtime, utc_now
+from receiver.settings import load_settings
+from receiver.store import tallies
+
+runtime = build_runtime(load_settings(os.environ))
+background = Background(runtime)
+background.start()
+for turn in ("one", "two"):  # when the second is counted, a whole pass has been made
+    runtime.intake.note_refused(turn, now=utc_now())
+    while True:
+        with runtime.database.read() as connection:
+            if turn in tallies.totals(connection, "callback").get("callback", {}):
+                break
+        Event().wait(0.05)
+background.stop()
+print(utc_now().isoformat())
+"""
+
+
+def test_a_machine_whose_clock_is_an_hour_ahead_leaves_the_lease_to_who_has_it(
+    runtime: Runtime, database_url: str, tmp_path: Path
+) -> None:
+    with runtime.database.write() as connection:
+        held = lease.take(connection, holder="right", now=clock_of(connection), ttl_s=60)
+    program = need("faketime", shutil.which("faketime"))
+    node = subprocess.run(
+        [program, "-f", "+1h", sys.executable, "-c", A_NODE],
+        env=os.environ
+        | environment(tmp_path, DATABASE_URL=database_url, POLL_TICK="0.05")
+        | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert node.returncode == 0, node.stderr
+    assert datetime.fromisoformat(node.stdout.strip()) - datetime.now(UTC) > timedelta(minutes=59), (
+        node.stderr
+    )
     with runtime.database.read() as connection:
-        first, second = clock_of(connection), clock_of(connection)
-        assert first < second
-        assert first.tzinfo is UTC
-        assert connection.scalar(text("SELECT clock_timestamp()")) - second < timedelta(seconds=5)
+        assert lease.read(connection) == held
 
 
 def test_what_a_node_locks_is_free_again_when_it_is_gone(runtime: Runtime) -> None:
