@@ -4,7 +4,6 @@ import logging
 import time
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from receiver.logs import set_up_logging
 from receiver.runtime import Background, Runtime, build_runtime
@@ -12,6 +11,7 @@ from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health
 from receiver.web.problems import register_problems
+from receiver.web.proxies import behind_proxies
 
 BOOT_RETRY_S = 2.0
 
@@ -46,9 +46,8 @@ def build_app(runtime: Runtime) -> Flask:
     for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint):
         app.register_blueprint(blueprint)
     admin.register(app)
-    hops = settings.trusted_proxies
-    if hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 

@@ -17,6 +17,8 @@ from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.problems import ProblemError
 
+READ_TO_REFUSE = 4
+
 log = logging.getLogger(__name__)
 blueprint = Blueprint("callbacks", __name__)
 
@@ -48,7 +50,9 @@ def _check_token(runtime: Runtime, token: str) -> None:
 def _read_body(runtime: Runtime) -> bytes:
     """The whole body, whether its length was announced or it comes in chunks."""
     limit, announced = runtime.settings.max_body_bytes, request.content_length
-    body = b"" if (announced or 0) > limit else _read_at_most(runtime, limit + 1)
+    # What is a little too large is read all the same: a proxy that is still sending loses an answer given early.
+    read = READ_TO_REFUSE * limit
+    body = b"" if (announced or 0) > read else _read_at_most(runtime, read)
     if max(len(body), announced or 0) > limit:
         _refuse(runtime, "too_large")
         raise ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
