@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +125,11 @@ class DatabaseUrl(fields.String):
             url = make_url(str(value))
         except ArgumentError:
             raise ValidationError(f"Must be {hint}") from None
-        kind = url.get_backend_name()
-        if kind not in ("sqlite", "postgresql") or (
-            kind == "sqlite" and url.database in (None, "", ":memory:")
-        ):
+        nowhere = url.drivername == "sqlite" and url.database in (None, "", ":memory:")
+        if url.drivername not in ("sqlite", "postgresql+psycopg") or nowhere:
             raise ValidationError(f"Must be {hint}")
+        if url.drivername == "postgresql+psycopg" and find_spec("psycopg") is None:
+            raise ValidationError("PostgreSQL needs its driver: pip install 'receiver[postgresql]'.")
         return str(value)
 
 
@@ -160,7 +161,7 @@ class SettingsSchema(Schema):
     bind = fields.String(load_default="127.0.0.1:8000", validate=ADDRESS)
     workers = whole(2)
     threads = whole(16)
-    database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db")
+    database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db", metadata={"secret": True})
     upstream_url = fields.Url(
         load_default="https://api.apikley.ru", schemes={"http", "https"}, require_tld=False, validate=BARE_URL
     )

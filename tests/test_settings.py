@@ -47,6 +47,17 @@ def test_every_wrong_setting_is_named_in_one_message() -> None:
         assert f"{name}: " in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://db/receiver", "postgresql+asyncpg://db/x", "sqlite://", "sqlite:///:memory:", "db.sqlite"],
+)
+def test_a_database_that_this_program_cannot_use_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"RECEIVER_DATABASE_URL: Must be sqlite:///.* or postgresql\+psycopg://"
+    ):
+        load_settings(environment(tmp_path, DATABASE_URL=url))
+
+
 def test_a_wrong_secret_is_not_repeated_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as refused:
         load_settings(environment(tmp_path, CALLBACK_TOKENS="tiny-secret"))
@@ -68,6 +79,8 @@ def test_a_second_rate_is_refused_rather_than_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_each_secret_can_come_from_a_file(tmp_path: Path, name: str) -> None:
     value = "a-secret-of-more-than-thirty-two-characters"
+    if name == "database_url":
+        value = "postgresql+psycopg://receiver:a-password@db.example.org/receiver"
     (tmp_path / "secret").write_text(value + "\n", encoding="utf-8")
     given = environment(tmp_path)
     given.pop(PREFIX + name.upper(), None)
