@@ -1,34 +1,88 @@
-"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see README.md, Running it."""
+"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see README.md, Using it."""
 
 import os
 import sys
+import time
+from functools import partial
+from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
+from threading import Thread
 
-from receiver import SettingsError, load_settings
+from receiver import SettingsError, create_app, load_settings
 from receiver.app import background
+from receiver.logs import server_logging
+from receiver.metrics import free_place, worker_files
 
 try:
     settings = load_settings(os.environ)
 except SettingsError as error:
-    sys.exit(str(error))
+    sys.stderr.write(f"{error}\n")
+    sys.exit(os.EX_CONFIG)  # a code of its own: config/receiver.service does not try again
 
 bind = settings.bind
 workers = settings.workers
 threads = settings.threads
 worker_class = "gthread"
-timeout = 60
-graceful_timeout = 20  # longer than a call to the upstream, so that what is under way is finished
-keepalive = 5
+timeout = 60  # for a process that hangs; a thread may take as long as it needs
+graceful_timeout = 20  # longer than a callback behind a locked database (12) and a call to the upstream (10)
+keepalive = 5  # longer than a proxy keeps its own (4), so that nobody sends on a connection just closed
+max_requests = 100_000  # bounds what C libraries leak; one worker is away for three seconds then
+max_requests_jitter = 50_000  # so that they are not away together
 control_socket_disable = True  # nobody uses it, and it would be one more way in
 accesslog = None  # the receiver writes its own line, without the token that stands in the path
 forwarded_allow_ips = ""  # who is a proxy is decided once, by RECEIVER_TRUSTED_PROXIES
+logconfig_dict = server_logging(settings.log_format)
+measured = worker_files()  # before any application is made
+
+LOOK_S = 0.1
+
+# A SIGTERM between a fork and the worker's own handlers would be lost, and the stop last `graceful_timeout`.
+hold_sigterm = partial(pthread_sigmask, SIG_BLOCK, {SIGTERM})
+take_sigterm = partial(pthread_sigmask, SIG_UNBLOCK, {SIGTERM})
+os.register_at_fork(before=hold_sigterm, after_in_parent=take_sigterm)
+
+
+def on_starting(server):
+    """Bring the tables up to date before there are workers: one that took longer than `timeout` would be killed."""
+    create_app(settings)
+
+
+def pre_fork(server, worker):
+    worker.place = free_place(other.place for other in server.WORKERS.values())
+
+
+def post_fork(server, worker):
+    measured.take(worker.place)
 
 
 def post_worker_init(worker):
     """After the fork, so that threads and connections are the worker's own, with --preload as without."""
+    take_sigterm()
     background(worker.wsgi).start()
+    worker.retiring = Thread(target=retire_when_told, args=(worker,), name="retire", daemon=True)
+    worker.retiring.start()
+
+
+def retire_when_told(worker):
+    """Give the lease back when the worker takes no more connections, not when the last of them has gone.
+
+    gunicorn has no hook for that moment, which SIGTERM, SIGHUP and `max_requests` have in common.
+    """
+    while worker.alive:
+        time.sleep(LOOK_S)
+    background(worker.wsgi).stop()
 
 
 def worker_exit(server, worker):
-    """Give the lease back, so that another worker polls at once."""
-    if getattr(worker, "wsgi", None) is not None:
-        background(worker.wsgi).stop()
+    """Whatever ended it, it has given the lease back by then."""
+    if hasattr(worker, "retiring"):
+        worker.alive = False
+        worker.retiring.join()
+
+
+def pre_exec(server):
+    """After SIGUSR2: the mask would be the new server's, too."""
+    take_sigterm()
+
+
+def on_exit(server):
+    measured.remove()

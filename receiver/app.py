@@ -9,9 +9,10 @@ from receiver.logs import set_up_logging
 from receiver.runtime import Background, Runtime, build_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
-from receiver.web import admin, api, callbacks, health
+from receiver.web import admin, api, callbacks, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
+from receiver.web.request_ids import register_request_ids
 
 BOOT_RETRY_S = 2.0
 
@@ -42,8 +43,10 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["background"] = Background(runtime)
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
     app.extensions["write_probe"] = health.WriteProbe(runtime.database)
+    register_request_ids(app)
+    metrics.measure_requests(app, runtime)
     register_problems(app)
-    for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint):
+    for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(blueprint)
     admin.register(app)
     if settings.trusted_proxies:

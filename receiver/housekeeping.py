@@ -1,13 +1,108 @@
 """What the store needs once in a while, whoever does it."""
 
+import logging
+import time
+from collections import deque
 from datetime import datetime, timedelta
 
-from receiver.store import actions, tallies
+from receiver.store import actions, chores, deliveries, tallies
+from receiver.store.actions import Actor, Kind
 from receiver.store.database import Database
 
+log = logging.getLogger(__name__)
+
+KEPT_EVERY = timedelta(minutes=10)
 BY_THE_HOUR = timedelta(days=8)  # the activity page shows seven days by the hour, the rest by the day
 REFUSALS_KEPT = timedelta(days=90)
 DAYS_AT_ONCE = 10
+
+BODIES_AT_ONCE = 50  # a transaction of some milliseconds
+PAUSE_S = 0.01  # in which those who wait for the database get it
+PRUNED_FOR_S = 0.5  # between two passes of the poller
+PRUNED_EVERY = timedelta(days=1)
+ABANDONED_AFTER = timedelta(minutes=10)  # who has not gone on by then is dead
+PRUNING = "pruning"
+DAILY_JOB = Actor(via="daily job")
+
+
+class Housekeeper:
+    """Keeps house in one process, beside those of all others; little at each call, so that the poller goes on."""
+
+    def __init__(self, database: Database, *, retention: timedelta, name: str) -> None:
+        self._database = database
+        self._retention = retention
+        self._name = name
+        self._pruning: Pruning | None = None
+        self._next_at: datetime | None = None
+
+    def run_once(self, *, now: datetime) -> None:
+        """Do what is due by now, for about `PRUNED_FOR_S`."""
+        if self._next_at is not None and now < self._next_at:
+            return
+        if self._pruning is None:
+            keep_house(self._database, now=now)
+        pruning, self._pruning = self._pruning, None  # begun anew where this fails
+        self._pruning = self._prune(pruning, now)
+        self._next_at = None if self._pruning else now + KEPT_EVERY
+
+    def _prune(self, begun: "Pruning | None", now: datetime) -> "Pruning | None":
+        """Old bodies go once a day, by whoever comes first; returns what is left to do."""
+        with self._database.write() as connection:
+            until = now + ABANDONED_AFTER
+            if not chores.claim(connection, PRUNING, holder=self._name, now=now, until=until):
+                return None
+        pruning = begun or Pruning(self._database, received_before=now - self._retention)
+        ends = time.monotonic() + PRUNED_FOR_S
+        while time.monotonic() < ends:
+            if not pruning.run_once():
+                self._finish(pruning, now)
+                return None
+        return pruning
+
+    def _finish(self, pruning: "Pruning", now: datetime) -> None:
+        with self._database.write() as connection:
+            chores.finish(connection, PRUNING, holder=self._name, next_at=now + PRUNED_EVERY)
+            if pruning.dropped:
+                detail = {"bodies": pruning.dropped}
+                actions.note(connection, Kind.PRUNED, DAILY_JOB, now=now, detail=detail)
+        log.info("pruned", extra={"told": {"bodies": pruning.dropped}})
+
+
+class Pruning:
+    """One walk along the log that drops the raw bodies that nothing needs any more; the rows stay.
+
+    `dropped` says how many so far, `place` up to which delivery, `end` which is the last. Two may walk at once.
+    """
+
+    def __init__(self, database: Database, *, received_before: datetime) -> None:
+        self._database = database
+        self._received_before = received_before
+        self._found: deque[int] = deque()
+        self.dropped = 0
+        self.place = 0
+        with database.read() as connection:
+            self.end = deliveries.last_id(connection)
+
+    def run_once(self) -> bool:
+        """Look at a piece of the log, or drop a few of its bodies in a short transaction; False: nothing is left."""
+        if not self._found:
+            return self._look()
+        ids = [self._found.popleft() for _ in range(min(BODIES_AT_ONCE, len(self._found)))]
+        with self._database.write() as connection:
+            self.dropped += deliveries.drop_bodies(connection, ids)
+        time.sleep(PAUSE_S)
+        return True
+
+    def _look(self) -> bool:
+        with self._database.read() as connection:
+            piece = deliveries.find_old_bodies(
+                connection, after=self.place, received_before=self._received_before
+            )
+        if piece is None:
+            return False
+        self._found.extend(piece.droppable)
+        self.place = piece.end
+        return True
 
 
 def keep_house(database: Database, *, now: datetime) -> int:

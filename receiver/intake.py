@@ -16,6 +16,7 @@ from receiver.core.observation import Observation, Source
 from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again
 from receiver.group_commit import GroupCommit
+from receiver.metrics import Metrics
 from receiver.store import deliveries, tallies, tasks
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDelivery
@@ -75,25 +76,32 @@ class Intake:
     """
 
     def __init__(
-        self, database: Database, rules: Rules, *, spread: Callable[[], float] = lambda: random.uniform(-1, 1)
+        self,
+        database: Database,
+        rules: Rules,
+        *,
+        spread: Callable[[], float] = lambda: random.uniform(-1, 1),
+        metrics: Metrics | None = None,
     ) -> None:
         self._database = database
         self._rules = rules
         self._spread = spread
-        self._group = GroupCommit(self.accept)
+        self._metrics = metrics or Metrics()
+        self._group = GroupCommit(self._commit)
         self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
 
     def submit(self, delivery: Delivery) -> Result:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
-        return self._group.submit(delivery)
+        result = self._group.submit(delivery)
+        _log_delivery(delivery, result)  # here, where the line gets the id of its own request
+        return result
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
         """Store and reconcile a batch in one transaction; the results are as durable as it is."""
         if not batch:
             return []
-        with self._database.write() as connection:
-            results = self._take_in(connection, batch)
+        results = self._commit(batch)
         for delivery, result in zip(batch, results, strict=True):
             _log_delivery(delivery, result)
         return results
@@ -132,6 +140,10 @@ class Intake:
             ]
             tasks.save(connection, left)
         return len(left)
+
+    def _commit(self, batch: Sequence[Delivery]) -> Sequence[Result]:
+        with self._metrics.commits.time(), self._database.write() as connection:
+            return self._take_in(connection, batch)
 
     def _take_in(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
         contents = {_content(delivery) for delivery in batch}

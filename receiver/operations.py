@@ -1,21 +1,20 @@
 """What a person or a program may do with tasks, beside telling of them."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.core import payloads
+from receiver.core import census, payloads
 from receiver.core.reconciliation import TaskState, reconcile
+from receiver.core.settlement import Outcome
 from receiver.core.task import Task, acknowledge, register, rejudge, request_poll
 from receiver.runtime import Runtime
-from receiver.store import actions, deliveries, tasks
+from receiver.store import actions, deliveries, tallies, tasks
 from receiver.store.actions import Actor, Kind
-
-PRUNED_AT_ONCE = 500
 
 
 def register_task(
@@ -81,50 +80,55 @@ def note_done(
         actions.note(connection, kind, actor, now=now, detail=detail)
 
 
-def every_task_id(runtime: Runtime) -> list[str]:
-    ids: list[str] = []
-    while True:
+def count_tasks(runtime: Runtime) -> int:
+    with runtime.database.read() as connection:
+        counted = tallies.totals(connection, census.TASK).get(census.TASK, {})
+    return sum(counted.get(outcome.value, 0) for outcome in Outcome)
+
+
+def every_task_id(runtime: Runtime) -> Iterator[str]:
+    """The ids of all tasks, a thousand at a time."""
+    ids: Sequence[str] = [""]
+    while ids:
         with runtime.database.read() as connection:
-            more = tasks.ids_after(connection, ids[-1] if ids else "", limit=1000)
-        if not more:
-            return ids
-        ids += more
+            ids = tasks.ids_after(connection, ids[-1], limit=1000)
+        yield from ids
 
 
 def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
     """Fold the task's stored deliveries again, by present schemas and rules; says whether that changed it.
 
-    Where retention has dropped bodies, what they told is still in the old state, which is joined in.
+    Nearly always it does not: so it is tried first without the lock that callbacks wait for.
     """
+    with runtime.database.read() as connection:
+        if _rebuilt(runtime, connection, task_id, now=now) is None:
+            return False
     with runtime.database.write() as connection:
-        known = tasks.load_many(connection, [task_id]).get(task_id)
-        if known is None:
-            return False
-        state = known.state if deliveries.any_body_dropped(connection, task_id) else TaskState()
-        for told in deliveries.bodies_of(connection, task_id):
-            body = told.body or b""
-            reading = payloads.read_again(body, source=told.source, task_id=task_id)
-            if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
-                state = reconcile(state, reading.observation)
-        task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
-        if task == known:
-            return False
-        tasks.save(connection, [(known, replace(task, version=known.version + 1))])
-    return True
+        step = _rebuilt(runtime, connection, task_id, now=now)
+        if step is not None:
+            tasks.save(connection, [step])
+    return step is not None
 
 
-def prune_bodies(runtime: Runtime, *, now: datetime, actor: Actor) -> int:
-    """Drop old raw bodies of settled tasks, in small batches that never hold up a callback; says how many."""
-    before = now - timedelta(days=runtime.settings.retention_days)
-    dropped = 0
-    while True:
-        with runtime.database.write() as connection:
-            batch = deliveries.drop_bodies(connection, received_before=before, limit=PRUNED_AT_ONCE)
-        dropped += batch
-        if batch < PRUNED_AT_ONCE:
-            break
-    note_done(runtime, Kind.PRUNED, now=now, actor=actor, detail={"bodies": dropped})
-    return dropped
+def _rebuilt(
+    runtime: Runtime, connection: Connection, task_id: str, *, now: datetime
+) -> tuple[Task, Task] | None:
+    """The task as it is and as it comes out of its deliveries; None where these are the same.
+
+    Where bodies or rows have gone since, what they told is still in the old state, which is joined in.
+    """
+    known = tasks.load_many(connection, [task_id]).get(task_id)
+    if known is None:
+        return None
+    rows_gone = deliveries.count_of_task(connection, task_id) < known.callbacks + known.polls
+    gone = rows_gone or deliveries.any_body_dropped(connection, task_id)
+    state = known.state if gone else TaskState()
+    for told in deliveries.bodies_of(connection, task_id):
+        reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
+        if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
+            state = reconcile(state, reading.observation)
+    task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
+    return None if task == known else (known, replace(task, version=known.version + 1))
 
 
 @contextmanager

@@ -196,5 +196,6 @@ def _apply(connection: Connection, reread: Sequence[Reread], known: Mapping[str,
         hour, source = tallies.hour_of(one.before.received_at), one.before.source
         counts[hour, source, one.before.result] -= 1
         counts[hour, source, one.after.result] += 1
+        counts[hour, "reread", source] += one.after.result != one.before.result
     quarantine.rewrite(connection, [one.after for one in reread if one.after != one.before])
     tasks.save(connection, [(known[key], task) for key, task in after.items()], also=counts)

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from uuid import uuid4
 
-from receiver.housekeeping import keep_house
+from receiver.housekeeping import Housekeeper
 from receiver.intake import Intake
+from receiver.metrics import Metrics
 from receiver.polling import Poller
 from receiver.scheduler import Scheduler
 from receiver.settings import Settings
@@ -18,8 +19,6 @@ from receiver.store.database import Database, StoreUnavailableError
 from receiver.upstream.client import UpstreamClient
 
 log = logging.getLogger(__name__)
-
-KEPT_EVERY = timedelta(minutes=10)
 
 
 def utc_now() -> datetime:
@@ -31,13 +30,16 @@ class Runtime:
     settings: Settings
     database: Database
     intake: Intake
+    metrics: Metrics
 
 
 def build_runtime(settings: Settings) -> Runtime:
     """Open the database and bring it up to date; starts nothing."""
     database = Database(settings.database_url)
     database.migrate()
-    return Runtime(settings=settings, database=database, intake=Intake(database, settings.rules))
+    metrics = Metrics()
+    intake = Intake(database, settings.rules, metrics=metrics)
+    return Runtime(settings=settings, database=database, intake=intake, metrics=metrics)
 
 
 class Background:
@@ -62,6 +64,7 @@ class Background:
 class _Running:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
+        name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._runtime = runtime
         self._client = UpstreamClient(
             url=settings.upstream_url,
@@ -74,10 +77,12 @@ class _Running:
             database=runtime.database,
             intake=runtime.intake,
             client=self._client,
-            name=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+            name=name,
             spread=lambda: random.uniform(-1, 1),
         )
-        self._keep_house_at = utc_now()
+        self._housekeeper = Housekeeper(
+            runtime.database, retention=timedelta(days=settings.retention_days), name=name
+        )
         self.scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
 
     def stop(self) -> None:
@@ -92,9 +97,7 @@ class _Running:
     def _tick(self, stop: Event) -> None:
         try:
             self._runtime.intake.flush_counts()
-            if utc_now() >= self._keep_house_at:
-                keep_house(self._runtime.database, now=utc_now())
-                self._keep_house_at = utc_now() + KEPT_EVERY
+            self._housekeeper.run_once(now=utc_now())
             if self._runtime.settings.poller:
                 self._poller.run_once(stop)
         except StoreUnavailableError as error:

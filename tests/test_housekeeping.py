@@ -1,12 +1,22 @@
-"""Counts of days gone by are folded, and no count is lost."""
+"""Counts of days gone by are folded, old bodies go, and nothing is lost by either."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from receiver.housekeeping import BY_THE_HOUR, keep_house
+from sqlalchemy import insert, text
+
+from receiver.housekeeping import ABANDONED_AFTER, BY_THE_HOUR, PRUNED_EVERY, Housekeeper, Pruning, keep_house
+from receiver.intake import callback_delivery
+from receiver.operations import every_task_id, rebuild_task, register_task
+from receiver.rereading import read_again
 from receiver.runtime import Runtime
-from receiver.store import tallies
-from tests.conftest import BOTH_STORES, T0
+from receiver.store import actions, deliveries, tallies
+from receiver.store.actions import Kind
+from receiver.store.deliveries import WALKED
+from receiver.store.quarantine import Quarantined
+from receiver.store.schema import delivery
+from tests.conftest import BOTH_STORES, PAYLOADS, SOMEBODY, T0
 
 
 def count(runtime: Runtime, *, days: int) -> None:
@@ -67,3 +77,131 @@ def test_a_pause_is_spread_over_its_hours() -> None:
         "13": 3600,
         "14": 1200,
     }
+
+
+NOW = T0 + timedelta(days=31)
+RETENTION = timedelta(days=30)
+SETTLED = b'{"code": 200, "data": {"callbackType": "complete", "task_id": "settled", "data": [{"id": "a", "audio_url": "https://example.org/a.mp3"}]}}'  # fmt: skip
+OPEN = b'{"code": 200, "data": {"callbackType": "text", "task_id": "open", "data": []}}'
+SISTERS = (PAYLOADS / "cb-wav-success-docs-camel.json").read_bytes()
+NO_TASK = b'{"code": 200}'
+
+
+def tell(runtime: Runtime, *bodies: bytes, at: datetime = T0) -> None:
+    runtime.intake.accept([callback_delivery(body, now=at, secrets=()) for body in bodies])
+
+
+def bodies_left(runtime: Runtime) -> Mapping[int, bytes]:
+    with runtime.database.read() as connection:
+        rows = connection.execute(text("SELECT id, body FROM delivery WHERE body IS NOT NULL ORDER BY id"))
+        return {row.id: bytes(row.body) for row in rows}
+
+
+def prune(runtime: Runtime) -> int:
+    pruning = Pruning(runtime.database, received_before=NOW - RETENTION)
+    while pruning.run_once():
+        pass
+    return pruning.dropped
+
+
+def housekeeper(runtime: Runtime, name: str) -> Housekeeper:
+    return Housekeeper(runtime.database, retention=RETENTION, name=name)
+
+
+def prunings(runtime: Runtime) -> list[tuple[str, object]]:
+    with runtime.database.read() as connection:
+        found = actions.newest(connection, limit=9, kind=Kind.PRUNED)
+    return [(one.actor.via, one.detail["bodies"]) for one in found]
+
+
+@BOTH_STORES
+def test_old_bodies_go_unless_a_task_still_needs_them_and_every_row_stays(runtime: Runtime) -> None:
+    register_task(runtime, "settled", label=None, now=T0, actor=SOMEBODY)
+    tell(runtime, SETTLED, SETTLED, OPEN, SISTERS, b"<html>", NO_TASK)
+    tell(runtime, b"<html>new", SETTLED.replace(b"a.mp3", b"b.mp3"), at=NOW - timedelta(days=29))
+    with runtime.database.read() as connection:
+        before = connection.execute(text("SELECT id, task_id, result FROM delivery ORDER BY id")).all()
+        tasks_before = connection.execute(text("SELECT * FROM task ORDER BY task_id")).all()
+    assert prune(runtime) == 4
+    assert list(bodies_left(runtime).values()) == [OPEN, b"<html>new", SETTLED.replace(b"a.mp3", b"b.mp3")]
+    assert [rebuild_task(runtime, key, now=NOW) for key in every_task_id(runtime)] == [False, False]
+    assert read_again(runtime, Quarantined(), now=NOW, actor=SOMEBODY)[0].bodiless == 2
+    with runtime.database.read() as connection:
+        assert (
+            connection.execute(text("SELECT id, task_id, result FROM delivery ORDER BY id")).all() == before
+        )
+        assert connection.execute(text("SELECT * FROM task ORDER BY task_id")).all() == tasks_before
+    assert prune(runtime) == 0
+
+
+def test_what_rows_told_that_an_operator_has_dropped_stays_in_the_state(runtime: Runtime) -> None:
+    tell(runtime, SETTLED)
+    with runtime.database.write() as connection:
+        connection.execute(text("DELETE FROM delivery"))
+    assert [rebuild_task(runtime, key, now=NOW) for key in every_task_id(runtime)] == [False]
+
+
+@BOTH_STORES
+def test_one_process_of_all_prunes_once_a_day_and_says_so(runtime: Runtime) -> None:
+    tell(runtime, b"<one>", b"<two>")
+    first, other = housekeeper(runtime, "first"), housekeeper(runtime, "other")
+    first.run_once(now=NOW)
+    other.run_once(now=NOW)
+    assert prunings(runtime) == [("daily job", 2)]
+    tell(runtime, b"<three>")
+    for keeper in (first, other):
+        keeper.run_once(now=NOW + PRUNED_EVERY - timedelta(minutes=1))
+    assert len(bodies_left(runtime)) == 1
+    for keeper in (other, first):
+        keeper.run_once(now=NOW + PRUNED_EVERY + timedelta(minutes=10))
+    assert prunings(runtime) == [("daily job", 1), ("daily job", 2)]
+
+
+@BOTH_STORES
+def test_what_a_dead_process_began_another_takes_up(runtime: Runtime) -> None:
+    many(runtime, 3000)
+    dead, other = housekeeper(runtime, "dead"), housekeeper(runtime, "other")
+    dead.run_once(now=NOW)
+    left = len(bodies_left(runtime))
+    assert 0 < left < 3000, "a little at a time, so that the poller goes on"
+    other.run_once(now=NOW)
+    assert len(bodies_left(runtime)) == left
+    late = housekeeper(runtime, "late")
+    late.run_once(now=NOW + ABANDONED_AFTER)
+    assert len(bodies_left(runtime)) < left
+
+
+@BOTH_STORES
+def test_a_clock_that_was_ahead_keeps_nobody_from_the_daily_job(runtime: Runtime) -> None:
+    housekeeper(runtime, "ahead").run_once(now=NOW + timedelta(days=900))
+    tell(runtime, b"<one>")
+    housekeeper(runtime, "right").run_once(now=NOW)
+    assert not bodies_left(runtime)
+
+
+def many(runtime: Runtime, count: int) -> None:
+    row = {"source": "callback", "received_at": T0, "result": "quarantined", "status": "", "errors": "{}"}
+    row |= {"change": "{}", "digest": b"", "body": b"<html>"}
+    with runtime.database.write() as connection:
+        connection.execute(insert(delivery), [row] * count)
+
+
+@BOTH_STORES
+def test_two_that_prune_at_once_drop_each_body_once(runtime: Runtime) -> None:
+    many(runtime, WALKED + 100)
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(lambda _: prune(runtime), range(2))) == WALKED + 100
+    assert not bodies_left(runtime)
+
+
+def test_pruning_walks_along_the_log_and_never_over_all_of_it(runtime: Runtime) -> None:
+    with runtime.database.read() as connection:
+        ran: list[str] = []
+        connection.connection.dbapi_connection.set_trace_callback(ran.append)  # type: ignore[union-attr]
+        tell(runtime, b"<html>")
+        deliveries.find_old_bodies(connection, after=0, received_before=NOW)
+        connection.connection.dbapi_connection.set_trace_callback(None)  # type: ignore[union-attr]
+        for statement in (one for one in ran if one.startswith("SELECT")):
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all())
+            assert "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>?)" in plan
+            assert "SCAN delivery" not in plan

@@ -104,6 +104,8 @@ def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
     assert told.received_at == T0
     assert [one.cause for one in in_quarantine(runtime)] == ["not_json"]
     assert totals(runtime) == {"accepted": 1, "quarantined": 1}
+    with runtime.database.read() as connection:  # what /metrics gives back to a counter that must not fall
+        assert tallies.totals(connection, "reread") == {"reread": {"callback": 1}}
 
 
 def deliveries_of(runtime: Runtime, task_id: str) -> list[StoredDelivery]:

@@ -13,13 +13,13 @@ from typing import IO
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from receiver.store.versions import MIGRATIONS, read_versions
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ BUSY_TIMEOUT_S = 2
 LOCK_LOOK_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
-OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
+OUR_FAULT = (IntegrityError, ProgrammingError, DataError)  # logged, and so without parameters: these are bodies
 
 # PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
 POOL_SIZE = 4
@@ -109,10 +109,9 @@ class Database:
         self.engine.dispose()  # nothing of the parent's is left for a worker that is forked later
 
     def pending_migrations(self) -> bool:
-        """Whether the tables are of another version than this program."""
+        """Whether the tables are older than this program; `NewerTablesError` where they are newer."""
         with self.read() as connection:
-            head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
-            return MigrationContext.configure(connection).get_current_revision() != head
+            return read_versions(connection).pending
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -167,7 +166,7 @@ def _named_failures() -> Iterator[None]:
 
 def _alembic(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
 
@@ -180,6 +179,7 @@ def _lock_path(url: URL) -> Path:
 def _postgresql_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
+        hide_parameters=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=LOCK_TIMEOUT_S,
@@ -193,7 +193,8 @@ def _postgresql_engine(url: URL) -> Engine:
 def _sqlite_engine(url: URL) -> Engine:
     assert url.database
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+    options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=options)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _: object) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, select, tuple_, update
 
 from receiver.core.change import Change
 from receiver.store.schema import delivery, task
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
+WALKED = 2000
 
 Content = tuple[str, str, bytes]
 """Task id, source, digest: what makes a delivery the same as another."""
@@ -84,6 +85,10 @@ def count_of_task(connection: Connection, task_id: str) -> int:
     return connection.scalar(select(func.count()).where(delivery.c.task_id == task_id)) or 0
 
 
+def last_id(connection: Connection) -> int:
+    return connection.scalar(select(func.max(delivery.c.id))) or 0
+
+
 def load(connection: Connection, delivery_id: int) -> StoredDelivery | None:
     """One delivery; a repetition shows the body that it repeats."""
     row = connection.execute(_with_bodies().where(delivery.c.id == delivery_id)).one_or_none()
@@ -118,18 +123,44 @@ def any_body_dropped(connection: Connection, task_id: str) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def drop_bodies(connection: Connection, *, received_before: datetime, limit: int) -> int:
-    """Drop the bodies of at most `limit` deliveries of settled tasks; the rows stay. Says how many."""
-    settled = select(task.c.task_id).where(
-        task.c.task_id == delivery.c.task_id, task.c.settled_at.is_not(None)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A piece of the log: the id it ends with, and those in it whose bodies may go."""
+
+    end: int
+    droppable: Sequence[int]
+
+
+def find_old_bodies(connection: Connection, *, after: int, received_before: datetime) -> Stretch | None:
+    """The next piece of the log behind the id `after`; None where nothing so old follows.
+
+    Ids grow with the time of arrival, but for the seconds that clocks and waiting transactions differ by.
+    """
+    columns = (delivery.c.id, delivery.c.task_id, delivery.c.received_at)
+    has_body = delivery.c.body.is_not(None).label("has_body")
+    following = select(*columns, has_body).where(delivery.c.id > after).order_by(delivery.c.id)
+    walked = following.limit(WALKED).subquery()
+    end, oldest = connection.execute(select(func.max(walked.c.id), func.min(walked.c.received_at))).one()
+    if end is None or oldest >= received_before:
+        return None
+    old = walked.c.has_body & (walked.c.received_at < received_before) & ~_needed(walked.c.task_id)
+    return Stretch(end=end, droppable=connection.scalars(select(walked.c.id).where(old)).all())
+
+
+def drop_bodies(connection: Connection, ids: Collection[int]) -> int:
+    """Drop these bodies, but for those that a task needs by now; the rows stay. Says how many."""
+    # What another one drops at this moment is left to it: so two never wait for each other.
+    free = (
+        select(delivery.c.id)
+        .where(delivery.c.id.in_(ids), delivery.c.body.is_not(None), ~_needed(delivery.c.task_id))
+        .with_for_update(skip_locked=True)
     )
-    old = select(delivery.c.id).where(
-        delivery.c.body.is_not(None), delivery.c.received_at < received_before, settled.exists()
-    )
-    ids = connection.scalars(old.order_by(delivery.c.id).limit(limit)).all()
-    if ids:
-        connection.execute(update(delivery).where(delivery.c.id.in_(ids)).values(body=None))
-    return len(ids)
+    return connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(body=None)).rowcount
+
+
+def _needed(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a task that is not settled may yet be derived from it again; a sister product's job is no task."""
+    return select(task.c.task_id).where(task.c.task_id == task_id, task.c.settled_at.is_(None)).exists()
 
 
 def _with_bodies() -> Select[Any]:

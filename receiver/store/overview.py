@@ -1,28 +1,31 @@
 """Is anything wrong: counts that stay cheap however many rows there are.
 
-Each count stops at `COUNTED`. No index knows a delivery's source; there only the newest rows are looked at.
+Each count stops at a number. No index knows a delivery's source; there only the newest rows are looked at.
 What a person has acknowledged does not count.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal_column, select
 
+from receiver.core.observation import Source
 from receiver.core.task import Problem
 from receiver.store import quarantine
 from receiver.store.listing import overdue
 from receiver.store.quarantine import Quarantined
-from receiver.store.schema import delivery, task
+from receiver.store.schema import delivery, tally, task
 
 COUNTED = 1000
 NEWEST_DELIVERIES = 5_000
+STORED = ("accepted", "duplicate", "quarantined", "unsupported", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """How much is wrong; a count of `COUNTED` means that or more."""
+    """How much is wrong; a count of the number at which counting stops means that or more."""
 
     unresolved: int
     overdue: int
@@ -31,14 +34,36 @@ class Overview:
     last_callback_at: datetime | None
 
 
-def read_overview(connection: Connection, *, due_before: datetime | None) -> Overview:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Oldest:
+    """Since when the longest waiting wait, and when each source was last heard; None: nobody waits, or never."""
+
+    overdue_since: datetime | None
+    unsettled_since: datetime | None
+    last_heard: Mapping[Source, datetime | None]
+
+
+def read_overview(connection: Connection, *, due_before: datetime | None, most: int = COUNTED) -> Overview:
     """The counts; overdue is an unsettled task whose next look was planned before `due_before`."""
     return Overview(
-        unresolved=_count(connection, _problems(Problem.UNRESOLVED)),
-        overdue=_count(connection, select(task.c.task_id).where(overdue(due_before))),
-        conflicts=_count(connection, _problems(Problem.CONFLICT)),
-        quarantined=quarantine.count(connection, Quarantined(), most=COUNTED),
-        last_callback_at=_last_callback_at(connection),
+        unresolved=_count(connection, _problems(Problem.UNRESOLVED), most),
+        overdue=_count(connection, select(task.c.task_id).where(overdue(due_before)), most),
+        conflicts=_count(connection, _problems(Problem.CONFLICT), most),
+        quarantined=quarantine.count(connection, Quarantined(), most=most),
+        last_callback_at=_newest_delivery(connection, Source.CALLBACK),
+    )
+
+
+def read_oldest(connection: Connection, *, due_before: datetime | None) -> Oldest:
+    """Where many deliveries came since from the other source, the last of one is known to the hour."""
+    unsettled = select(task.c.first_seen_at).where(task.c.outcome == literal_column("'in_progress'"))
+    return Oldest(
+        overdue_since=_longest_due(connection, due_before),
+        unsettled_since=connection.scalars(unsettled.order_by(task.c.first_seen_at).limit(1)).first(),
+        last_heard={
+            source: _newest_delivery(connection, source) or _newest_hour(connection, source)
+            for source in Source
+        },
     )
 
 
@@ -46,12 +71,31 @@ def _problems(problem: Problem) -> Select[Any]:
     return select(task.c.task_id).where(task.c.problem.is_not(None), task.c.problem == problem.value)
 
 
-def _last_callback_at(connection: Connection) -> datetime | None:
+def _longest_due(connection: Connection, due_before: datetime | None) -> datetime | None:
+    # Each of its own, so that the index that begins with it gives the order.
+    late = [
+        select(task.c.next_poll_at).where(overdue(due_before), task.c.poll_requested.is_(requested))
+        for requested in (True, False)
+    ]
+    first = [connection.scalars(one.order_by(task.c.next_poll_at).limit(1)).first() for one in late]
+    return min(filter(None, first), default=None)
+
+
+def _newest_delivery(connection: Connection, source: Source) -> datetime | None:
     newest = select(func.max(delivery.c.id)).scalar_subquery()
     lately = delivery.c.id > newest - NEWEST_DELIVERIES
-    query = select(delivery.c.received_at).where(lately, delivery.c.source == "callback")
+    query = select(delivery.c.received_at).where(lately, delivery.c.source == source.value)
     return connection.scalars(query.order_by(delivery.c.id.desc()).limit(1)).first()
 
 
-def _count(connection: Connection, rows: Select[Any]) -> int:
-    return connection.scalar(select(func.count()).select_from(rows.limit(COUNTED).subquery())) or 0
+def _newest_hour(connection: Connection, source: Source) -> datetime | None:
+    """The end of the last hour in which something of this source was stored."""
+    counted = (tally.c.subject == source.value) & tally.c.name.in_(STORED) & (tally.c.count > 0)
+    hour = connection.scalars(
+        select(tally.c.hour).where(counted).order_by(tally.c.hour.desc()).limit(1)
+    ).first()
+    return hour and hour + timedelta(hours=1)
+
+
+def _count(connection: Connection, rows: Select[Any], most: int) -> int:
+    return connection.scalar(select(func.count()).select_from(rows.limit(most).subquery())) or 0

@@ -124,6 +124,7 @@ delivery = Table(
 #   task             tasks by outcome, recovered and lost_callback; the hour is that of their first sight
 #   settling         tasks by the span from first sight to settled, as a bucket's number; the hour is the same
 #   call, pause      calls of record-info by what came of them; seconds of pause by trouble
+#   reread           deliveries by source that have left the quarantine, whose count they have left, too
 tally = Table(
     "tally",
     metadata,

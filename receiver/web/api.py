@@ -17,9 +17,9 @@ from receiver.runtime import Runtime, utc_now
 from receiver.store import deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
 from receiver.store.listing import Filter
-from receiver.web.callbacks import same_secret
 from receiver.web.cursors import cursor_at, id_cursor, page_of, task_cursor
 from receiver.web.problems import ProblemError
+from receiver.web.secrets import has_bearer_token
 from receiver.web.stats import gather_stats
 from receiver.web.views import show_delivery, show_task
 
@@ -93,8 +93,7 @@ class WaitingRoom:
 
 @blueprint.before_request
 def _authorize() -> None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not same_secret(token.strip(), _runtime().settings.api_tokens):
+    if not has_bearer_token(_runtime().settings.api_tokens):
         raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 

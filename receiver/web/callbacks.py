@@ -4,7 +4,6 @@ A 4xx or 5xx makes the upstream retry and then hide the task's real status behin
 so what came by the right address and names its task is answered 200, understood or not, once it is stored.
 """
 
-import hmac
 import logging
 from typing import Any
 
@@ -16,6 +15,7 @@ from receiver.intake import Delivery, Result, callback_delivery
 from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.problems import ProblemError
+from receiver.web.secrets import same_secret
 
 READ_TO_REFUSE = 4
 
@@ -33,12 +33,6 @@ def receive(token: str) -> Response:
     result = runtime.intake.submit(delivery)
     _refuse_unreadable(delivery)
     return jsonify(_answer(delivery, result))
-
-
-def same_secret(given: str, accepted: tuple[str, ...]) -> bool:
-    """Whether `given` is one of `accepted`, in a time that tells nothing of how much was right."""
-    matches = [hmac.compare_digest(given.encode(errors="replace"), secret.encode()) for secret in accepted]
-    return any(matches)
 
 
 def _check_token(runtime: Runtime, token: str) -> None:

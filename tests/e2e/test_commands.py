@@ -1,44 +1,72 @@
-"""The console commands, as a person runs them."""
+"""The console commands, as a person runs them: most in this process, on a server that runs."""
 
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import requests
+from click.testing import CliRunner, Result
+from sqlalchemy import text
 
+from receiver.cli import main
 from receiver.simulator import FAULTS
-from tests.conftest import environment
-from tests.e2e.deployment import ROOT, deployed
+from receiver.store.database import Database
+from tests.conftest import PAYLOADS, environment, eventually
+from tests.e2e.deployment import ROOT, Deployment, deployed
 
 RECEIVER = Path(sys.executable).with_name("receiver")
 
 
-def run(*arguments: str, folder: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+def run(*arguments: str, folder: Path | None = None, **changes: str) -> Result:
     given = environment(folder, **changes) if folder else {}
-    return subprocess.run(
-        [str(RECEIVER), *arguments],
-        cwd=ROOT,
-        env=clean | given,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return CliRunner().invoke(main, arguments, env=given)
 
 
-def result_of(done: subprocess.CompletedProcess[str]) -> Any:
-    assert done.returncode == 0, done.stderr
+def result_of(done: Result) -> Any:
+    assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
+def start(*arguments: str, folder: Path | None = None, **more: Any) -> subprocess.Popen[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+    given = environment(folder) if folder else {}
+    return subprocess.Popen(
+        [str(RECEIVER), *arguments],
+        cwd=ROOT,
+        env=clean | given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Deployment]:
+    with deployed(folder, POLL_TICK="0.2") as (receiver,):
+        for path in sorted(PAYLOADS.glob("cb-*.json")):
+            requests.post(receiver.callback_url, data=path.read_bytes(), timeout=20)
+        yield receiver
+
+
 def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
-    done = run("demo", "--tasks", "40", "--seed", "7", "--exit")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
+    with start("demo", "--tasks", "40", "--seed", "7", "--exit") as demo:
+        said, errors = demo.communicate(timeout=240)
+    assert demo.returncode == 0, errors
+    report = json.loads(said.splitlines()[-1])
     expected = {
         "tasks",
         "succeeded",
@@ -54,65 +82,171 @@ def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
     assert report["recovered"] > 0
 
 
-def test_tasks_are_registered_listed_shown_and_made_due(tmp_path: Path) -> None:
-    assert (
-        result_of(run("register", "task-1", "--label", "mine", "--json", folder=tmp_path))["label"] == "mine"
-    )
-    assert [task["taskId"] for task in result_of(run("tasks", "--json", folder=tmp_path))] == ["task-1"]
-    assert "task-1" in run("tasks", folder=tmp_path).stdout
-    assert result_of(run("show", "task-1", folder=tmp_path))["task"]["registered"]
-    assert result_of(run("poll", "task-1", "--json", folder=tmp_path))["nextPollAt"]
-    missing = run("show", "nobody", folder=tmp_path)
-    assert missing.returncode == 1
+def test_tasks_are_registered_listed_shown_and_made_due(server: Deployment, folder: Path) -> None:
+    assert result_of(run("register", "task-1", "--label", "mine", "--json", folder=folder))["label"] == "mine"
+    assert result_of(run("tasks", "--search", "mine", "--json", folder=folder))[0]["taskId"] == "task-1"
+    assert "task-1" in run("tasks", folder=folder).stdout
+    assert result_of(run("show", "task-1", "--json", folder=folder))["task"]["registered"]
+    assert "registered      yes" in run("show", "task-1", folder=folder).stdout
+    assert result_of(run("poll", "task-1", "--json", folder=folder))["nextPollAt"]
+    assert "There are more" in run("tasks", "--limit", "1", folder=folder).stderr
+    missing = run("show", "nobody", folder=folder)
+    assert missing.exit_code == 1
     assert "receiver register nobody" in missing.stderr
+    assert run("show", "a b", folder=folder).exit_code == 2
 
 
-def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(tmp_path: Path) -> None:
-    import requests
+def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(
+    server: Deployment, folder: Path
+) -> None:
+    before = server.get("/api/tasks?limit=200")["tasks"]
+    assert len(before) > 5
+    assert result_of(run("rebuild", "--json", folder=folder)) == {
+        "tasks": len(before), "changed": 0, "taskIds": [],
+    }  # fmt: skip
+    assert result_of(run("prune", "--json", folder=folder)) == {"dropped": 0}
+    assert result_of(run("prune", "--json", folder=folder, RETENTION_DAYS="0.0000001"))["dropped"] > 0
+    assert result_of(run("rebuild", "--json", folder=folder))["changed"] == 0
+    changing = ("nextPollAt", "lastPolledAt", "polls")
+    after = server.get("/api/tasks?limit=200")["tasks"]
+    assert [
+        {name: value for name, value in one.items() if name not in changing} for one in after
+    ] == [{name: value for name, value in one.items() if name not in changing} for one in before]  # fmt: skip
 
-    with deployed(tmp_path) as (receiver,):
-        for path in sorted((ROOT / "tests" / "payloads").glob("cb-*.json")):
-            requests.post(receiver.callback_url, data=path.read_bytes(), timeout=20)
-        before = receiver.get("/api/tasks?limit=200")
-    assert len(before["tasks"]) > 5
-    assert result_of(run("rebuild", "--json", folder=tmp_path)) == {"changed": []}
-    assert result_of(run("prune", "--json", folder=tmp_path)) == {"dropped": 0}
-    for _ in range(2):
-        after = result_of(run("tasks", "--limit", "200", "--json", folder=tmp_path))
-        assert after == before["tasks"]
-        result_of(run("prune", "--json", folder=tmp_path, RETENTION_DAYS="0.0000001"))
-        assert result_of(run("rebuild", "--json", folder=tmp_path)) == {"changed": []}
+
+def test_check_finds_its_way_back_from_outside(server: Deployment, folder: Path) -> None:
+    done = run("check", "--url", server.url, "--json", folder=folder)
+    found = json.loads(done.stdout)
+    assert {one["name"]: one["level"] for one in found if one["level"] != "warning"} == {
+        "settings": "ok", "disk": "ok", "database": "ok", "poller": "ok", "callback URL": "ok",
+        "upstream": "BAD",
+    }  # fmt: skip
+    told = " ".join(one["detail"] for one in found)
+    for words in ("leads to this receiver", "use https://", "no upstream comes that way", "/readyz answers"):
+        assert words in told
+    assert done.exit_code == 1
+
+
+def test_check_sees_a_receiver_that_has_another_database(server: Deployment, tmp_path: Path) -> None:
+    assert run("upgrade", folder=tmp_path).exit_code == 0
+    said = run("check", "--url", server.url, folder=tmp_path, POLL_TICK="0.1").stdout
+    assert "one with another database than this" in said
+
+
+def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(
+    server: Deployment, folder: Path, tmp_path: Path
+) -> None:
+    body = {"code": 200, "data": {"callbackType": "text", "data": [{"id": "a", "title": "x" * 20_000}]}}
+    acknowledged: list[str] = []
+    refused: list[object] = []
+    slowest = [0.0]
+    stop = threading.Event()
+
+    def send(thread: int) -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            for number in range(10_000):
+                task_id = f"load-{thread}-{number}"
+                body_of_it = {"code": 200, "data": body["data"] | {"task_id": task_id}}  # type: ignore[operator]
+                began = time.monotonic()
+                answer = session.post(server.callback_url, json=body_of_it, timeout=20)
+                slowest[0] = max(slowest[0], time.monotonic() - began)
+                (acknowledged if answer.ok else refused).append(task_id)
+                if stop.is_set():
+                    return
+
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for sender in senders:
+        sender.start()
+    eventually(lambda: len(acknowledged) > 200)
+    before = set(acknowledged)
+    told = result_of(run("backup", str(tmp_path / "copy.db"), "--json", folder=folder))
+    stop.set()
+    for sender in senders:
+        sender.join()
+    assert not refused
+    assert slowest[0] < 4, "the upstream waits 15 seconds"
+    assert told["deliveries"] >= len(before)
+    in_use = run("restore", str(tmp_path / "copy.db"), folder=folder)
+    assert in_use.exit_code == 1
+    assert "stop the receiver first" in in_use.stderr
+    fresh = tmp_path / "fresh"
+    restored = result_of(run("restore", str(tmp_path / "copy.db"), "--json", folder=fresh))
+    assert {name: restored[name] for name in ("tasks", "deliveries")} == {
+        name: told[name] for name in ("tasks", "deliveries")
+    }
+    database = Database(f"sqlite:///{fresh}/receiver.db")
+    with database.read() as connection:
+        kept = set(connection.scalars(text("SELECT task_id FROM delivery WHERE body IS NOT NULL")))
+    database.engine.dispose()
+    assert not before - kept
+
+
+def test_a_reader_who_leaves_early_is_no_failure_to_be_told(server: Deployment, folder: Path) -> None:
+    with start("tasks", "--json", folder=folder) as command:
+        assert command.stdout
+        assert command.stderr
+        command.stdout.close()
+        assert command.stderr.read() == ""
 
 
 def test_check_tells_in_plain_words_what_is_wrong(tmp_path: Path) -> None:
     assert "RECEIVER_API_TOKENS" in run("check").stdout
     fresh = run("check", folder=tmp_path)
-    assert fresh.returncode == 1
+    assert fresh.exit_code == 1
     assert "receiver upgrade" in fresh.stdout
-    assert run("upgrade", folder=tmp_path).returncode == 0
+    assert not list(tmp_path.iterdir()), "looking makes nothing"
+    assert result_of(run("upgrade", "--json", folder=tmp_path))["from"] is None
+    assert "already" in run("upgrade", folder=tmp_path).stdout
     found = json.loads(run("check", "--json", folder=tmp_path).stdout)
     assert {one["name"]: one["ok"] for one in found} == {
-        "settings": True, "database": True, "poller": False, "upstream": False,
+        "settings": True, "disk": True, "database": True, "poller": False, "upstream": False, "callback URL": True,
     }  # fmt: skip
 
 
-def test_settings_that_are_wrong_are_told_without_a_traceback() -> None:
-    done = run("tasks")
-    assert done.returncode == 1
-    assert "RECEIVER_CALLBACK_TOKENS" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("version", "told"), [("0001", "run `receiver upgrade` first"), ("9999", "Install that one, or restore")]
+)
+def test_a_command_leaves_tables_of_another_version_alone(tmp_path: Path, version: str, told: str) -> None:
+    run("upgrade", folder=tmp_path)
+    database = Database(f"sqlite:///{tmp_path}/receiver.db")
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+    for command in (("tasks",), ("register", "t"), ("prune",), ("rebuild",)):
+        done = run(*command, folder=tmp_path)
+        assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+    assert json.loads(run("check", "--json", folder=tmp_path).stdout)[2]["level"] == "BAD"
+    with database.read() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
+    database.engine.dispose()
+
+
+def test_what_keeps_a_command_from_working_is_told_without_a_traceback(tmp_path: Path) -> None:
+    missing = run("tasks")
+    assert missing.exit_code == 1
+    assert "RECEIVER_CALLBACK_TOKENS" in missing.stderr
+    nowhere = run("tasks", folder=tmp_path)
+    assert "There is no database" in nowhere.stderr
+    assert not list(tmp_path.iterdir())
+    postgres = {"DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/none"}
+    assert "The database cannot be used" in run("tasks", folder=tmp_path, **postgres).stderr
+    assert "pg_dump" in run("backup", str(tmp_path / "a.db"), folder=tmp_path, **postgres).stderr
+    assert "pg_restore" in run("restore", str(tmp_path / "a.db"), folder=tmp_path, **postgres).stderr
 
 
 def test_the_simulators_faults_are_listed_and_checked() -> None:
-    listed = run("simulator", "--list-faults").stdout
-    assert all(name in listed for name in FAULTS)
-    assert run("simulator", "--fault", "no-such-fault=1").returncode == 2
-    assert run("simulator", "--fault", "callback-lost=2").returncode == 2
+    assert result_of(run("simulator", "--list-faults", "--json")).keys() == FAULTS.keys()
+    assert all(name in run("simulator", "--list-faults").stdout for name in FAULTS)
+    assert run("simulator", "--fault", "no-such-fault=1").exit_code == 2
+    assert run("simulator", "--fault", "callback-lost=2").exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["demo", "simulator", "check", "register", "tasks", "show", "poll", "rebuild", "prune", "upgrade"],
-)
-def test_every_command_explains_itself(command: str) -> None:
-    assert "Usage" in run(command, "--help").stdout
+@pytest.mark.parametrize("name", main.commands)
+def test_every_command_explains_itself(name: str) -> None:
+    told = run(name, "--help").stdout
+    assert f"receiver {name}" in told.partition("Example:")[2]
+    command = main.commands[name]
+    short = command.get_short_help_str(60)
+    assert not short.endswith("..."), f"the first sentence is cut in the list of commands: {short}"
+    assert any("--json" in option.opts for option in command.params) or name == "demo", "the demo prints JSON"
+    assert all(option.help for option in command.params if isinstance(option, click.Option))

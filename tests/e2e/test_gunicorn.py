@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from receiver.simulator import Simulator, SimulatorServer
 from receiver.store.database import Database
 from receiver.store.deliveries import of_task
 from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import deployed
+from tests.e2e.deployment import Deployment, deployed
 
 FAST = {"POLL_TICK": "0.2", "CALLBACK_GRACE": "0.5", "POLL_INTERVAL": "0.5", "POLL_MAX_INTERVAL": "2"}
 
@@ -44,14 +45,78 @@ def test_among_three_workers_one_polls_and_another_takes_over_when_it_is_killed(
         assert receiver.get("/api/tasks/t?wait=20")["recovered"]
 
 
-def test_a_stopped_server_gives_the_lease_back_at_once(tmp_path: Path) -> None:
+class HalfSent:
+    """A callback that a worker has begun to read, and whose second half is still on its way."""
+
+    def __init__(self, receiver: Deployment, task_id: str) -> None:
+        body = json.dumps(callback(task_id)).encode()
+        head = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        self._connection = socket.create_connection(("127.0.0.1", receiver.port), timeout=20)
+        self._connection.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+        self._answers = self._connection.makefile("rb")
+        assert b" 100 " in self._answers.readline() and self._answers.readline() == b"\r\n"
+        self._connection.sendall(body[:20])
+        self._rest = body[20:]
+
+    def finish(self) -> bytes:
+        """Send the rest; the answer's status line."""
+        with self._connection, self._answers:
+            self._connection.sendall(self._rest)
+            return self._answers.readline()
+
+
+def workers_of(receiver: Deployment) -> set[int]:
+    return set(map(int, re.findall(r"Booting worker with pid: (\d+)", receiver.log.read_text())))
+
+
+def test_a_stopping_server_gives_the_lease_back_at_once_and_finishes_what_it_began(tmp_path: Path) -> None:
     with deployed(tmp_path, groups=2, **FAST) as (one, two):
         eventually(lambda: one.poller["holder"])
-        pids = set(map(int, re.findall(r"Booting worker with pid: (\d+)", one.log.read_text())))
-        first, other = (one, two) if one.holder_pid in pids else (two, one)
-        holder = first.poller["holder"]
-        assert first.stop() == 0
-        eventually(lambda: other.poller["holder"] != holder, within_s=5, why="the other group takes over")
+        first, other = (one, two) if one.holder_pid in workers_of(one) else (two, one)
+        half_sent = HalfSent(first, "half-sent")
+        first.process.send_signal(signal.SIGTERM)
+        eventually(
+            lambda: other.holder_pid in workers_of(other), within_s=3, why="the other group takes over"
+        )
+        assert first.process.poll() is None, "a callback is still on its way"
+        assert b" 200 " in half_sent.finish()
+        assert first.process.wait(timeout=10) == 0
+        assert other.get("/api/tasks/half-sent")["callbacks"] == 1
+
+
+def test_a_reload_keeps_the_callbacks_that_are_on_their_way_and_moves_the_poller(tmp_path: Path) -> None:
+    with deployed(tmp_path, **FAST) as (receiver,):
+        eventually(lambda: receiver.poller["holder"])
+        old = workers_of(receiver)
+        half_sent = [HalfSent(receiver, f"half-{number}") for number in range(3)]
+        receiver.process.send_signal(signal.SIGHUP)
+        eventually(lambda: receiver.holder_pid not in old, within_s=5, why="a new worker takes over")
+        assert all(b" 200 " in one.finish() for one in half_sent)
+        assert {receiver.get(f"/api/tasks/half-{number}")["callbacks"] for number in range(3)} == {1}
+
+
+def test_recycled_workers_lose_no_callback_and_hand_the_poller_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(sender: int) -> list[int]:
+        with requests.Session() as session:
+            return [
+                session.post(
+                    receiver.callback_url, json=callback(f"task-{sender}-{n}"), timeout=20
+                ).status_code
+                for n in range(30)
+            ]
+
+    # gunicorn reads its own arguments from this variable, after the configuration file.
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--max-requests 15 --max-requests-jitter 5")
+    with deployed(tmp_path, **FAST) as (receiver,), ThreadPoolExecutor() as pool:
+        eventually(lambda: receiver.poller["holder"])
+        answers = [status for codes in pool.map(send, range(4)) for status in codes]
+        assert answers == [200] * 120
+        assert receiver.log.read_text().count("Autorestarting worker") >= 4
+        assert receiver.get("/api/stats")["deliveries"]["callback"] == {"accepted": 120}
+        eventually(lambda: Path(f"/proc/{receiver.holder_pid}").exists(), within_s=5, why="another one polls")
+        eventually(lambda: receiver.poller["heartbeatAge"] < 5, within_s=5)
 
 
 def test_two_process_groups_of_three_workers_keep_one_quota(tmp_path: Path) -> None:
@@ -140,10 +205,8 @@ def test_the_log_is_one_line_a_callback_and_holds_no_secret(tmp_path: Path) -> N
 
 
 def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
-    from tests.e2e.deployment import Deployment
-
     broken = Deployment(tmp_path, 0, {"WORKERS": "none", "SECRET_KEY": "short"})
-    assert broken.process.wait(timeout=30) != 0
+    assert broken.process.wait(timeout=30) == os.EX_CONFIG
     told = broken.log.read_text()
     broken.session.close()
     assert "RECEIVER_WORKERS: " in told
@@ -152,15 +215,14 @@ def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preload", [False, True])
-def test_preloading_changes_nothing(tmp_path: Path, preload: bool) -> None:
-    # gunicorn reads its own arguments from this variable, after the configuration file.
-    os.environ["GUNICORN_CMD_ARGS"] = "--preload" if preload else ""
-    try:
-        with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
-            eventually(lambda: receiver.poller["holder"], why="a worker polls")
-            assert receiver.holder_pid != receiver.process.pid
-    finally:
-        del os.environ["GUNICORN_CMD_ARGS"]
+def test_preloading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preload: bool) -> None:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--preload" if preload else "")
+    with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
+        eventually(lambda: receiver.poller["holder"], why="a worker polls")
+        assert receiver.holder_pid in workers_of(receiver)
+        told = receiver.log.read_text()
+        assert told.index("bringing the tables up to date") < told.index("Booting"), "a worker may time out"
+        assert requests.post(receiver.callback_url, json=callback("t"), timeout=20).status_code == 200
 
 
 def exchange(port: int, raw: bytes, *, half_close: bool = False) -> bytes:
@@ -187,7 +249,10 @@ def test_bodies_are_taken_whole_or_not_at_all(tmp_path: Path) -> None:
         assert receiver.get("/api/quarantine")["deliveries"] == []
 
 
-def test_a_locked_database_is_a_503_in_time_and_heals(tmp_path: Path) -> None:
+def test_a_locked_database_is_a_503_in_time_and_heals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--timeout 3")  # less than the callbacks wait
     with deployed(tmp_path) as (receiver,):
         other = sqlite3.connect(tmp_path / "receiver.db", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
@@ -210,6 +275,7 @@ def test_a_locked_database_is_a_503_in_time_and_heals(tmp_path: Path) -> None:
         other.rollback()
         other.close()
         assert requests.post(receiver.callback_url, json=callback("healed"), timeout=30).status_code == 200
+        assert "WORKER TIMEOUT" not in receiver.log.read_text()
 
 
 def test_a_worker_born_while_the_database_is_locked_does_not_stop_the_server(tmp_path: Path) -> None:

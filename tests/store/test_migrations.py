@@ -1,143 +1,145 @@
-"""A filled database of an earlier version becomes one of this version, and nothing of it is lost."""
+"""A filled database of each earlier version becomes one of this version, and nothing of it is lost."""
 
 import json
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, MetaData, func, insert, select, text
 
-from receiver import store
+from receiver.app import build_app
 from receiver.core.census import effect
-from receiver.core.observation import Observation, Source, Track
-from receiver.core.reconciliation import TaskState
-from receiver.core.state_document import dump_state
 from receiver.core.task import Task
-from receiver.store import deliveries, listing, quarantine, tallies, tasks
+from receiver.operations import every_task_id, rebuild_task
+from receiver.runtime import Runtime, build_runtime, utc_now
+from receiver.settings import load_settings
+from receiver.store import listing, quarantine, tallies
 from receiver.store.database import Database
 from receiver.store.listing import Filter, Flag
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import metadata
+from receiver.store.versions import MIGRATIONS
 from tests.conftest import T0
+from tests.store.filled import SETTINGS, callback, views
 
-TASKS_0001 = (
-    ("done", "succeeded", "SUCCESS", False, True, "Whispering Tides\nСеверный ветер", "order 17", T0),
-    ("lost", "unresolved", "PENDING", False, False, "", None, T0),
-    ("both", "failed", "GENERATE_AUDIO_FAILED", True, False, "Iron Lanterns", None, T0),
-    ("open", "in_progress", "TEXT_SUCCESS", False, False, "Iron Lanterns", None, None),
+VERSIONS = Path(__file__).parent / "versions"
+KNOWN = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+EARLIER = KNOWN[:0:-1]
+
+
+def test_there_is_a_filled_database_of_each_earlier_version() -> None:
+    made = sorted(path.stem for path in VERSIONS.glob("*.json"))
+    assert set(EARLIER) <= set(made), (
+        "make it with the last program of that version: see tests/store/filled.py"
+    )
+
+
+@pytest.fixture(
+    params=[(version, store) for version in EARLIER for store in ("sqlite", "postgresql")], ids="-".join
 )
-DELIVERIES_0001 = (
-    ("done", "accepted", "{}", b'{"a": 1}'),
-    ("open", "quarantined", '{"data.data": ["Invalid type."]}', b"{}"),
-    (None, "quarantined", '{"": ["Not JSON: Expecting value."]}', b"<html>"),
-    (None, "quarantined", '{"data.taskId": ["Missing"]}', b'{"code": 200}'),
-)
-
-
-def at_0001(path: Path) -> Database:
-    """A database as the first version made it, filled as it would have filled it."""
-    database = Database(f"sqlite:///{path}")
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Mapping[str, Any]]]:
+    """A database as that version made and filled it, and what its program told of it."""
+    version, store = request.param
+    url = f"sqlite:///{tmp_path}/old.db"
+    if store == "postgresql":
+        url = request.getfixturevalue("postgres").new_database(empty=True)
+    filled = json.loads((VERSIONS / f"{version}.json").read_text(encoding="utf-8"))
+    database = Database(url)
     config = Config()
-    config.set_main_option("script_location", str(Path(store.__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(MIGRATIONS))
     with database.write() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        _fill(connection)
+        command.upgrade(config, version)
+        _insert(connection, filled["rows"])
     database.engine.dispose()
-    return database
+    yield database, filled["told"]
+    database.engine.dispose()
 
 
-def _fill(connection) -> None:
-    seen = Observation(
-        task_id="x", source=Source.POLL, status="SUCCESS", tracks=(Track(key="id:a", fields={"id": "a"}),)
-    )
-    plain = {
-        "registered_at": str(T0.replace(tzinfo=None)), "first_seen_at": str(T0.replace(tzinfo=None)),
-        "poll_requested": False, "attempt": 0, "callbacks": 1, "polls": 2, "version": 3,
-        "state": dump_state(TaskState.of(seen)), "lost_callback": False,
-    }  # fmt: skip
-    for number, (key, outcome, status, conflict, recovered, titles, label, settled) in enumerate(TASKS_0001):
-        ended = settled and str((settled + timedelta(seconds=160)).replace(tzinfo=None))
-        row = plain | {
-            "task_id": key, "outcome": outcome, "status": status, "conflict": conflict, "recovered": recovered,
-            "titles": titles, "label": label, "settled_at": ended, "polls": number,
-        }  # fmt: skip
-        names = ", ".join(row)
-        connection.execute(text(f"INSERT INTO task ({names}) VALUES (:{', :'.join(row)})"), row)
-    for task_id, result, errors, body in DELIVERIES_0001:
-        row = {
-            "task_id": task_id, "source": "callback", "received_at": str(T0.replace(tzinfo=None)), "result": result,
-            "status": "", "errors": errors, "digest": bytes(32), "body": body,
-        }  # fmt: skip
-        connection.execute(text(f"INSERT INTO delivery ({', '.join(row)}) VALUES (:{', :'.join(row)})"), row)
-    tally = {"hour": str(T0.replace(tzinfo=None)), "subject": "callback", "name": "accepted", "count": 5}
-    connection.execute(text("INSERT INTO tally VALUES (:hour, :subject, :name, :count)"), tally)
+def _insert(connection: Any, rows: Mapping[str, list[dict[str, Any]]]) -> None:
+    tables = MetaData()
+    tables.reflect(connection, only=list(rows))
+    for table in tables.sorted_tables:
+        values = [
+            {name: _value(table.c[name], value) for name, value in row.items()} for row in rows[table.name]
+        ]
+        connection.execute(insert(table), values)
+        key = table.autoincrement_column
+        if connection.dialect.name == "postgresql" and key is not None:
+            sequence = func.pg_get_serial_sequence(table.name, key.name)
+            connection.execute(select(func.setval(sequence, func.max(key))))
 
 
-def test_a_filled_database_of_the_first_version_is_brought_to_this_one(tmp_path: Path) -> None:
-    database = at_0001(tmp_path / "old.db")
+def _value(column: Column[Any], value: Any) -> Any:
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"])
+    if value is not None and column.type.python_type is datetime:
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+        return moment if getattr(column.type, "timezone", False) else moment.replace(tzinfo=None)
+    return value
+
+
+def upgraded(database: Database) -> Runtime:
+    url = database.url.render_as_string(hide_password=False)
+    return build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
+
+
+def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mapping[str, Any]]) -> None:
+    database, told = old
     assert database.pending_migrations()
-    database.migrate()
+    runtime = upgraded(database)
     assert not database.pending_migrations()
-    with database.read() as connection:
+    assert views(build_app(runtime).test_client()) == told
+    assert not [key for key in every_task_id(runtime) if rebuild_task(runtime, key, now=utc_now())]
+    with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
-        everything = {task.task_id: task for task in listing.find(connection, Filter(), limit=9).tasks}
-        assert everything.keys() == {"done", "lost", "both", "open"}
-        assert [everything[key].polls for key, *_ in TASKS_0001] == [0, 1, 2, 3]
-        assert everything["done"].label == "order 17"
-        assert everything["done"].settled_at == T0 + timedelta(seconds=160)
-        assert {task.task_id for task in listing.find(connection, Filter(flag=Flag.PROBLEM), limit=9).tasks} == {
-            "lost", "both",
-        }  # fmt: skip
-        for words, found in {
-            "tides order": {"done"},
-            "СЕВЕР": {"done"},
-            "lanterns": {"both", "open"},
-        }.items():
-            assert {
-                task.task_id for task in listing.find(connection, Filter(text=words), limit=9).tasks
-            } == found
+        everything = listing.find(connection, Filter(), limit=99).tasks
+        assert tallies.totals(connection, "task", "settling") == counted_anew(everything)
+        flagged = {
+            task.task_id for task in listing.find(connection, Filter(flag=Flag.PROBLEM), limit=9).tasks
+        }
+        assert flagged == {"both", "observed-task"}
         causes = [one.cause for one in quarantine.find(connection, Quarantined(), limit=9)]
-        assert causes == ["no_task_id", "not_json", "unreadable"]
-        (kept,) = deliveries.of_task(connection, "done")
-        assert (kept.body, kept.change, kept.id) == (b'{"a": 1}', {}, 1)
-        assert tallies.totals(connection, "callback") == {"callback": {"accepted": 5}}
-        counted = tallies.totals(connection, "task", "settling")
-        assert counted == counted_anew(everything.values())
-        connection.execute(text("INSERT INTO task_words(task_words, rank) VALUES ('integrity-check', 1)"))
-    database.engine.dispose()
+        assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
+        for words, found in {"СЕВЕР вет": {"confirmed"}, "заказ": {"confirmed"}, "lant": {"both"}}.items():
+            page = listing.find(connection, Filter(text=words), limit=9)
+            assert {task.task_id for task in page.tasks} == found
+    runtime.database.engine.dispose()
 
 
-def counted_anew(everything) -> dict[str, dict[str, int]]:
+def test_an_upgraded_database_goes_on_as_a_new_one_would(old: tuple[Database, Mapping[str, Any]]) -> None:
+    database, told = old
+    runtime = upgraded(database)
+    client = build_app(runtime).test_client()
+    sent = client.post("/callbacks/callback-token-0001", data=callback("late", "first", "Never finished"))
+    new = client.post("/callbacks/callback-token-0001", data=callback("new", "text", "New"))
+    assert (sent.json["result"], new.json["result"]) == ("accepted", "accepted")
+    after = views(client)
+    assert len(after["tasks"]) == len(told["tasks"]) + 1
+    ids = [one["id"] for found in after["deliveries"].values() for one in found["deliveries"]]
+    assert len(ids) == len(set(ids))
+    with runtime.database.read() as connection:
+        numbers = connection.scalars(text("SELECT number FROM task ORDER BY number")).all()
+        assert len(set(numbers)) == len(numbers) == len(after["tasks"])
+        assert listing.find(connection, Filter(text="new"), limit=9).tasks[0].task_id == "new"
+        if database.is_sqlite:
+            check = "INSERT INTO task_words(task_words, rank) VALUES ('integrity-check', 1)"
+            connection.exec_driver_sql(check)
+    runtime.database.engine.dispose()
+
+
+def counted_anew(everything: Any) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for task in everything:
         for (subject, name), count in effect(Task(task_id="", first_seen_at=T0), task).items():
             counts.setdefault(subject, {}).setdefault(name, 0)
             counts[subject][name] += count
     return counts
-
-
-def test_an_upgraded_database_goes_on_as_a_new_one_would(tmp_path: Path) -> None:
-    database = at_0001(tmp_path / "old.db")
-    database.migrate()
-    told = deliveries.StoredDelivery(
-        source="poll", received_at=T0, result="accepted", digest=bytes(32), body=b"{}"
-    )
-    with database.write() as connection:
-        before = tasks.load_or_create(connection, {"new": T0, "open": T0})
-        tasks.save(connection, [(task, task) for task in before.values()])
-        deliveries.add(connection, [told])
-    with database.read() as connection:
-        assert [row.number for row in connection.execute(text("SELECT number FROM task ORDER BY number"))] == [
-            1, 2, 3, 4, 5,
-        ]  # fmt: skip
-        assert connection.execute(text("SELECT max(id) FROM delivery")).scalar() == len(DELIVERIES_0001) + 1
-        assert (
-            json.loads(connection.execute(text("SELECT errors FROM delivery WHERE id = 5")).scalar_one())
-            == {}
-        )
-    database.engine.dispose()

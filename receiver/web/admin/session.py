@@ -18,7 +18,7 @@ from receiver.runtime import utc_now
 from receiver.store import actions, sign_ins
 from receiver.store.actions import Kind
 from receiver.web.admin.frame import PREFIX, blueprint, page, person, runtime_here
-from receiver.web.callbacks import same_secret
+from receiver.web.secrets import same_secret
 
 log = logging.getLogger(__name__)
 

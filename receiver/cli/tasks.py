@@ -1,0 +1,139 @@
+"""Commands about tasks, for a person at a terminal and for scripts."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.table import Table
+
+from receiver.cli.frame import as_json, console, example, open_runtime, paper, told
+from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.settlement import Outcome
+from receiver.operations import register_task, request_task_poll
+from receiver.runtime import utc_now
+from receiver.store import deliveries, listing, tasks
+from receiver.store.actions import COMMAND
+from receiver.web.views import show_delivery, show_task
+
+LISTED = {
+    "task": "taskId",
+    "outcome": "outcome",
+    "status": "status",
+    "tracks": "tracks",
+    "callbacks": "callbacks",
+    "polls": "polls",
+    "first seen": "firstSeenAt",
+    "label": "label",
+}
+
+
+class TaskId(click.ParamType[str]):
+    name = "task_id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        task_id = readable_task_id(value)
+        if task_id is None:
+            self.fail("not a task id: text without white space or slashes, 200 characters at most", param)
+        return task_id
+
+
+TASK_ID = TaskId()
+
+
+@click.command(epilog=example('receiver register 5c79be8e --label "order 17"'))
+@click.argument("task_id", type=TASK_ID)
+@click.option("--label", help="Your own words, to find it by.")
+@as_json
+def register(task_id: str, label: str | None, as_json: bool) -> None:
+    """Register a task, so that it is polled without callbacks."""
+    task, created = register_task(open_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
+    word = "registered" if created else "known"
+    told(show_task(task), f"{task_id}: {word}, {task.verdict.outcome.value}", as_json=as_json)
+
+
+@click.command(
+    "tasks", epilog=example("receiver tasks --outcome unresolved", "receiver tasks --search tides")
+)
+@click.option("--outcome", type=click.Choice([outcome.value for outcome in Outcome]), help="Only these.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
+@click.option("--search", help="The beginning of an id, or of words in label and titles.")
+@as_json
+def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
+    """List tasks, newest first."""
+    with open_runtime().database.read() as connection:
+        page = listing.find(connection, listing.Filter(outcome=outcome, text=search), limit=limit)
+    shown = [show_task(task) for task in page.tasks]
+    if as_json:
+        click.echo(json.dumps(shown))
+    else:
+        table = Table(*LISTED)
+        for one in shown:
+            table.add_row(*(_cell(one[name]) for name in LISTED.values()))
+        paper().print(table)
+    if page.next is not None:
+        console.print("There are more: raise --limit, or ask for less.")
+
+
+@click.command(epilog=example("receiver show 5c79be8e"))
+@click.argument("task_id", type=TASK_ID)
+@as_json
+def show(task_id: str, as_json: bool) -> None:
+    """Print a task and what was told of it.
+
+    With --json all that is known, the bodies of what was told too.
+    """
+    with open_runtime().database.read() as connection:
+        task = tasks.load(connection, task_id)
+        log = deliveries.of_task(connection, task_id)
+    if task is None and not log:
+        raise _unknown(task_id)
+    shown = task and show_task(task)
+    if as_json:
+        both = {"task": shown, "deliveries": [show_delivery(delivery) for delivery in log]}
+        click.echo(json.dumps(both, indent=2, ensure_ascii=False))
+        return
+    for name, value in (shown or {}).items():
+        if name != "tracks" and value not in (None, ""):
+            click.echo(f"{name:16}{_cell(value)}")
+    for track in (shown or {}).get("tracks", ()):
+        click.echo(
+            f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"
+        )
+    for delivery in log:
+        click.echo(f"{'told':16}{_line(show_delivery(delivery))}")
+
+
+@click.command(epilog=example("receiver poll 5c79be8e"))
+@click.argument("task_id", type=TASK_ID)
+@as_json
+def poll(task_id: str, as_json: bool) -> None:
+    """Have record-info asked about a task as soon as can be.
+
+    The running poller does it, when the quota allows.
+    """
+    task = request_task_poll(open_runtime(), task_id, now=utc_now(), actor=COMMAND)
+    if task is None:
+        raise _unknown(task_id)
+    told(show_task(task), f"{task_id}: due now, {task.verdict.outcome.value}", as_json=as_json)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(len(value)) if isinstance(value, list) else "" if value is None else str(value)
+
+
+def _line(delivery: Mapping[str, Any]) -> str:
+    parts = (delivery["receivedAt"], delivery["source"], delivery["result"], delivery["status"] or "")
+    wrong = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in delivery["errors"].items())
+    return "  ".join((*parts, wrong)).rstrip()
+
+
+def _unknown(task_id: str) -> click.ClickException:
+    return click.ClickException(
+        f"No task {task_id!r} is known here; register it with: receiver register {task_id}"
+    )
+
+
+COMMANDS = (register, list_tasks, show, poll)

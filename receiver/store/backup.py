@@ -1,0 +1,175 @@
+"""A SQLite database copied while it is in use, and a copy put back in its place."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from receiver.store.versions import check_known
+
+PAGES_AT_ONCE = 4000  # 16 MB
+SQLITES_LOCKS = (512, 0x40000000)  # the bytes that it locks: "The Lock-Byte Page" of its file format
+
+
+class BackupError(Exception):
+    """What keeps a copy from being made or put back, in a sentence; nothing was changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """What a copy holds: its tables' version, how many rows, and when the newest delivery came."""
+
+    bytes: int
+    version: str
+    tasks: int
+    deliveries: int
+    newest: datetime | None
+
+
+def database_file(url: str) -> Path | None:
+    """The file of a SQLite database; None where it is not SQLite."""
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def back_up(
+    source: Path, target: Path, *, overwrite: bool = False, tell: Callable[[int, int], None]
+) -> Contents:
+    """Write everything that is committed by now into one file, which appears under its name when it is whole.
+
+    Callbacks go on meanwhile: the copy is that of one read transaction. `tell` hears of pages done and of all.
+    """
+    if target.exists() and not overwrite:
+        raise BackupError(f"{target} exists already.")
+    with _named_failures(source), _made_beside(target) as fresh:
+        _copy_pages(source, fresh, tell)
+        contents = inspect(fresh)
+        _put(fresh, target)
+    return contents
+
+
+def restore(
+    backup: Path, place: Path, *, now: datetime, tell: Callable[[int, int], None]
+) -> tuple[Contents, Path | None]:
+    """Put a backup in the database's place; returns what it holds, and where the present database is kept.
+
+    Refused while any process has the database open. Everybody is signed out of the admin page: who signed out
+    since the backup must not be signed in again by it.
+    """
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _named_failures(backup), _made_beside(place) as fresh:
+        _copy_pages(backup, fresh, tell)
+        contents = inspect(fresh)
+        check_known(contents.version)
+        _prepare(fresh)
+        kept = _keep(place, now) if place.exists() else None
+        _put(fresh, place)
+    return contents, kept
+
+
+def inspect(file: Path) -> Contents:
+    """Read the whole copy and see that it is sound; raises `BackupError` where it is not."""
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)) as connection:
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise BackupError(f"The copy is damaged: {found}")
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        (tasks,) = connection.execute("SELECT count(*) FROM task").fetchone()
+        (deliveries,) = connection.execute("SELECT count(*) FROM delivery").fetchone()
+        last = connection.execute("SELECT received_at FROM delivery ORDER BY id DESC LIMIT 1").fetchone()
+    return Contents(
+        bytes=file.stat().st_size,
+        version=version,
+        tasks=tasks,
+        deliveries=deliveries,
+        newest=last and datetime.fromisoformat(last[0]).replace(tzinfo=UTC),
+    )
+
+
+@contextmanager
+def nobody_uses(file: Path) -> Iterator[None]:
+    """Raises `BackupError` while any process has the database open: in WAL mode each holds a lock on the file."""
+    with file.open("r+b") as held:
+        try:
+            fcntl.lockf(held, fcntl.LOCK_EX | fcntl.LOCK_NB, *SQLITES_LOCKS)
+        except OSError:
+            raise BackupError(f"{file} is in use: stop the receiver first.") from None
+        yield
+
+
+def _copy_pages(source: Path, fresh: Path, tell: Callable[[int, int], None]) -> None:
+    reading = sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    writing = sqlite3.connect(fresh, isolation_level=None)
+    with closing(reading), closing(writing), fresh.open("r+b") as file:
+
+        def _after(_: int, left: int, total: int) -> None:
+            # Bit by bit: one great write at the end would hold up everybody else's small ones for a second.
+            os.fdatasync(file.fileno())
+            tell(total - left, total)
+
+        writing.execute("PRAGMA synchronous=OFF")  # that is done here
+        # In a transaction of our own, or each write of others would make it begin again.
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        reading.backup(writing, pages=PAGES_AT_ONCE, progress=_after)
+
+
+def _prepare(fresh: Path) -> None:
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'admin_session'").fetchone():
+            connection.execute("DELETE FROM admin_session")
+
+
+def _keep(place: Path, now: datetime) -> Path:
+    """Keep the present database beside, under another name."""
+    kept = Path(f"{place}.before-restore-{now:%Y%m%dT%H%M%SZ}")
+    with nobody_uses(place):
+        os.link(place, kept)  # a second name: there is never no database at all
+        for ending in ("-wal", "-shm"):  # of a server that was killed: they belong to the old file only
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{place}{ending}").rename(f"{kept}{ending}")
+    return kept
+
+
+@contextmanager
+def _made_beside(target: Path) -> Iterator[Path]:
+    """A file for nobody else to read, in the target's folder, which is gone unless it was put somewhere."""
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    fresh.touch(mode=0o600, exist_ok=False)
+    try:
+        yield fresh
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _put(fresh: Path, target: Path) -> None:
+    """Give the file its name, durably; it belongs to whom the one before belonged to."""
+    if target.exists() and os.geteuid() == 0:
+        owner = target.stat()
+        os.chown(fresh, owner.st_uid, owner.st_gid)
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _named_failures(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BackupError(f"{file} cannot be read as a receiver's database: {error}.") from error
+    except OSError as error:
+        raise BackupError(f"{error.filename or file}: {error.strerror}.") from error

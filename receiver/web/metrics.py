@@ -1,0 +1,102 @@
+"""`/metrics` for Prometheus: how long requests and commits take on this machine, and what the database knows.
+
+What comes from the database is equal on all machines: over them `max without (instance)`, never `sum`.
+The histograms are each machine's own, whichever of its workers answers: over machines `sum`.
+"""
+
+import ipaddress
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from flask import Blueprint, Flask, Response, current_app, g, request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from receiver.runtime import Runtime
+from receiver.store.database import StoreUnavailableError
+from receiver.web.health import WriteProbe
+from receiver.web.problems import ProblemError
+from receiver.web.readings import families, read_readings
+from receiver.web.secrets import has_bearer_token
+
+blueprint = Blueprint("metrics", __name__)
+
+METHODS = {"GET", "POST"}
+STATUSES = ("2xx", "4xx", "5xx")
+BY_A_PROXY = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+
+
+def measure_requests(app: Flask, runtime: Runtime) -> None:
+    """Time every request; to be put onto the application before anything that may answer one."""
+    requests = runtime.metrics.requests
+    for status in STATUSES:  # there from the start, so that the first one that fails is an increase
+        requests.labels("callbacks.receive", "POST", status)
+
+    @app.before_request
+    def _begin() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    def _measure(response: Response) -> Response:
+        labels = (
+            request.endpoint or "none",
+            request.method if request.method in METHODS else "other",
+            f"{response.status_code // 100}xx",
+        )
+        requests.labels(*labels).observe(time.perf_counter() - g.began)
+        return response
+
+
+@blueprint.get("/metrics")
+def read_metrics() -> Response:
+    if not (_asked_here() or has_bearer_token(_runtime().settings.api_tokens)):
+        detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
+        raise ProblemError(401, "Unauthorized", detail)
+    collected = [*_about_the_database(), *_runtime().metrics.collect(), _about_us()]
+    return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
+
+
+def _asked_here() -> bool:
+    """Whether a program on this machine asks: by loopback, or by a unix socket, which tells no address.
+
+    What a proxy hands on is from anywhere, though the proxy be here.
+    """
+    if any(name in request.headers for name in BY_A_PROXY):
+        return False
+    return not request.remote_addr or ipaddress.ip_address(request.remote_addr).is_loopback
+
+
+def _about_the_database() -> Iterator[Metric]:
+    probe: WriteProbe = current_app.extensions["write_probe"]
+    up = probe.problem() is None
+    try:
+        yield from families(read_readings(_runtime()))
+    except StoreUnavailableError:  # an answer all the same: silence would not tell this from a dead receiver
+        up = False
+    text = (
+        "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
+    )
+    yield GaugeMetricFamily("receiver_database_up", text, int(up))
+
+
+def _about_us() -> Metric:
+    info = GaugeMetricFamily("receiver_info", "Always 1; tells the version.", labels=["version"])
+    info.add_metric([version("receiver")], 1)
+    return info
+
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """Metrics in the form in which `generate_latest` takes them."""
+
+    metrics: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
+def _runtime() -> Runtime:
+    runtime: Runtime = current_app.extensions["receiver"]
+    return runtime

@@ -1,0 +1,135 @@
+"""What the database knows, as metrics: the same whichever process or machine is asked, and after a restart."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from receiver.core import census
+from receiver.core.observation import Source
+from receiver.core.payloads import Trouble
+from receiver.core.settlement import Outcome
+from receiver.runtime import Runtime
+from receiver.store import tallies
+from receiver.store.database import clock_of
+from receiver.store.overview import Oldest, Overview, read_oldest, read_overview
+from receiver.web.admin.marks import OVERDUE_AFTER
+from receiver.web.stats import poller_state
+
+COUNTED = 10_000  # at which counting what a person should look at stops
+STATES = ("polling", "paused", "refused", "off")
+TOLD = ("accepted", "duplicate", "quarantined")
+REFUSED = ("wrong_token", "bad_signature", "too_large", "cut_off")
+
+TEXTS = {
+    "callbacks": "Callbacks by what became of them, those refused included.",
+    "polls": "Answers of record-info about a task, by what became of them.",
+    "record_info_calls": "Calls of record-info by what came of them; all but answered are the upstream's trouble.",
+    "tasks": "Tasks by outcome.",
+    "recovered_tasks": "Tasks that succeeded though no callback told so.",
+    "lost_callback_tasks": "Settled tasks whose end no callback told.",
+    "unresolved_tasks": "Tasks given up that no person has marked as seen.",
+    "conflicting_tasks": "Tasks in conflict that no person has marked as seen.",
+    "quarantined_deliveries": "Deliveries in quarantine that no person has marked as seen.",
+    "overdue_tasks": "Unsettled tasks whose poll has been due for a minute or more.",
+    "oldest_overdue_task_age_seconds": "Since the poll of the longest overdue task was due; 0: none is overdue.",
+    "oldest_unsettled_task_age_seconds": "Since the oldest unsettled task was first seen; 0: all are settled.",
+    "last_callback_age_seconds": "Since the last callback was stored; +Inf: there was none.",
+    "last_poll_age_seconds": "Since the last answer of record-info was stored; +Inf: there was none.",
+    "poller_heartbeat_age_seconds": "Since the poller's last sign of life; +Inf: nobody ever polled.",
+    "poller_state": "1 at what polling is: paused by the upstream's trouble, refused while it refuses our key.",
+    "upstream_pause_left_seconds": "Until polling goes on after the upstream's trouble; 0: it is not paused.",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    now: datetime
+    counted: Mapping[str, Mapping[str, int]]
+    overview: Overview
+    oldest: Oldest
+    poller: Mapping[str, Any]
+
+
+def read_readings(runtime: Runtime) -> Readings:
+    """All of one moment, by the database's clock; cheap however many rows there are."""
+    with runtime.database.read() as connection:
+        now = clock_of(connection)
+        late = now - OVERDUE_AFTER if runtime.settings.upstream_api_key else None
+        return Readings(
+            now=now,
+            counted=tallies.totals(connection, census.TASK, "call", "reread", *Source),
+            overview=read_overview(connection, due_before=late, most=COUNTED),
+            oldest=read_oldest(connection, due_before=late),
+            poller=poller_state(runtime, connection),
+        )
+
+
+def families(readings: Readings) -> Iterator[Metric]:
+    """Each with all its labels from the start, so that the first of a kind is an increase."""
+    yield from _deliveries(readings.counted)
+    yield from _tasks(readings.counted.get(census.TASK, {}))
+    yield from _to_look_at(readings.overview)
+    yield from _ages(readings.oldest, readings.now)
+    yield from _polling(readings.poller, readings.now)
+
+
+def _deliveries(counted: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
+    for source, others in ((Source.CALLBACK, ("unsupported", *REFUSED)), (Source.POLL, ("unknown",))):
+        counts = dict.fromkeys((*TOLD, *others), 0) | dict(counted.get(source, {}))
+        # What was read again has left the quarantine's count, and a counter must not fall.
+        counts["quarantined"] += counted.get("reread", {}).get(source, 0)
+        yield _labelled(CounterMetricFamily, f"{source}s", "result", counts)
+    calls = dict.fromkeys(["answered", *Trouble], 0) | dict(counted.get("call", {}))
+    yield _labelled(CounterMetricFamily, "record_info_calls", "result", calls)
+
+
+def _tasks(counted: Mapping[str, int]) -> Iterator[Metric]:
+    outcomes = {outcome.value: counted.get(outcome, 0) for outcome in Outcome}
+    yield _labelled(GaugeMetricFamily, "tasks", "outcome", outcomes)
+    yield _gauge("recovered_tasks", counted.get(census.RECOVERED, 0))
+    yield _gauge("lost_callback_tasks", counted.get(census.LOST_CALLBACK, 0))
+
+
+def _to_look_at(overview: Overview) -> Iterator[Metric]:
+    yield _gauge("unresolved_tasks", overview.unresolved)
+    yield _gauge("conflicting_tasks", overview.conflicts)
+    yield _gauge("quarantined_deliveries", overview.quarantined)
+    yield _gauge("overdue_tasks", overview.overdue)
+
+
+def _ages(oldest: Oldest, now: datetime) -> Iterator[Metric]:
+    yield _gauge("oldest_overdue_task_age_seconds", _age_s(oldest.overdue_since, now, none=0))
+    yield _gauge("oldest_unsettled_task_age_seconds", _age_s(oldest.unsettled_since, now, none=0))
+    for source, heard_at in oldest.last_heard.items():
+        yield _gauge(f"last_{source}_age_seconds", _age_s(heard_at, now, none=math.inf))
+
+
+def _age_s(since: datetime | None, now: datetime, *, none: float) -> float:
+    """Never negative: the machine that wrote it down may go by a clock that is ahead."""
+    return none if since is None else max((now - since).total_seconds(), 0)
+
+
+def _polling(poller: Mapping[str, Any], now: datetime) -> Iterator[Metric]:
+    beat_s, until = poller["heartbeatAge"], poller["pausedUntil"]
+    yield _gauge("poller_heartbeat_age_seconds", math.inf if beat_s is None else beat_s)
+    states = {state: int(state == poller["state"]) for state in STATES}
+    yield _labelled(GaugeMetricFamily, "poller_state", "state", states)
+    left_s = (datetime.fromisoformat(until) - now).total_seconds() if until else 0
+    yield _gauge("upstream_pause_left_seconds", max(left_s, 0))
+
+
+def _gauge(name: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"receiver_{name}", TEXTS[name], value)
+
+
+def _labelled(
+    kind: type[CounterMetricFamily | GaugeMetricFamily], name: str, label: str, values: Mapping[str, int]
+) -> Metric:
+    family = kind(f"receiver_{name}", TEXTS[name], labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family

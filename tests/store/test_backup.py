@@ -1,0 +1,206 @@
+"""A copy of the database holds everything, and put back it is the database again."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from receiver.intake import callback_delivery
+from receiver.runtime import Runtime
+from receiver.store import deliveries, sign_ins
+from receiver.store.backup import BackupError, back_up, inspect, restore
+from receiver.store.database import Database
+from receiver.store.versions import NewerTablesError
+from tests.conftest import T0
+
+
+def tell(runtime: Runtime, *numbers: int) -> None:
+    runtime.intake.accept(
+        [
+            callback_delivery(f'{{"code": 200, "data": {{"task_id": "t-{n}"}}}}'.encode(), now=T0, secrets=())
+            for n in numbers
+        ]
+    )
+
+
+def silent(done: int, total: int) -> None:
+    assert done <= total
+
+
+def everything(file: Path) -> list[str]:
+    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as connection:
+        lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "receiver.db"
+
+
+def test_a_backup_holds_what_is_only_in_the_log_too_and_belongs_to_its_owner(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    tell(runtime, *range(50))
+    copy = tmp_path / "copy.db"
+    contents = back_up(place, copy, tell=silent)
+    assert (contents.tasks, contents.deliveries, contents.newest) == (50, 50, T0)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("*copy*")] == ["copy.db"], "one file, and nothing else"
+    assert everything(copy) == everything(place)
+
+
+def test_a_backup_is_overwritten_only_on_demand_and_never_half(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(place, copy, tell=silent)
+    tell(runtime, 1)
+    with pytest.raises(BackupError, match="exists already"):
+        back_up(place, copy, tell=silent)
+    with pytest.raises(BackupError, match=r"cannot be read|No such file|unable to open"):
+        back_up(tmp_path / "missing.db", copy, overwrite=True, tell=silent)
+    assert inspect(copy).tasks == 0
+    assert back_up(place, copy, overwrite=True, tell=silent).tasks == 1
+    with pytest.raises(BackupError, match="No such file"):
+        back_up(place, tmp_path / "nowhere" / "copy.db", tell=silent)
+
+
+def test_a_restored_database_is_the_backup_and_the_other_is_kept(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    tell(runtime, 1)
+    with runtime.database.write() as connection:
+        sign_ins.open_session(connection, "key", expires_at=T0 + timedelta(days=99), now=T0)
+    back_up(place, copy, tell=silent)
+    tell(runtime, 2)
+    runtime.database.engine.dispose()
+    contents, kept = restore(copy, place, now=T0, tell=silent)
+    assert (contents.tasks, kept) == (1, Path(f"{place}.before-restore-20260101T120000Z"))
+    with runtime.database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert [one.task_id for one in deliveries.of_task(connection, "t-1")] == ["t-1"]
+        assert not deliveries.of_task(connection, "t-2")
+        assert not sign_ins.session_open(connection, "key", now=T0), "who signed out must stay signed out"
+    tell(runtime, 3)
+    runtime.database.engine.dispose()
+    assert kept is not None
+    assert inspect(kept).tasks == 2
+    restore(kept, place, now=T0 + timedelta(seconds=1), tell=silent)
+    assert inspect(place).tasks == 2
+
+
+def test_a_backup_is_restored_where_there_is_no_database_yet(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    tell(runtime, 1)
+    back_up(place, tmp_path / "copy.db", tell=silent)
+    elsewhere = tmp_path / "new machine" / "receiver #1?.db"
+    assert restore(tmp_path / "copy.db", elsewhere, now=T0, tell=silent)[1] is None
+    assert inspect(elsewhere).tasks == 1
+
+
+def test_nothing_is_restored_over_a_database_that_somebody_uses(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    back_up(place, tmp_path / "copy.db", tell=silent)
+    runtime.database.engine.dispose()
+    holds = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM task'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        with pytest.raises(BackupError, match="is in use: stop the receiver"):
+            restore(tmp_path / "copy.db", place, now=T0, tell=silent)
+        other.communicate()
+    restore(tmp_path / "copy.db", place, now=T0, tell=silent)
+
+
+def test_what_a_killed_server_left_is_kept_with_its_log_and_never_mixed_in(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(place, copy, tell=silent)
+    writes = "import sqlite3, sys, os; c = sqlite3.connect(sys.argv[1]); c.execute(\"INSERT INTO probe VALUES (7, '2026-01-01')\"); c.commit(); os._exit(0)"
+    runtime.database.engine.dispose()
+    subprocess.run([sys.executable, "-c", writes, str(place)], check=True)
+    assert Path(f"{place}-wal").stat().st_size
+    _, kept = restore(copy, place, now=T0, tell=silent)
+    for file, rows in ((place, 0), (kept, 1)):
+        connection = sqlite3.connect(file)
+        assert connection.execute("SELECT count(*) FROM probe").fetchone() == (rows,)
+        connection.close()
+
+
+def test_a_damaged_database_can_be_restored_over(runtime: Runtime, place: Path, tmp_path: Path) -> None:
+    tell(runtime, 1)
+    back_up(place, tmp_path / "copy.db", tell=silent)
+    runtime.database.engine.dispose()
+    place.write_bytes(b"not a database any more" * 1000)
+    restore(tmp_path / "copy.db", place, now=T0, tell=silent)
+    assert inspect(place).tasks == 1
+
+
+def test_what_is_no_sound_backup_of_a_version_we_know_is_refused_and_nothing_is_touched(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    tell(runtime, *range(300))
+    copy, broken, other, newer = (tmp_path / f"{name}.db" for name in ("copy", "broken", "other", "newer"))
+    back_up(place, copy, tell=silent)
+    runtime.database.engine.dispose()
+    before = everything(place)
+    whole = bytearray(copy.read_bytes())
+    whole[40 * 4096 : 60 * 4096] = bytes(20 * 4096)
+    broken.write_bytes(whole)
+    for file, statement in (
+        (other, "CREATE TABLE a (b)"),
+        (newer, "UPDATE alembic_version SET version_num = '9999'"),
+    ):
+        if file is newer:
+            newer.write_bytes(copy.read_bytes())
+        with sqlite3.connect(file) as connection:
+            connection.execute(statement)
+        connection.close()
+    for file, error, words in (
+        (broken, BackupError, "damaged|malformed"),
+        (other, BackupError, "no such table"),
+        (newer, NewerTablesError, "version 9999"),
+        (tmp_path / "missing.db", BackupError, "unable to open"),
+        (Path(__file__), BackupError, "not a database"),
+    ):
+        with pytest.raises(error, match=words):
+            restore(file, place, now=T0, tell=silent)
+    assert everything(place) == before
+    assert not list(tmp_path.glob("*before-restore*"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_database_of_a_newer_program_is_named_as_such(runtime: Runtime) -> None:
+    from receiver.store.versions import read_versions
+
+    with runtime.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with runtime.database.read() as connection, pytest.raises(NewerTablesError, match="Install that one"):
+        read_versions(connection)
+
+
+def test_the_copy_is_of_one_moment_while_others_write(runtime: Runtime, place: Path, tmp_path: Path) -> None:
+    tell(runtime, *range(3000))
+
+    def write(done: int, total: int) -> None:
+        if done < total:
+            tell(runtime, 10_000 + done)
+
+    contents = back_up(place, tmp_path / "copy.db", tell=write)
+    assert contents.tasks == contents.deliveries == 3000
+    other = Database(f"sqlite:///{tmp_path}/copy.db")
+    with other.read() as connection:
+        connection.exec_driver_sql("INSERT INTO task_words(task_words, rank) VALUES ('integrity-check', 1)")
+    other.engine.dispose()

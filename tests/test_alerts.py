@@ -1,0 +1,138 @@
+"""`config/alerts.yaml` by Prometheus' own promtool: each rule fires for what it names, silence too, and else none does."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from receiver.app import build_app
+from receiver.runtime import Runtime
+from tests.conftest import need
+
+RULES = Path(__file__).resolve().parent.parent / "config" / "alerts.yaml"
+MACHINES = ("one", "two")
+
+STATE = "receiver_poller_state"
+TASKS, LOST = 'receiver_tasks{outcome="succeeded"}', "receiver_lost_callback_tasks"
+ANSWERED = 'receiver_record_info_calls_total{result="answered"}'
+FAILED = 'receiver_http_request_duration_seconds_count{route="callbacks.receive",method="POST",status="5xx"}'
+
+# Two hours, a value a minute: `start+step` or one value. A task a minute, and all is well.
+HEALTHY = {
+    "up": "1",
+    "receiver_database_up": "1",
+    "receiver_poller_heartbeat_age_seconds": "2",
+    "receiver_last_callback_age_seconds": "30",
+    "receiver_oldest_overdue_task_age_seconds": "0",
+    "receiver_unresolved_tasks": "0",
+    "receiver_conflicting_tasks": "0",
+    "receiver_quarantined_deliveries": "0",
+    TASKS: "100+1",
+    LOST: "10",
+    ANSWERED: "100+1",
+    FAILED: "0",
+    'receiver_callbacks_total{result="wrong_token"}': "7",
+    'receiver_callbacks_total{result="bad_signature"}': "0",
+    'receiver_commit_duration_seconds_bucket{le="1.0"}': "0+100",
+    'receiver_commit_duration_seconds_bucket{le="2.5"}': "0+100",
+    'receiver_commit_duration_seconds_bucket{le="+Inf"}': "0+100",
+    **{f'{STATE}{{state="{state}"}}': "0" for state in ("paused", "refused", "off")},
+}
+FIRING: dict[str, dict[str, str]] = {
+    "ReceiverAbsent": dict.fromkeys(HEALTHY, "_"),
+    "ReceiverDown": {"up": "0"},
+    "ReceiverDatabaseDown": {"receiver_database_up": "0"},
+    "ReceiverCallbacksFailing": {FAILED: "0+1"},
+    "ReceiverPollerSilent": {"receiver_poller_heartbeat_age_seconds": "+Inf"},
+    "ReceiverKeyRefused": {f'{STATE}{{state="refused"}}': "1"},
+    "ReceiverNoCallbacks": {"receiver_last_callback_age_seconds": "0+60"},
+    "ReceiverNoAnswers": {ANSWERED: "100", "receiver_oldest_overdue_task_age_seconds": "400"},
+    "ReceiverUpstreamPaused": {f'{STATE}{{state="paused"}}': "1"},
+    "ReceiverTasksOverdue": {"receiver_oldest_overdue_task_age_seconds": "0+60"},
+    "ReceiverTasksUnresolved": {"receiver_unresolved_tasks": "3"},
+    "ReceiverTasksInConflict": {"receiver_conflicting_tasks": "1"},
+    "ReceiverQuarantine": {"receiver_quarantined_deliveries": "1"},
+    "ReceiverCallbacksRefused": {'receiver_callbacks_total{result="wrong_token"}': "7+1"},
+    "ReceiverCallbacksLost": {LOST: "10+0.5"},
+    "ReceiverCommitsSlow": {'receiver_commit_duration_seconds_bucket{le="1.0"}': "0+98"},
+}
+QUIET: dict[str, dict[str, str]] = {
+    "all is well": {},
+    "nothing happens at night": {
+        "receiver_last_callback_age_seconds": "0+60",
+        TASKS: "100",
+        ANSWERED: "100",
+        'receiver_commit_duration_seconds_bucket{le="1.0"}': "100",
+        'receiver_commit_duration_seconds_bucket{le="2.5"}': "100",
+        'receiver_commit_duration_seconds_bucket{le="+Inf"}': "100",
+    },
+    "the poller is off on purpose": {
+        "receiver_poller_heartbeat_age_seconds": "+Inf",
+        f'{STATE}{{state="off"}}': "1",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return need("promtool", shutil.which("promtool"))
+
+
+def told(series: dict[str, str]) -> list[dict[str, str]]:
+    """The series as each of two machines tells them."""
+    return [
+        {
+            "series": f'{name}{{{labels.rstrip("}")}{"," if labels else ""}job="receiver",instance="{machine}"}}',
+            "values": "_x120" if value == "_" else f"{value if '+' in value[1:] else value + '+0'}x120",
+        }
+        for machine in MACHINES
+        for name, _, labels in (key.partition("{") for key in series)
+        for value in [series[f"{name}{{{labels}" if labels else name]]
+    ]
+
+
+def scene(name: str, changes: dict[str, str], firing: dict[str, int]) -> dict[str, Any]:
+    """What promtool is to see: after two hours these rules fire, as often as told, and no others."""
+    assert changes.keys() <= HEALTHY.keys(), "a change of what nobody tells"
+    samples = [{"labels": f'{{alertname="{alert}"}}', "value": times} for alert, times in firing.items()]
+    expression = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    return {
+        "name": name,
+        "interval": "1m",
+        "input_series": told(HEALTHY | changes),
+        "promql_expr_test": [{"expr": expression, "eval_time": "2h", "exp_samples": samples}],
+    }
+
+
+def test_each_rule_fires_for_what_it_names_and_no_other_does(promtool: str, tmp_path: Path) -> None:
+    on_each_machine = {"ReceiverDown", "ReceiverDatabaseDown"}
+    scenes = [scene(name, changes, {}) for name, changes in QUIET.items()]
+    for alert, changes in FIRING.items():
+        scenes.append(scene(alert, changes, {alert: len(MACHINES) if alert in on_each_machine else 1}))
+    file = tmp_path / "scenes.yaml"  # JSON is YAML
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": scenes}))
+    ran = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_there_is_a_scene_for_each_rule(promtool: str) -> None:
+    subprocess.run([promtool, "check", "rules", RULES], capture_output=True, check=True)
+    assert re.findall(r"- alert: (\w+)", RULES.read_text()) == list(FIRING)
+
+
+def test_rules_and_scenes_name_only_what_is_told(promtool: str, runtime: Runtime) -> None:
+    text = build_app(runtime).test_client().get("/metrics").text
+    subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=True)
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    named = set(re.findall(r"receiver_\w+", RULES.read_text()))
+    assert len(named) > 10
+    assert named <= {sample.name for sample in samples}
+    labels = {(sample.name, *pair) for sample in samples for pair in sample.labels.items()}
+    for name, braced in (key.split("{") for key in HEALTHY if "{" in key):
+        for label, value in re.findall(r'(\w+)="([^"]*)"', braced):
+            assert (name, label, value) in labels

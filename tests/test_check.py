@@ -1,0 +1,156 @@
+"""`receiver check` names what is wrong, in the world around the receiver too."""
+
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from receiver.check import Finding, Level, run_checks
+from receiver.runtime import Runtime, utc_now
+from receiver.upstream import reach
+from tests.conftest import BOTH_STORES, environment, need
+
+NOT_KNOWN = b'{"code": 200, "msg": "success", "data": null}'
+
+
+@contextmanager
+def serving(*, clock_off: timedelta = timedelta(), certificate: Path | None = None) -> Iterator[str]:
+    """A server that answers everything alike, with a clock of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(NOT_KNOWN)))
+            self.end_headers()
+            self.wfile.write(NOT_KNOWN if self.command != "HEAD" else b"")
+
+        do_POST = do_HEAD = do_GET
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return format_datetime(datetime.now(UTC) + clock_off, usegmt=True)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def findings(folder: Path, url: str | None = None, **changes: str) -> list[Finding]:
+    return run_checks(environment(folder, **changes), url=url, now=utc_now())
+
+
+def about(found: list[Finding], name: str) -> list[tuple[Level, str]]:
+    return [(one.level, one.detail) for one in found if one.name == name]
+
+
+@pytest.mark.parametrize(
+    ("off", "level", "words"),
+    [
+        (0, Level.OK, "agrees"),
+        (12, Level.WARNING, "behind the upstream's"),
+        (-90, Level.BAD, "ahead of the upstream's"),
+    ],
+)
+def test_a_clock_that_is_off_is_named(
+    runtime: Runtime, tmp_path: Path, off: int, level: Level, words: str
+) -> None:
+    with serving(clock_off=timedelta(seconds=off)) as upstream:
+        ((found, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "clock")
+    assert (found, words in told) == (level, True), told
+
+
+@BOTH_STORES
+def test_the_database_is_tried_whichever_it_is(runtime: Runtime, tmp_path: Path) -> None:
+    url = runtime.database.url.render_as_string(hide_password=False)
+    found = findings(tmp_path, DATABASE_URL=url, UPSTREAM_API_KEY="")
+    assert about(found, "database")[0][0] is Level.OK
+    assert about(found, "poller")[0][0] is Level.BAD
+    assert "callbacks only" in about(found, "upstream")[0][1]
+    assert bool(about(found, "clock")) == (not runtime.database.is_sqlite)
+
+
+def test_a_database_that_anybody_can_read_is_named(runtime: Runtime, tmp_path: Path) -> None:
+    file = tmp_path / "receiver.db"
+    file.chmod(0o644)
+    for mode, warned in ((0o700, False), (0o755, True)):
+        tmp_path.chmod(mode)
+        assert bool(about(findings(tmp_path, UPSTREAM_API_KEY=""), "permissions")) == warned
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("receiver.example.org", "is no http:// or https:// address"),
+        ("http://127.0.0.1:no", "is no http:// or https:// address"),
+        ("http://no..where", "leads nowhere"),
+        ("http://127.0.0.1:9", "Connection refused"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_named(
+    runtime: Runtime, tmp_path: Path, url: str, words: str
+) -> None:
+    told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (told[-1][0], words in told[-1][1]) == (Level.BAD, True), told
+
+
+def test_what_answers_but_is_no_receiver_is_named(runtime: Runtime, tmp_path: Path) -> None:
+    with serving() as url:
+        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (Level.BAD, True) in [(level, "where a receiver says 404" in words) for level, words in told]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Callable[[int], Path]:
+    openssl = need("openssl", shutil.which("openssl"))
+
+    def make(days: int) -> Path:
+        file = tmp_path / f"{days}.pem"
+        command = (
+            f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days {days} -subj /CN=test"
+        )
+        more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", f"{file}.crt"]
+        subprocess.run([openssl, *command.split(), *more], check=True, capture_output=True)
+        file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+        return file
+
+    return make
+
+
+def test_a_certificate_that_nobody_trusts_is_named(
+    runtime: Runtime, tmp_path: Path, certificate: Callable[[int], Path]
+) -> None:
+    with serving(certificate=certificate(90)) as url:
+        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (told[-1][0], "TLS certificate is not accepted" in told[-1][1]) == (Level.BAD, True), told
+
+
+def test_the_day_a_certificate_ends_is_seen(
+    certificate: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = certificate(10)
+    monkeypatch.setenv("SSL_CERT_FILE", f"{file}.crt")
+    with serving(certificate=file) as url:
+        ends = reach.certificate_ends("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    assert ends is not None
+    assert timedelta(days=9) < ends - utc_now() < timedelta(days=11)

@@ -1,0 +1,238 @@
+"""`GET /metrics`: what is told, to whom, and that it is told when things are bad."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
+
+from receiver.app import build_app
+from receiver.intake import poll_delivery
+from receiver.operations import register_task
+from receiver.runtime import Runtime, utc_now
+from receiver.store import deliveries, lease, polls, tallies
+from receiver.store.deliveries import StoredDelivery
+from receiver.store.overview import NEWEST_DELIVERIES
+from receiver.store.polls import UpstreamHealth
+from receiver.web.readings import read_readings
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
+from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, tell
+
+AFAR = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> FlaskClient:
+    return build_app(runtime).test_client()
+
+
+def read(client: FlaskClient) -> Callable[..., float | None]:
+    """What is told now, by name (without `receiver_`) and labels."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    told = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    return lambda name, **labels: told.get((f"receiver_{name}", *sorted(labels.items())))
+
+
+class TestWho:
+    def test_a_program_on_this_machine_needs_no_token(self, client: FlaskClient) -> None:
+        for address in ("127.0.0.1", "127.8.8.8", "::1", ""):  # the last is a unix socket's
+            assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": address}).status_code == 200
+
+    def test_from_elsewhere_a_token_of_the_api_is_needed(self, client: FlaskClient) -> None:
+        assert client.get("/metrics", headers=BEARER, **AFAR).status_code == 200
+        for wrong in ({}, {"Authorization": "Bearer wrong-token-00000"}, {"Authorization": API_TOKEN}):
+            answer = client.get("/metrics", headers=wrong, **AFAR)
+            assert answer.status_code == 401
+            assert answer.content_type == "application/problem+json"
+
+    @pytest.mark.parametrize("trusted", ["0", "1", "2"])
+    @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+    def test_a_proxy_on_this_machine_speaks_for_the_world(
+        self, new_runtime: Callable[..., Runtime], header: str, trusted: str
+    ) -> None:
+        client = build_app(new_runtime(TRUSTED_PROXIES=trusted)).test_client()
+        assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
+        assert client.get("/metrics", headers={header: "127.0.0.1", **BEARER}).status_code == 200
+
+
+@BOTH_STORES
+class TestCounts:
+    def test_callbacks_and_polls_are_counted_by_result(self, client: FlaskClient, runtime: Runtime) -> None:
+        before = read(client)
+        assert before("callbacks_total", result="wrong_token") == 0  # so that the first is an increase
+        tell(client)
+        tell(client)
+        client.post(CALLBACKS, data="not JSON")
+        client.post("/callbacks/wrong-token-0000000", json={})
+        runtime.intake.flush_counts()
+        runtime.intake.accept([poll_delivery(b"{}", "task-1", now=utc_now(), secrets=())])
+        told = read(client)
+        for result in ("accepted", "duplicate", "quarantined", "wrong_token"):
+            assert told("callbacks_total", result=result) == 1
+        assert told("polls_total", result="unknown") == 1
+        assert told("quarantined_deliveries") == 1
+
+    def test_a_reading_again_never_makes_the_quarantines_counter_fall(
+        self, client: FlaskClient, runtime: Runtime
+    ) -> None:
+        client.post(CALLBACKS, data="not JSON")
+        hour = tallies.hour_of(utc_now())
+        again = {("callback", "quarantined"): -1, ("callback", "accepted"): 1, ("reread", "callback"): 1}
+        with runtime.database.write() as connection:
+            tallies.add(connection, Counter({(hour, *key): count for key, count in again.items()}))
+        told = read(client)
+        assert told("callbacks_total", result="quarantined") == 1
+        assert told("callbacks_total", result="accepted") == 1
+
+    def test_tasks_are_counted_by_outcome_and_by_how_they_ended(
+        self, new_runtime: Callable[..., Runtime]
+    ) -> None:
+        runtime = new_runtime(CONFIRM="never")
+        client = build_app(runtime).test_client()
+        tell(client, "told")
+        tell(client, "begun", "first")
+        register_task(runtime, "asked", label=None, now=utc_now(), actor=SOMEBODY)
+        body = (
+            b'{"code": 200, "data": {"taskId": "asked", "status": "SUCCESS",'
+            b' "response": {"sunoData": [{"id": "a", "audioUrl": "https://example.org/a.mp3"}]}}}'
+        )
+        runtime.intake.accept([poll_delivery(body, "asked", now=utc_now(), secrets=())])
+        told = read(client)
+        assert told("tasks", outcome="succeeded") == 2
+        assert told("tasks", outcome="in_progress") == 1
+        assert told("recovered_tasks") == 1
+        assert told("lost_callback_tasks") == 1
+
+    def test_pauses_refusals_and_calls_are_told(self, client: FlaskClient, runtime: Runtime) -> None:
+        now = utc_now()
+        assert read(client)("poller_state", state="polling") == 1
+        with runtime.database.write() as connection:
+            polls.save_health(
+                connection,
+                UpstreamHealth(failures=1, trouble="limited", paused_until=now + timedelta(minutes=5)),
+            )
+            tallies.add(connection, tallies.in_hour(now, {("call", "limited"): 3}))
+        told = read(client)
+        assert told("poller_state", state="paused") == 1
+        assert told("poller_state", state="polling") == 0
+        assert 290 < (told("upstream_pause_left_seconds") or 0) <= 300
+        assert told("record_info_calls_total", result="limited") == 3
+
+
+class TestSilence:
+    def test_what_never_was_is_infinitely_long_ago(self, client: FlaskClient) -> None:
+        told = read(client)
+        for name in ("last_callback", "last_poll", "poller_heartbeat"):
+            assert told(f"{name}_age_seconds") == math.inf
+        tell(client)
+        assert 0 <= (read(client)("last_callback_age_seconds") or -1) < 5
+
+    def test_the_heartbeat_grows_old(self, client: FlaskClient, runtime: Runtime) -> None:
+        with runtime.database.write() as connection:
+            lease.take(connection, holder="h:1:a", now=utc_now() - timedelta(seconds=90), ttl_s=10)
+        assert 90 <= (read(client)("poller_heartbeat_age_seconds") or 0) < 95
+
+    def test_the_age_of_the_longest_overdue_task_is_told(self, client: FlaskClient, runtime: Runtime) -> None:
+        for task_id in ("one", "two"):
+            tell(client, task_id, "first")
+        assert read(client)("oldest_overdue_task_age_seconds") == 0
+        make_overdue(runtime, "two")
+        told = read(client)
+        assert told("overdue_tasks") == 1
+        assert (told("oldest_overdue_task_age_seconds") or 0) > 1e8
+        assert 0 < (told("oldest_unsettled_task_age_seconds") or 0) < 5
+
+    def test_without_a_key_nobody_looks_and_nothing_is_overdue(
+        self, new_runtime: Callable[..., Runtime]
+    ) -> None:
+        runtime = new_runtime(UPSTREAM_API_KEY="")
+        client = build_app(runtime).test_client()
+        tell(client, stage="first")
+        make_overdue(runtime)
+        assert read(client)("overdue_tasks") == 0
+        assert read(client)("oldest_overdue_task_age_seconds") == 0
+        assert read(client)("poller_state", state="off") == 1
+
+    def test_after_however_many_polls_the_last_callback_is_known_to_the_hour(
+        self, client: FlaskClient, runtime: Runtime
+    ) -> None:
+        tell(client)
+        now = utc_now()
+        row = StoredDelivery(
+            task_id="t", source="poll", received_at=now, result="duplicate", status="", digest=b"", body=None
+        )
+        with runtime.database.write() as connection:
+            deliveries.add(connection, [row] * NEWEST_DELIVERIES)
+        assert 0 <= (read(client)("last_callback_age_seconds") or 0) < 3600
+
+    def test_a_database_that_is_gone_is_told_and_is_no_error(
+        self, client: FlaskClient, runtime: Runtime, tmp_path: Path
+    ) -> None:
+        assert read(client)("database_up") == 1
+        runtime.database.engine.dispose()
+        for file in tmp_path.glob("receiver.db*"):
+            file.unlink()
+        (tmp_path / "receiver.db").mkdir()
+        told = read(build_app(runtime).test_client())  # which has not tried to write a moment ago
+        assert told("database_up") == 0
+        assert told("poller_heartbeat_age_seconds") is None
+        assert told("commit_duration_seconds_count") == 0
+
+
+class TestMeasured:
+    def test_requests_are_timed_by_route_and_no_path_is_told(self, client: FlaskClient) -> None:
+        assert read(client)("http_request_duration_seconds_count", **callbacks("5xx")) == 0
+        tell(client)
+        client.post("/callbacks/wrong-token-0000000", json={})
+        client.open("/nowhere/at-all", method="BREW")
+        client.get("/api/tasks/task-1", headers=BEARER)
+        told = read(client)
+        count = "http_request_duration_seconds_count"
+        assert told(count, **callbacks("2xx")) == 1
+        assert told(count, **callbacks("4xx")) == 1
+        assert told(count, route="none", method="other", status="4xx") == 1
+        assert told(count, route="api.read_task", method="GET", status="2xx") == 1
+        text = client.get("/metrics").text
+        for path in (CALLBACK_TOKEN, "wrong-token", "nowhere", "task-1", "BREW"):
+            assert path not in text
+
+    def test_commits_are_timed(self, client: FlaskClient) -> None:
+        tell(client)
+        told = read(client)
+        assert told("commit_duration_seconds_count") == 1
+        assert 0 < (told("commit_duration_seconds_sum") or 0) < 5
+
+
+def callbacks(status: str) -> dict[str, str]:
+    return {"route": "callbacks.receive", "method": "POST", "status": status}
+
+
+def test_nothing_that_is_told_needs_a_walk_over_a_table(runtime: Runtime) -> None:
+    said: list[tuple[str, Any]] = []
+
+    @event.listens_for(runtime.database.engine, "before_cursor_execute")
+    def _listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
+        said.append((statement, parameters))
+
+    read_readings(runtime)
+    queries = [one for one in said if one[0].startswith("SELECT")]
+    assert len(queries) > 10
+    with runtime.database.read() as connection:
+        for statement, parameters in queries:
+            plan = [
+                row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+            walks = [step for step in plan if step.startswith("SCAN ") and "INDEX" not in step]
+            assert set(walks) <= {"SCAN anon_1"}, (statement, plan)
+            assert "ORDER BY" not in " ".join(plan), (statement, plan)
