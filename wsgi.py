@@ -3,9 +3,12 @@
 import os
 import sys
 
-from receiver import SettingsError, create_app, load_settings
+from receiver import NewerTablesError, SettingsError, create_app, load_settings
+
+FAILED_TO_LOAD = 4  # at which gunicorn halts; at others it would start workers without end
 
 try:
     app = create_app(load_settings(os.environ))
-except SettingsError as error:
-    sys.exit(str(error))
+except (SettingsError, NewerTablesError) as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(FAILED_TO_LOAD)

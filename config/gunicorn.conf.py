@@ -1,4 +1,4 @@
-"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see README.md, Using it."""
+"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see README.md, Deploying it."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from functools import partial
 from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
 
-from receiver import SettingsError, create_app, load_settings
-from receiver.app import background
+from receiver import NewerTablesError, SettingsError, create_app, load_settings
+from receiver.app import background, retire
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 
@@ -29,7 +29,10 @@ max_requests = 100_000  # bounds what C libraries leak; one worker is away for t
 max_requests_jitter = 50_000  # so that they are not away together
 control_socket_disable = True  # nobody uses it, and it would be one more way in
 accesslog = None  # the receiver writes its own line, without the token that stands in the path
-forwarded_allow_ips = ""  # who is a proxy is decided once, by RECEIVER_TRUSTED_PROXIES
+# Who is a proxy is decided once, by RECEIVER_TRUSTED_PROXIES; on a unix socket gunicorn would believe anybody.
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
+forwarder_headers = ""
 logconfig_dict = server_logging(settings.log_format)
 measured = worker_files()  # before any application is made
 
@@ -43,7 +46,11 @@ os.register_at_fork(before=hold_sigterm, after_in_parent=take_sigterm)
 
 def on_starting(server):
     """Bring the tables up to date before there are workers: one that took longer than `timeout` would be killed."""
-    create_app(settings)
+    try:
+        create_app(settings)
+    except NewerTablesError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(os.EX_CONFIG)
 
 
 def pre_fork(server, worker):
@@ -63,13 +70,13 @@ def post_worker_init(worker):
 
 
 def retire_when_told(worker):
-    """Give the lease back when the worker takes no more connections, not when the last of them has gone.
+    """Give the lease back and let readers go when the worker takes no more connections, not when the last has gone.
 
     gunicorn has no hook for that moment, which SIGTERM, SIGHUP and `max_requests` have in common.
     """
     while worker.alive:
         time.sleep(LOOK_S)
-    background(worker.wsgi).stop()
+    retire(worker.wsgi)
 
 
 def worker_exit(server, worker):

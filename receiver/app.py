@@ -58,3 +58,10 @@ def background(app: Flask) -> Background:
     """What runs beside the requests; to be started once in each process, after any fork."""
     running: Background = app.extensions["background"]
     return running
+
+
+def retire(app: Flask) -> None:
+    """Before the process ends: let waiting readers go with what there is, and stop what runs beside the requests."""
+    waiting_room: api.WaitingRoom = app.extensions["waiting_room"]
+    waiting_room.close()
+    background(app).stop()

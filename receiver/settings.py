@@ -160,7 +160,7 @@ class SettingsSchema(Schema):
 
     bind = fields.String(load_default="127.0.0.1:8000", validate=ADDRESS)
     workers = whole(2)
-    threads = whole(16)
+    threads = whole(32)
     database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db", metadata={"secret": True})
     upstream_url = fields.Url(
         load_default="https://api.apikley.ru", schemes={"http", "https"}, require_tld=False, validate=BARE_URL

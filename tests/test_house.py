@@ -52,7 +52,7 @@ MAY_KNOW = {
         "demo",
         "simulator",
     },
-    "": {"app", "settings"},
+    "": {"app", "settings", "store"},
 }
 
 # Each foreign library has one home.

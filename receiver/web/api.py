@@ -82,6 +82,7 @@ class WaitingRoom:
 
     def __init__(self, seats: int) -> None:
         self._seats = threading.BoundedSemaphore(seats) if seats else None
+        self._closed = threading.Event()
 
     def enter(self) -> bool:
         return self._seats is not None and self._seats.acquire(blocking=False)
@@ -89,6 +90,14 @@ class WaitingRoom:
     def leave(self) -> None:
         if self._seats is not None:
             self._seats.release()
+
+    def close(self) -> None:
+        """Let everybody go: a process that is told to stop must not wait for its readers."""
+        self._closed.set()
+
+    def stay(self, seconds: float) -> bool:
+        """Wait; whether there may be more waiting after that."""
+        return not self._closed.wait(seconds)
 
 
 @blueprint.before_request
@@ -133,7 +142,7 @@ def read_task(task_id: str) -> Response:
             answer.headers["Retry-After"] = "1"
             return answer
         try:
-            task = _wait_until_settled(task, wait_s)
+            task = _wait_until_settled(task, wait_s, room)
         finally:
             room.leave()
     return jsonify(show_task(task))
@@ -204,11 +213,12 @@ def _unknown(task_id: str) -> ProblemError:
     )
 
 
-def _wait_until_settled(task: Task, wait_s: float) -> Task:
+def _wait_until_settled(task: Task, wait_s: float, room: WaitingRoom) -> Task:
     """The task once it has settled, or as it is when the time is over; another process may settle it."""
     deadline = time.monotonic() + wait_s
-    while not task.verdict.settled and (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(LOOK_S, left))
+    staying = True
+    while staying and not task.verdict.settled and (left := deadline - time.monotonic()) > 0:
+        staying = room.stay(min(LOOK_S, left))
         task = _known(task.task_id)
     return task
 

@@ -79,11 +79,10 @@ class Deployment:
         return int(self.poller["holder"].split(":")[1])
 
     def stop(self, kind: signal.Signals = signal.SIGTERM) -> int:
+        self.session.close()  # gunicorn would wait two seconds for another request on its connection
         if self.process.poll() is None:
             self.process.send_signal(kind) if kind is not signal.SIGKILL else self.kill_group()
-        code = self.process.wait(timeout=60)
-        self.session.close()
-        return code
+        return self.process.wait(timeout=60)
 
     def kill_group(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)

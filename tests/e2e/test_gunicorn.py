@@ -28,23 +28,6 @@ def callback(task_id: str, kind: str = "complete") -> dict[str, object]:
     return {"code": 200, "data": {"callbackType": kind, "task_id": task_id, "data": rows}}
 
 
-def test_among_three_workers_one_polls_and_another_takes_over_when_it_is_killed(tmp_path: Path) -> None:
-    with (
-        SimulatorServer(Simulator(speed=100, api_key="upstream-key")) as upstream,
-        deployed(tmp_path, WORKERS="3", UPSTREAM_URL=upstream.url, **FAST) as (receiver,),
-    ):
-        eventually(lambda: receiver.poller["holder"], why="somebody takes the lease")
-        holder = receiver.holder_pid
-        killed_at = time.monotonic()
-        os.kill(holder, signal.SIGKILL)
-        eventually(lambda: receiver.holder_pid != holder, within_s=15, why="another one takes over")
-        assert time.monotonic() - killed_at < 15
-        upstream.simulator.put("t", {"code": 200, "data": {"taskId": "t", "status": "SUCCESS", "response": {
-            "sunoData": [{"id": "a", "audioUrl": "https://example.org/a.mp3"}]}}})  # fmt: skip
-        receiver.post("/api/tasks", {"taskId": "t"})
-        assert receiver.get("/api/tasks/t?wait=20")["recovered"]
-
-
 class HalfSent:
     """A callback that a worker has begun to read, and whose second half is still on its way."""
 
@@ -70,14 +53,17 @@ def workers_of(receiver: Deployment) -> set[int]:
 
 
 def test_a_stopping_server_gives_the_lease_back_at_once_and_finishes_what_it_began(tmp_path: Path) -> None:
-    with deployed(tmp_path, groups=2, **FAST) as (one, two):
+    with deployed(tmp_path, groups=2, **FAST) as (one, two), ThreadPoolExecutor() as pool:
+        one.post("/api/tasks", {"taskId": "waited-for"})
         eventually(lambda: one.poller["holder"])
         first, other = (one, two) if one.holder_pid in workers_of(one) else (two, one)
+        reader = pool.submit(first.get, "/api/tasks/waited-for?wait=60")
         half_sent = HalfSent(first, "half-sent")
         first.process.send_signal(signal.SIGTERM)
         eventually(
             lambda: other.holder_pid in workers_of(other), within_s=3, why="the other group takes over"
         )
+        assert reader.result(timeout=3)["outcome"] == "in_progress"
         assert first.process.poll() is None, "a callback is still on its way"
         assert b" 200 " in half_sent.finish()
         assert first.process.wait(timeout=10) == 0
@@ -119,7 +105,9 @@ def test_recycled_workers_lose_no_callback_and_hand_the_poller_on(
         eventually(lambda: receiver.poller["heartbeatAge"] < 5, within_s=5)
 
 
-def test_two_process_groups_of_three_workers_keep_one_quota(tmp_path: Path) -> None:
+def test_two_groups_of_three_workers_keep_one_quota_and_one_poller_even_when_it_is_killed(
+    tmp_path: Path,
+) -> None:
     with (
         SimulatorServer(Simulator(speed=1, api_key="upstream-key")) as upstream,
         deployed(
@@ -131,9 +119,12 @@ def test_two_process_groups_of_three_workers_keep_one_quota(tmp_path: Path) -> N
             upstream.simulator.put(task_id, {"code": 200, "data": {"taskId": task_id, "status": "PENDING"}})
             (one, two)[number % 2].post("/api/tasks", {"taskId": task_id})
         eventually(lambda: upstream.simulator.stats()["calls"] >= 20)  # type: ignore[operator]
-        os.kill(one.holder_pid, signal.SIGKILL)
+        holder, killed_at = one.holder_pid, time.monotonic()
+        os.kill(holder, signal.SIGKILL)
+        eventually(lambda: one.holder_pid != holder, within_s=15, why="another one takes over")
+        assert time.monotonic() - killed_at < 15
         seen = upstream.simulator.stats()["calls"]
-        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 40, within_s=40)  # type: ignore[operator]
+        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 30, within_s=40)  # type: ignore[operator]
         stats = upstream.simulator.stats()
         assert stats["busiestSecond"] <= 8  # type: ignore[operator]
         assert stats["busiestTaskSecond"] <= 3  # type: ignore[operator]
@@ -214,6 +205,19 @@ def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
     assert "Traceback" not in told
 
 
+def test_tables_of_a_newer_version_stop_the_start_and_are_not_touched(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/receiver.db")
+    database.migrate()
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.engine.dispose()
+    older = Deployment(tmp_path, 0, {})
+    assert older.process.wait(timeout=30) == os.EX_CONFIG
+    assert "version 9999" in older.log.read_text()
+    assert "Traceback" not in older.log.read_text()
+    older.session.close()
+
+
 @pytest.mark.parametrize("preload", [False, True])
 def test_preloading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preload: bool) -> None:
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--preload" if preload else "")
@@ -245,7 +249,8 @@ def test_bodies_are_taken_whole_or_not_at_all(tmp_path: Path) -> None:
         assert b" 413 " in exchange(receiver.port, chunked + one + padding + b"0\r\n\r\n")
         assert b" 400 " in exchange(receiver.port, chunked + b"zz\r\n")
         assert b" 400 " in exchange(receiver.port, head + b"Content-Length: 900\r\n\r\n{}", half_close=True)
-        assert b" 413 " in exchange(receiver.port, head + b"Content-Length: 1001\r\n\r\n")
+        assert b" 413 " in exchange(receiver.port, head + b"Content-Length: 1001\r\n\r\n" + b" " * 1001)
+        assert b" 413 " in exchange(receiver.port, head + b"Content-Length: 4001\r\n\r\n")
         assert receiver.get("/api/quarantine")["deliveries"] == []
 
 
@@ -289,7 +294,6 @@ def test_a_worker_born_while_the_database_is_locked_does_not_stop_the_server(tmp
         other.rollback()
         other.close()
         eventually(lambda: receiver.ready)
-        eventually(lambda: receiver.holder_pid != holder, within_s=15)
 
 
 def test_a_process_group_with_its_poller_off_never_polls(tmp_path: Path) -> None:
