@@ -34,6 +34,10 @@ class Postgres:
         self._execute(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {TEMPLATE}"))
         return self._url(name)
 
+    def set_default(self, name: str, setting: str, value: str) -> None:
+        """What that database's sessions begin with."""
+        self._execute(f"ALTER DATABASE {name} SET {setting} = {value}")
+
     @contextmanager
     def closed(self, name: str) -> Iterator[None]:
         """That database as if the server were away: its sessions end, and no new one is let in."""

@@ -168,6 +168,16 @@ def test_what_a_node_locks_is_free_again_when_it_is_gone(runtime: Runtime) -> No
         assert [connection.scalar(text(f"SHOW {name}")) for name in names] == ["0", "0", "0"]
 
 
+@pytest.mark.parametrize(("default", "ours"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_what_is_stored_is_on_disk_whatever_the_servers_default_is(
+    runtime: Runtime, postgres: Postgres, default: str, ours: str
+) -> None:
+    postgres.set_default(str(runtime.database.url.database), "synchronous_commit", default)
+    runtime.database.engine.dispose()
+    with runtime.database.write() as connection:
+        assert connection.scalar(text("SHOW synchronous_commit")) == ours
+
+
 def test_a_reader_sees_one_moment_and_cannot_write(runtime: Runtime) -> None:
     with runtime.database.read() as connection:
         assert lease.read(connection) is None
