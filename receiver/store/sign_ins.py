@@ -12,7 +12,14 @@ from receiver.store.upsert import insert_into
 
 
 def load_tries(connection: Connection, networks: list[str]) -> Mapping[str, Tries]:
-    """What is known of each of these networks, locked until the end of the transaction where it writes."""
+    """What is known of each of these networks, locked until the end of the transaction where it writes.
+
+    There it makes a row for who has none: what is not there cannot be locked, and many strangers at once would
+    each be the first.
+    """
+    if writes(connection):
+        strangers = [{"network": network, "failures": 0} for network in sorted(networks)]
+        connection.execute(insert_into(connection, sign_in).on_conflict_do_nothing(), strangers)
     query = select(sign_in).where(sign_in.c.network.in_(sorted(networks))).order_by(sign_in.c.network)
     rows = connection.execute(query.with_for_update() if writes(connection) else query)
     known = {

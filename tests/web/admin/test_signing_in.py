@@ -14,7 +14,7 @@ from receiver.core.tries import ALL_LOCKED_AFTER
 from receiver.runtime import Runtime, utc_now
 from receiver.store.schema import admin_session
 from receiver.web.admin.session import network_of
-from tests.conftest import CALLBACK_TOKEN
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN
 from tests.web.admin.page import PASSWORD, known, sign_in, tell, token_of
 
 
@@ -180,6 +180,7 @@ def test_a_session_begins_with_twelve_hours(admin: FlaskClient, runtime: Runtime
     assert timedelta(hours=11.9) < ends - utc_now() <= timedelta(hours=12)
 
 
+@BOTH_STORES
 def test_many_tries_at_once_are_not_more_than_one_by_one(runtime: Runtime) -> None:
     app = build_app(runtime)
     clients = [app.test_client() for _ in range(24)]
