@@ -10,7 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.runtime import Runtime, utc_now
+from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, tell
+
+pytestmark = BOTH_STORES
 
 
 def plots(client: FlaskClient, days: int = 1) -> dict[str, Any]:

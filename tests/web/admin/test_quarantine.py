@@ -8,7 +8,10 @@ from flask.testing import FlaskClient
 from receiver.runtime import Runtime, utc_now
 from receiver.store import deliveries
 from receiver.store.deliveries import StoredDelivery
+from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, known, post
+
+pytestmark = BOTH_STORES
 
 
 def test_it_shows_what_could_not_be_read_and_why(admin: FlaskClient) -> None:
