@@ -102,7 +102,8 @@ class Trial:
         harm(harmed)
         began = time.monotonic()
         eventually(lambda: self._holder(asked=other(harmed)) == other(harmed), within_s=20, why=name)
-        self.takeovers[name] = round(time.monotonic() - began, 1)
+        took_s = round(time.monotonic() - began, 1)
+        self.takeovers[name] = max(took_s, self.takeovers.get(name, 0.0))
         return harmed
 
     def _poller(self) -> str:
