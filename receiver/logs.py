@@ -29,7 +29,7 @@ class LineFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": without_secrets(record.getMessage()),
+            "message": " ".join(without_secrets(record.getMessage()).split()),
             **({"request": own} if (own := request_id.get()) else {}),
             **getattr(record, "told", {}),
         }

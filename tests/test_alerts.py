@@ -71,10 +71,18 @@ QUIET: dict[str, dict[str, str]] = {
         'receiver_commit_duration_seconds_bucket{le="2.5"}': "100",
         'receiver_commit_duration_seconds_bucket{le="+Inf"}': "100",
     },
+    "one callback of many fails, and is sent again": {FAILED: "0x110 1x10"},
     "the poller is off on purpose": {
         "receiver_poller_heartbeat_age_seconds": "+Inf",
         f'{STATE}{{state="off"}}': "1",
     },
+}
+# Twenty-five hours, a value every five minutes, of a receiver that gets a task each half hour.
+SMALL = {"interval": "5m", "values": 300, "ends": "25h"}
+SELDOM = {TASKS: "100+0.17", ANSWERED: "100+0.17"}
+FIRING_SMALL: dict[str, dict[str, str]] = {
+    "ReceiverNoCallbacks": {"receiver_last_callback_age_seconds": "0+300"},
+    "ReceiverCallbacksLost": {LOST: "10+0.17"},
 }
 
 
@@ -83,12 +91,12 @@ def promtool() -> str:
     return need("promtool", shutil.which("promtool"))
 
 
-def told(series: dict[str, str]) -> list[dict[str, str]]:
+def told(series: dict[str, str], values: int) -> list[dict[str, str]]:
     """The series as each of two machines tells them."""
     return [
         {
             "series": f'{name}{{{labels.rstrip("}")}{"," if labels else ""}job="receiver",instance="{machine}"}}',
-            "values": "_x120" if value == "_" else f"{value if '+' in value[1:] else value + '+0'}x120",
+            "values": _sequence(value, values),
         }
         for machine in MACHINES
         for name, _, labels in (key.partition("{") for key in series)
@@ -96,16 +104,31 @@ def told(series: dict[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def scene(name: str, changes: dict[str, str], firing: dict[str, int]) -> dict[str, Any]:
-    """What promtool is to see: after two hours these rules fire, as often as told, and no others."""
+def _sequence(value: str, times: int) -> str:
+    """In promtool's notation: written out, with a step, absent, or the same all the time."""
+    if "x" in value:
+        return value
+    return f"{value}x{times}" if "+" in value[1:] or value == "_" else f"{value}+0x{times}"
+
+
+def scene(
+    name: str,
+    changes: dict[str, str],
+    firing: dict[str, int],
+    *,
+    interval: str = "1m",
+    values: int = 120,
+    ends: str = "2h",
+) -> dict[str, Any]:
+    """What promtool is to see: in the end these rules fire, as often as told, and no others."""
     assert changes.keys() <= HEALTHY.keys(), "a change of what nobody tells"
     samples = [{"labels": f'{{alertname="{alert}"}}', "value": times} for alert, times in firing.items()]
     expression = 'count by (alertname) (ALERTS{alertstate="firing"})'
     return {
         "name": name,
-        "interval": "1m",
-        "input_series": told(HEALTHY | changes),
-        "promql_expr_test": [{"expr": expression, "eval_time": "2h", "exp_samples": samples}],
+        "interval": interval,
+        "input_series": told(HEALTHY | changes, values),
+        "promql_expr_test": [{"expr": expression, "eval_time": ends, "exp_samples": samples}],
     }
 
 
@@ -114,6 +137,9 @@ def test_each_rule_fires_for_what_it_names_and_no_other_does(promtool: str, tmp_
     scenes = [scene(name, changes, {}) for name, changes in QUIET.items()]
     for alert, changes in FIRING.items():
         scenes.append(scene(alert, changes, {alert: len(MACHINES) if alert in on_each_machine else 1}))
+    scenes.append(scene("all is well with a small one", SELDOM, {}, **SMALL))
+    for alert, changes in FIRING_SMALL.items():
+        scenes.append(scene(f"{alert} of a small one", SELDOM | changes, {alert: 1}, **SMALL))
     file = tmp_path / "scenes.yaml"  # JSON is YAML
     file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": scenes}))
     ran = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def run(*command: str | Path) -> tuple[int, str]:
 @pytest.fixture
 def installed_unit(tmp_path: Path) -> Path:
     """The unit as on a machine that has what it starts: systemd-analyze asks for the program."""
-    there = UNIT.read_text(encoding="utf-8").replace("/opt/receiver/.venv/bin/gunicorn", sys.executable)
+    there = re.sub(r"/opt/receiver/.venv/bin/\w+", sys.executable, UNIT.read_text(encoding="utf-8"))
     (tmp_path / UNIT.name).write_text(there, encoding="utf-8")
     return tmp_path / UNIT.name
 
@@ -40,6 +41,20 @@ def test_the_unit_may_do_little(installed_unit: Path) -> None:
     systemd_analyze = need("systemd-analyze", shutil.which("systemd-analyze"))
     code, told = run(systemd_analyze, "security", "--offline=true", "--threshold=12", installed_unit)
     assert code == 0, told
+
+
+def test_the_commands_get_the_servers_settings(tmp_path: Path) -> None:
+    settings, program, script = (tmp_path / name for name in ("receiver.env", "program", "receiver.sh"))
+    settings.write_text("RECEIVER_ADMIN_PASSWORD='a & b'\n", encoding="utf-8")
+    program.write_text(
+        '#!/bin/sh\necho "$RECEIVER_ADMIN_PASSWORD, $RECEIVER_DATABASE_URL, $@"', encoding="utf-8"
+    )
+    program.chmod(0o755)
+    text = (CONFIG / "receiver.sh").read_text(encoding="utf-8").replace("= receiver ]", f"= {getuser()} ]")
+    text = text.replace("/etc/receiver/receiver.env", str(settings))
+    script.write_text(text.replace("/opt/receiver/.venv/bin/receiver", str(program)), encoding="utf-8")
+    told = "a & b, sqlite:////var/lib/receiver/receiver.db, check --url x\n"
+    assert run("sh", script, "check", "--url", "x") == (0, told)
 
 
 def test_hadolint_has_nothing_to_say_against_the_dockerfile() -> None:

@@ -1,6 +1,7 @@
 """Settings are checked whole, and refused all at once by name."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,16 @@ def test_all_callback_tokens_are_kept_in_their_order(tmp_path: Path) -> None:
     assert settings.callback_tokens == ("new-token-00000001", "old-token-00000001")
 
 
+def test_a_shell_reads_the_examples_form_as_systemd_does(tmp_path: Path) -> None:
+    odd = """my pa$$word "#1" & more; `x` \\ """
+    text = EXAMPLE.read_text(encoding="utf-8").replace(
+        "RECEIVER_ADMIN_PASSWORD=''", f"RECEIVER_ADMIN_PASSWORD='{odd}'"
+    )
+    (tmp_path / "receiver.env").write_text(text, encoding="utf-8")
+    command = f'set -aeu; . {tmp_path}/receiver.env; printf %s "$RECEIVER_ADMIN_PASSWORD"'
+    assert subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout == odd
+
+
 def test_every_setting_is_in_the_example() -> None:
     documented = set(re.findall(r"^#?(RECEIVER_[A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), flags=re.M))
     assert documented == set(NAMES)
@@ -106,7 +117,7 @@ def test_every_setting_is_in_the_example() -> None:
 
 def test_the_examples_defaults_are_the_programs(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^#(RECEIVER_[A-Z_]+)=(.+)$", text, flags=re.M))
+    shown = dict(re.findall(r"^#(RECEIVER_[A-Z_]+)='?(.+?)'?$", text.replace("=''\n", "=\n"), flags=re.M))
     required = {name: value for name, value in environment(tmp_path).items() if name not in shown}
     required = {name: value for name, value in required.items() if "UPSTREAM" not in name}
     assert load_settings(required | shown) == load_settings(required)

@@ -177,6 +177,8 @@ def test_what_is_open_reaches_the_receiver(site: Site) -> None:
             501,
         ),
         (request("POST", CALLBACKS, headers={"Host": "a b"}), 400),
+        (request("POST", "/callbacks/%00"), 400),
+        (request("GET", "/callbacks/..%2f..%2f..%2fmetrics"), 400),
         (f"POST {CALLBACKS} HTTP/1.1\r\nHost: {HOST}\r\nHost: {HOST}\r\n\r\n".encode(), 400),
     ],
 )
