@@ -49,6 +49,7 @@ def on_starting(server):
     try:
         create_app(settings)
     except NewerTablesError as error:
+        measured.remove()
         sys.stderr.write(f"{error}\n")
         sys.exit(os.EX_CONFIG)
 

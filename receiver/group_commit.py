@@ -11,9 +11,10 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 MOST_AT_ONCE = 256  # a transaction is kept short, however many are waiting
+PATIENCE_S = 8.0  # with a transaction of its own after that still in time for the upstream, which waits 15
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting(Generic[Item, Outcome]):
     item: Item
     done: bool = False
@@ -28,23 +29,41 @@ class GroupCommit(Generic[Item, Outcome]):
     before the commit that holds his item.
     """
 
-    def __init__(self, accept: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
+    def __init__(
+        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, patience_s: float = PATIENCE_S
+    ) -> None:
         self._accept = accept
+        self._patience_s = patience_s
         self._waiting: list[_Waiting[Item, Outcome]] = []
         self._queue = threading.Lock()
         self._leader = threading.Lock()
 
     def submit(self, item: Item) -> Outcome:
-        """Store one item durably; raises what the transaction raised when that cannot be promised."""
+        """Store one item durably; raises what the transaction raised when that cannot be promised.
+
+        Nobody waits without end for a leader whose database hangs; what such a leader took along may be stored all
+        the same, and is a duplicate when it is sent again.
+        """
         mine: _Waiting[Item, Outcome] = _Waiting(item)
         with self._queue:
             self._waiting.append(mine)
-        with self._leader:
-            while not mine.done:
-                self._commit_for_all()
+        if self._leader.acquire(timeout=self._patience_s):
+            try:
+                while not mine.done:
+                    self._commit_for_all()
+            finally:
+                self._leader.release()
+        elif not mine.done:
+            self._forget(mine)
+            raise StoreUnavailableError("the database has not answered in time")
         if mine.error is not None:
             raise mine.error
         return mine.outcomes[0]
+
+    def _forget(self, mine: _Waiting[Item, Outcome]) -> None:
+        with self._queue:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
 
     def _commit_for_all(self) -> None:
         with self._queue:

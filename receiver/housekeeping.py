@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from receiver.store import actions, chores, deliveries, tallies
 from receiver.store.actions import Actor, Kind
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
 KEPT_EVERY = timedelta(minutes=10)
+TRIED_AGAIN_AFTER = timedelta(minutes=1)
 BY_THE_HOUR = timedelta(days=8)  # the activity page shows seven days by the hour, the rest by the day
 REFUSALS_KEPT = timedelta(days=90)
 DAYS_AT_ONCE = 10
@@ -39,6 +40,7 @@ class Housekeeper:
         """Do what is due by now, for about `PRUNED_FOR_S`."""
         if self._next_at is not None and now < self._next_at:
             return
+        self._next_at = now + TRIED_AGAIN_AFTER  # where this fails
         if self._pruning is None:
             keep_house(self._database, now=now)
         pruning, self._pruning = self._pruning, None  # begun anew where this fails
@@ -115,6 +117,9 @@ def keep_house(database: Database, *, now: datetime) -> int:
             day = tallies.oldest_unfolded(connection, before=before)
         if day is None:
             return folded
-        with database.write() as connection:
-            tallies.fold_day(connection, day)
+        try:
+            with database.write() as connection:
+                tallies.fold_day(connection, day)
+        except StoreUnavailableError:  # somebody counts there at this moment; there is time
+            return folded
     return DAYS_AT_ONCE

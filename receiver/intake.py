@@ -147,8 +147,9 @@ class Intake:
 
     def _take_in(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
         contents = {_content(delivery) for delivery in batch}
-        seen = deliveries.known_contents(connection, {c for c in contents if c})
+        # The tasks first, which locks them: another node may be storing the same content at this moment.
         before = tasks.load_or_create(connection, _first_seen(batch))
+        seen = deliveries.known_contents(connection, {c for c in contents if c})
         after = dict(before)
         rows, results = [], []
         for delivery in batch:

@@ -101,10 +101,12 @@ def rebuild_task(runtime: Runtime, task_id: str, *, now: datetime) -> bool:
     Nearly always it does not: so it is tried first without the lock that callbacks wait for.
     """
     with runtime.database.read() as connection:
-        if _rebuilt(runtime, connection, task_id, now=now) is None:
-            return False
-    with runtime.database.write() as connection:
         step = _rebuilt(runtime, connection, task_id, now=now)
+    if step is None:
+        return False
+    with runtime.database.write() as connection:
+        if tasks.load_many(connection, [task_id]).get(task_id) != step[0]:  # told of meanwhile
+            step = _rebuilt(runtime, connection, task_id, now=now)
         if step is not None:
             tasks.save(connection, [step])
     return step is not None

@@ -129,14 +129,14 @@ class Poller:
             return not polls.health(connection).paused(now) and polls.any_due(connection, now=now)
 
     def _claim(self, in_flight: int) -> Sequence[Call]:
+        period_s = self._settings.poll_limit.period_s
         with self._database.read() as connection:
             now = self._clock(connection)
             wanted = self._settings.poll_concurrency - in_flight
             most = pacing.calls_allowed(polls.health(connection), now=now, wanted=wanted, in_flight=in_flight)
-            if most <= 0 or not polls.slot_free(connection, now=now):
+            if most <= 0 or not polls.slot_free(connection, now=now, period_s=period_s):
                 return []
         claim_s = 2 * self._settings.poll_timeout + LEASE_S
-        period_s = self._settings.poll_limit.period_s
         with self._database.write() as connection:
             now = self._clock(connection)
             return polls.claim(connection, now=now, most=most, period_s=period_s, claim_s=claim_s)

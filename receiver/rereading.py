@@ -79,10 +79,11 @@ def read_again(
     """
     total = Summary()
     while total.looked_at < MOST_AT_ONCE:
-        done = _read_some_again(runtime, wanted, now=now, actor=actor, before=before)
-        total += summarize(done)
-        before = done[-1].before.id if done else before
-        if len(done) < AT_ONCE:
+        with runtime.database.read() as connection:
+            found = quarantine.find(connection, wanted, limit=AT_ONCE, before=before)
+        total += summarize(_read_some_again(runtime, found, now=now, actor=actor))
+        before = found[-1].id if found else before
+        if len(found) < AT_ONCE:
             before = None
             break
     with runtime.database.write() as connection:
@@ -101,13 +102,17 @@ def summarize(reread: Sequence[Reread]) -> Summary:
 
 
 def _read_some_again(
-    runtime: Runtime, wanted: Quarantined, *, now: datetime, actor: Actor, before: int | None
+    runtime: Runtime, found: Sequence[StoredDelivery], *, now: datetime, actor: Actor
 ) -> Sequence[Reread]:
+    """Those of the found that are in quarantine still when it is our turn: somebody else may read again, too."""
+    readings = {one.id: _read(one) for one in found}  # which takes its time, and so before anything is locked
+    first_seen = _first_seen(found, [readings[one.id] for one in found])
     with runtime.database.write() as connection:
-        told = quarantine.find(connection, wanted, limit=AT_ONCE, before=before)
-        readings = [_read(one) for one in told]
-        known = tasks.load_or_create(connection, _first_seen(told, readings))
-        reread = list(_plan(told, readings, known, now=now, rules=runtime.settings.rules))
+        known = tasks.load_or_create(connection, first_seen)
+        left = quarantine.lock(connection, [one.id for one in found])
+        told = [one for one in found if one.id in left]
+        plan = _plan(told, [readings[one.id] for one in told], known, now=now, rules=runtime.settings.rules)
+        reread = list(plan)
         _apply(connection, reread, known)
         for one in reread:
             if one.readable and one.after.task_id:

@@ -6,6 +6,7 @@ import random
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event
 from uuid import uuid4
 
@@ -95,10 +96,18 @@ class _Running:
         self._client.close()
 
     def _tick(self, stop: Event) -> None:
-        try:
-            self._runtime.intake.flush_counts()
-            self._housekeeper.run_once(now=utc_now())
-            if self._runtime.settings.poller:
-                self._poller.run_once(stop)
-        except StoreUnavailableError as error:
-            log.warning("the database cannot be used: %s", error)
+        """Each part by itself: what keeps one from its work must not keep the others from theirs."""
+        for work in (self._runtime.intake.flush_counts, partial(self._poll, stop), self._keep_house):
+            try:
+                work()
+            except StoreUnavailableError as error:
+                log.warning("the database cannot be used: %s", error)
+            except Exception:
+                log.exception("a part of the pass failed; the next one tries again")
+
+    def _poll(self, stop: Event) -> None:
+        if self._runtime.settings.poller:
+            self._poller.run_once(stop)
+
+    def _keep_house(self) -> None:
+        self._housekeeper.run_once(now=utc_now())

@@ -12,25 +12,18 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Runs `work` every `tick_s` seconds in a background thread, one run at a time.
 
-    APScheduler skips a late run in silence after one second unless `misfire_grace_time` is None, and piles up
-    late ones unless `coalesce` is set.
+    It is one job that goes on until it is stopped. APScheduler plans by the wall clock, and a job of many runs would
+    stand still, in silence, for as long as that clock is set back.
     """
 
     def __init__(self, work: Callable[[Event], None], *, tick_s: float) -> None:
         self._work = work
+        self._tick_s = tick_s
         self._stop = Event()
         self._scheduler = BackgroundScheduler(daemon=True, timezone="UTC")
-        self._scheduler.add_job(
-            self._run,
-            "interval",
-            seconds=tick_s,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,
-        )
+        self._scheduler.add_job(self._run_until_stopped, misfire_grace_time=None)
 
     def start(self) -> None:
-        # "maximum number of running instances reached" is what a pass of several ticks looks like.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler.start()
 
@@ -39,6 +32,10 @@ class Scheduler:
         self._stop.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+
+    def _run_until_stopped(self) -> None:
+        while not self._stop.wait(self._tick_s):
+            self._run()
 
     def _run(self) -> None:
         try:

@@ -49,10 +49,11 @@ CONNECT_ARGS = {
     "application_name": "receiver",
 }
 # Set for each transaction, not for the session: that is pgbouncer's, too. The idle limit takes its locks from a node
-# that is gone in the middle of a transaction. What is answered 2xx is on disk, whatever the server's default is.
+# that is gone in the middle of a transaction, before others have waited too long for them. What is answered 2xx is on
+# disk, whatever the server's default is.
 TRANSACTION_LIMITS = text(
     "SELECT set_config('lock_timeout', '4s', true), set_config('statement_timeout', '8s', true),"
-    " set_config('idle_in_transaction_session_timeout', '5s', true),"
+    " set_config('idle_in_transaction_session_timeout', '3s', true),"
     " set_config('synchronous_commit',"
     " coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)"
 )

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from receiver.core.cadence import TASK_SPACING_S
 from receiver.store.schema import poll_slot, task, upstream
 
 ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
+LONGEST_CLAIM = timedelta(hours=1)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -61,8 +62,7 @@ def claim(
     """
     busy = now + timedelta(seconds=ARRIVAL_S + period_s)
     until = now + timedelta(seconds=claim_s)
-    # What is taken for longer than anybody takes it was taken by a clock that has since been set back.
-    free = or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > busy)
+    free = _free(now=now, period_s=period_s)
     open_slots = select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
     slots = connection.scalars(open_slots.with_for_update(skip_locked=True)).all()
     due = _due(connection, now, len(slots), lock=True) if slots else []
@@ -96,11 +96,15 @@ def set_aside(connection: Connection, task_id: str, *, until: datetime) -> None:
     connection.execute(update(task).where(task.c.task_id == task_id).values(claimed_until=until))
 
 
-def slot_free(connection: Connection, *, now: datetime) -> bool:
-    return (
-        connection.execute(select(poll_slot.c.number).where(poll_slot.c.free_at <= now).limit(1)).first()
-        is not None
-    )
+def slot_free(connection: Connection, *, now: datetime, period_s: float) -> bool:
+    free = _free(now=now, period_s=period_s)
+    return connection.execute(select(poll_slot.c.number).where(free).limit(1)).first() is not None
+
+
+def _free(*, now: datetime, period_s: float) -> ColumnElement[bool]:
+    """What is taken for longer than anybody takes it was taken by a clock that has since been set back."""
+    longest = now + timedelta(seconds=ARRIVAL_S + period_s)
+    return or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > longest)
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:
@@ -113,7 +117,11 @@ def _due(connection: Connection, now: datetime, most: int, *, lock: bool = False
         query = select(task.c.task_id).where(
             task.c.poll_requested.is_(requested),
             task.c.next_poll_at <= now,
-            or_(task.c.claimed_until.is_(None), task.c.claimed_until <= now),
+            or_(
+                task.c.claimed_until.is_(None),
+                task.c.claimed_until <= now,
+                task.c.claimed_until > now + LONGEST_CLAIM,  # by a clock that has since been set back
+            ),
         )
         left = most - len(due)
         query = query.order_by(task.c.next_poll_at).limit(left)

@@ -43,8 +43,16 @@ def count(
 
 def acknowledge(connection: Connection, ids: Collection[int], *, now: datetime) -> int:
     """A person has seen these; says how many were still unseen."""
+    lock(connection, ids)
     unseen = delivery.c.id.in_(sorted(ids)) & delivery.c.acknowledged_at.is_(None)
     return connection.execute(update(delivery).where(unseen).values(acknowledged_at=now)).rowcount
+
+
+def lock(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Those that are in quarantine still, and stay so until the end of the transaction; in one order for all."""
+    theirs = delivery.c.id.in_(sorted(ids)) & (delivery.c.result == QUARANTINED)
+    query = select(delivery.c.id).where(theirs).order_by(delivery.c.id)
+    return set(connection.scalars(query.with_for_update(key_share=True)))
 
 
 def rewrite(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import JSON, Connection, delete, func, select, type_coerce
+from sqlalchemy import JSON, Connection, delete, func, select, text, type_coerce
 
 from receiver.store.schema import tally
 from receiver.store.upsert import insert_into
@@ -94,7 +94,12 @@ def oldest_unfolded(connection: Connection, *, before: datetime) -> datetime | N
 
 
 def fold_day(connection: Connection, day: datetime) -> None:
-    """Make the counts of that day's hours one count a day, at its start; whoever comes second finds none."""
+    """Make the counts of that day's hours one count a day, at its start; whoever comes second finds none.
+
+    It locks rows in another order than those who count, and gives way before they would be the ones to fail.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT set_config('lock_timeout', '200ms', true)"))
     within = (tally.c.hour > day) & (tally.c.hour < day + timedelta(days=1))
     gone = delete(tally).where(within).returning(tally.c.subject, tally.c.name, tally.c.count)
     counts: Tallies = Counter()

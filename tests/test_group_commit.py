@@ -1,0 +1,53 @@
+"""One commit for all who wait: nobody is told of it before it is done, and nobody waits without end."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from receiver.group_commit import GroupCommit
+from receiver.store.database import StoreUnavailableError
+from tests.conftest import eventually
+
+
+class Store:
+    """A store whose first transaction lasts until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.go_on = threading.Event()
+
+    def accept(self, items: Sequence[str]) -> Sequence[str]:
+        self.batches.append(list(items))
+        if len(self.batches) == 1:
+            assert self.go_on.wait(20)
+        return [f"stored {item}" for item in items]
+
+
+def test_all_who_wait_meanwhile_share_the_next_transaction() -> None:
+    store = Store()
+    group = GroupCommit(store.accept)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(group.submit, "first")
+        eventually(lambda: store.batches)
+        others = [pool.submit(group.submit, name) for name in "abc"]
+        eventually(lambda: len(group._waiting) == 3)
+        store.go_on.set()
+        assert [each.result(5) for each in (first, *others)] == [f"stored {n}" for n in ("first", *"abc")]
+    assert [sorted(batch) for batch in store.batches] == [["first"], ["a", "b", "c"]]
+
+
+def test_who_waits_for_a_database_that_hangs_is_told_in_time_and_leaves_nothing_behind() -> None:
+    store = Store()
+    group = GroupCommit(store.accept, patience_s=0.1)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(group.submit, "first")
+        eventually(lambda: store.batches)
+        with pytest.raises(StoreUnavailableError):
+            group.submit("second")
+        assert not first.done()
+        store.go_on.set()
+        assert first.result(5) == "stored first"
+        assert group.submit("third") == "stored third"
+    assert store.batches == [["first"], ["third"]]
