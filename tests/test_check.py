@@ -104,6 +104,8 @@ def test_a_database_that_anybody_can_read_is_named(runtime: Runtime, tmp_path: P
         ("receiver.example.org", "is no http:// or https:// address"),
         ("http://127.0.0.1:no", "is no http:// or https:// address"),
         ("http://no..where", "leads nowhere"),
+        ("https://receiver.example.org/callbacks/secret", "give the address without a path"),
+        ("receiver.example.org/callbacks/secret", "is no http:// or https:// address"),
         ("http://127.0.0.1:9", "Connection refused"),
     ],
 )
@@ -112,6 +114,20 @@ def test_an_address_that_leads_nowhere_is_named(
 ) -> None:
     told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
     assert (told[-1][0], words in told[-1][1]) == (Level.BAD, True), told
+    assert "secret" not in str(told)
+
+
+def test_a_database_that_cannot_be_reached_is_named_in_one_line(tmp_path: Path) -> None:
+    nowhere = "postgresql+psycopg://nobody@/none?host=127.0.0.1,127.0.0.1&port=9,10"
+    told = about(findings(tmp_path, DATABASE_URL=nowhere, UPSTREAM_API_KEY=""), "database")
+    assert (told[0][0], "\n" in told[0][1]) == (Level.BAD, False), told
+
+
+def test_the_way_from_outside_is_looked_at_without_a_database_too_and_makes_none(tmp_path: Path) -> None:
+    with serving() as url:
+        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert "cannot be seen without the database" in str(told)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_answers_but_is_no_receiver_is_named(runtime: Runtime, tmp_path: Path) -> None:

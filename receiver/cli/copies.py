@@ -8,9 +8,8 @@ import click
 from receiver.cli.frame import as_json, console, example, open_database, progress, settings, told
 from receiver.runtime import utc_now
 from receiver.settings import load_settings
-from receiver.store.backup import Contents, back_up, database_file, nobody_uses, restore
-from receiver.store.database import Database
-from receiver.store.transfer import copy_rows, count_rows
+from receiver.store.backup import Contents, back_up, database_file, restore
+from receiver.store.transfer import copy_rows, count_rows, refuse_while_in_use
 from receiver.web.views import iso
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -68,7 +67,7 @@ def copy_(url: str, as_json: bool) -> None:
     source, versions = open_database(settings())
     if versions.pending:
         raise click.ClickException("The tables here are of another version: run `receiver upgrade` first.")
-    _refuse_while_in_use(source)
+    refuse_while_in_use(source)
     target, _ = open_database(load_settings(os.environ | {"RECEIVER_DATABASE_URL": url}), make=True)
     target.migrate()
     total = count_rows(source)
@@ -84,14 +83,6 @@ def _sqlite_file(otherwise: str) -> Path:
     if file is None:
         raise click.ClickException(f"This is for SQLite: {otherwise}.")
     return file
-
-
-def _refuse_while_in_use(source: Database) -> None:
-    source.engine.dispose()
-    file = database_file(str(source.url))
-    if file is not None:
-        with nobody_uses(file):
-            return
 
 
 def _shown(contents: Contents, file: Path) -> dict[str, object]:

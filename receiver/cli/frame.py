@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ console = Console(stderr=True)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 WIDE = 500  # what goes on to another program is not cut
+# What a terminal obeys instead of showing it: controls, line ends, turns of the writing direction.
+OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def example(*lines: str) -> str:
@@ -30,7 +33,12 @@ def example(*lines: str) -> str:
 
 def told(data: Any, words: str, *, as_json: bool) -> None:
     """Print the result of a command as JSON, or in words."""
-    click.echo(json.dumps(data, ensure_ascii=False) if as_json else words)
+    click.echo(json.dumps(data) if as_json else "\n".join(map(printable, words.split("\n"))))
+
+
+def printable(text: str) -> str:
+    """A line for the terminal, whoever wrote it: titles come from outside."""
+    return OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def paper() -> Console:

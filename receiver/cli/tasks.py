@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
-from receiver.cli.frame import as_json, console, example, open_runtime, paper, told
+from receiver.cli.frame import as_json, console, example, open_runtime, paper, printable, told
 from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.settlement import Outcome
 from receiver.operations import register_task, request_task_poll
@@ -69,7 +70,7 @@ def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: boo
     else:
         table = Table(*LISTED)
         for one in shown:
-            table.add_row(*(_cell(one[name]) for name in LISTED.values()))
+            table.add_row(*(Text(_cell(one[name])) for name in LISTED.values()))  # and no markup
         paper().print(table)
     if page.next is not None:
         console.print("There are more: raise --limit, or ask for less.")
@@ -91,15 +92,14 @@ def show(task_id: str, as_json: bool) -> None:
     shown = task and show_task(task)
     if as_json:
         both = {"task": shown, "deliveries": [show_delivery(delivery) for delivery in log]}
-        click.echo(json.dumps(both, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(both, indent=2))
         return
     for name, value in (shown or {}).items():
         if name != "tracks" and value not in (None, ""):
             click.echo(f"{name:16}{_cell(value)}")
     for track in (shown or {}).get("tracks", ()):
-        click.echo(
-            f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"
-        )
+        line = f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"
+        click.echo(printable(line))
     for delivery in log:
         click.echo(f"{'told':16}{_line(show_delivery(delivery))}")
 
@@ -121,13 +121,13 @@ def poll(task_id: str, as_json: bool) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(len(value)) if isinstance(value, list) else "" if value is None else str(value)
+    return str(len(value)) if isinstance(value, list) else "" if value is None else printable(str(value))
 
 
 def _line(delivery: Mapping[str, Any]) -> str:
     parts = (delivery["receivedAt"], delivery["source"], delivery["result"], delivery["status"] or "")
     wrong = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in delivery["errors"].items())
-    return "  ".join((*parts, wrong)).rstrip()
+    return printable("  ".join((*parts, wrong)).rstrip())
 
 
 def _unknown(task_id: str) -> click.ClickException:

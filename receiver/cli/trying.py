@@ -18,6 +18,9 @@ from receiver.cli.frame import as_json, console, example
 )
 @click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
 @click.option("--exit", "leave", is_flag=True, help="End when every task is settled; the last line is JSON.")
+@click.option(
+    "--json", is_flag=True, expose_value=False, help="As all commands have it: the last line is JSON."
+)
 def demo(count: int, seed: int | None, leave: bool) -> None:
     """Run the receiver against every kind of simulated trouble."""
     from receiver.demo import run_demo
@@ -73,15 +76,21 @@ def simulator(
         )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None
-    with SimulatorServer(upstream, host=host, port=port) as server:
+    server = SimulatorServer(upstream, host=host, port=port)
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    try:
         if as_json:
             click.echo(json.dumps({"url": server.url, "seed": chosen}))
         console.print(f"Serving {server.url} with seed {chosen}; Ctrl-C ends it.")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return
+    finally:
+        server.stop()
 
 
 COMMANDS = (demo, simulator)

@@ -25,16 +25,19 @@ NAMED = 100  # of more changed tasks only the number is told
 
 @click.command(epilog=example("receiver check --url https://receiver.example.org"))
 @click.option("--url", help="Where the upstream reaches this receiver; without it that is not looked at.")
+@click.option("--settings", "settings_only", is_flag=True, help="Look at the settings, and at nothing else.")
 @as_json
-def check(url: str | None, as_json: bool) -> None:
+def check(url: str | None, settings_only: bool, as_json: bool) -> None:
     """Say in plain words what is wrong with this deployment.
 
     Looks at the settings, the database and its disk, the poller, the clocks, the key at the upstream, and with
     --url at the way from outside. Exit code 1 when something is BAD; a warning alone is no failure.
     """
-    from receiver.check import Level, run_checks
+    from receiver.check import Level, check_settings, run_checks
 
-    findings = run_checks(os.environ, url=url, now=utc_now())
+    findings = (
+        [check_settings(os.environ)] if settings_only else run_checks(os.environ, url=url, now=utc_now())
+    )
     told([finding.shown for finding in findings], "\n".join(map(str, findings)), as_json=as_json)
     sys.exit(1 if any(finding.level is Level.BAD for finding in findings) else 0)
 

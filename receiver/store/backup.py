@@ -1,6 +1,7 @@
 """A SQLite database copied while it is in use, and a copy put back in its place."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -46,10 +47,14 @@ def back_up(
 
     Callbacks go on meanwhile: the copy is that of one read transaction. `tell` hears of pages done and of all.
     """
-    if target.exists() and not overwrite:
-        raise BackupError(f"{target} exists already.")
-    with _named_failures(source), _made_beside(target) as fresh:
-        _copy_pages(source, fresh, tell)
+    with _named_failures(source, target):
+        if target.exists() and target.samefile(source):
+            raise BackupError(f"{target} is the database itself: give another file.")
+        if target.exists() and not overwrite:
+            raise BackupError(f"{target} exists already.")
+    with _named_failures(source, target), _replaceable(target), _made_beside(target) as fresh:
+        _copy_pages(f"{source.resolve().as_uri()}?mode=rw", fresh, tell)
+        _leave_wal(fresh)
         contents = inspect(fresh)
         _put(fresh, target)
     return contents
@@ -63,9 +68,10 @@ def restore(
     Refused while any process has the database open. Everybody is signed out of the admin page: who signed out
     since the backup must not be signed in again by it.
     """
+    place = place.resolve()  # a link stays one
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _named_failures(backup), _made_beside(place) as fresh:
-        _copy_pages(backup, fresh, tell)
+    with _named_failures(backup, place), _made_beside(place) as fresh:
+        _copy_pages(_only_reading(backup), fresh, tell)
         contents = inspect(fresh)
         check_known(contents.version)
         _prepare(fresh)
@@ -104,8 +110,26 @@ def nobody_uses(file: Path) -> Iterator[None]:
         yield
 
 
-def _copy_pages(source: Path, fresh: Path, tell: Callable[[int, int], None]) -> None:
-    reading = sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)
+@contextmanager
+def _replaceable(target: Path) -> Iterator[None]:
+    """Another receiver's database is not written over, nor a file put where a log waits to be read into it."""
+    if Path(f"{target}-wal").exists():
+        raise BackupError(
+            f"{target} is or was a database in use, {target.name}-wal is there: give another file."
+        )
+    with nobody_uses(target) if target.exists() else contextlib.nullcontext():
+        yield
+
+
+def _only_reading(backup: Path) -> str:
+    """SQLite's address of a backup, which may lie where we may not write: without a log nothing need be written."""
+    backup = backup.resolve()
+    whole = not any(Path(f"{backup}{ending}").exists() for ending in ("-wal", "-journal"))
+    return f"{backup.as_uri()}?{'mode=ro&immutable=1' if whole else 'mode=rw'}"
+
+
+def _copy_pages(source: str, fresh: Path, tell: Callable[[int, int], None]) -> None:
+    reading = sqlite3.connect(source, uri=True, isolation_level=None)
     writing = sqlite3.connect(fresh, isolation_level=None)
     with closing(reading), closing(writing), fresh.open("r+b") as file:
 
@@ -119,6 +143,12 @@ def _copy_pages(source: Path, fresh: Path, tell: Callable[[int, int], None]) -> 
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
         reading.backup(writing, pages=PAGES_AT_ONCE, progress=_after)
+
+
+def _leave_wal(fresh: Path) -> None:
+    """A copy that is marked WAL could be read only by those who may write beside it."""
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _prepare(fresh: Path) -> None:
@@ -143,7 +173,12 @@ def _keep(place: Path, now: datetime) -> Path:
 def _made_beside(target: Path) -> Iterator[Path]:
     """A file for nobody else to read, in the target's folder, which is gone unless it was put somewhere."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    fresh.touch(mode=0o600, exist_ok=False)
+    try:
+        fresh.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise  # what a killed one left: it is named itself
+    except OSError as error:
+        raise BackupError(f"{target}: {error.strerror}.") from error
     try:
         yield fresh
     finally:
@@ -166,10 +201,15 @@ def _put(fresh: Path, target: Path) -> None:
 
 
 @contextmanager
-def _named_failures(file: Path) -> Iterator[None]:
+def _named_failures(source: Path, target: Path) -> Iterator[None]:
+    no_room = f"There is not enough room in {target.parent}."
     try:
         yield
     except sqlite3.Error as error:
-        raise BackupError(f"{file} cannot be read as a receiver's database: {error}.") from error
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise BackupError(no_room) from error
+        raise BackupError(f"{source} cannot be read as a receiver's database: {error}.") from error
     except OSError as error:
-        raise BackupError(f"{error.filename or file}: {error.strerror}.") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BackupError(no_room) from error
+        raise BackupError(f"{error.filename2 or error.filename or source}: {error.strerror}.") from error

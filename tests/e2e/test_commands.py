@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from receiver.cli import main
+from receiver.intake import callback_delivery
+from receiver.runtime import build_runtime, utc_now
+from receiver.settings import load_settings
 from receiver.simulator import FAULTS
 from receiver.store.database import Database
 from tests.conftest import PAYLOADS, environment, eventually
@@ -63,7 +69,7 @@ def server(folder: Path) -> Iterator[Deployment]:
 
 
 def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
-    with start("demo", "--tasks", "40", "--seed", "7", "--exit") as demo:
+    with start("demo", "--tasks", "40", "--seed", "7", "--exit", "--json") as demo:
         said, errors = demo.communicate(timeout=240)
     assert demo.returncode == 0, errors
     report = json.loads(said.splitlines()[-1])
@@ -101,9 +107,9 @@ def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(
 ) -> None:
     before = server.get("/api/tasks?limit=200")["tasks"]
     assert len(before) > 5
-    assert result_of(run("rebuild", "--json", folder=folder)) == {
-        "tasks": len(before), "changed": 0, "taskIds": [],
-    }  # fmt: skip
+    rebuilt = result_of(run("rebuild", "--json", folder=folder))
+    assert rebuilt["tasks"] >= len(before)
+    assert (rebuilt["changed"], rebuilt["taskIds"]) == (0, [])
     assert result_of(run("prune", "--json", folder=folder)) == {"dropped": 0}
     assert result_of(run("prune", "--json", folder=folder, RETENTION_DAYS="0.0000001"))["dropped"] > 0
     assert result_of(run("rebuild", "--json", folder=folder))["changed"] == 0
@@ -241,6 +247,80 @@ def test_the_simulators_faults_are_listed_and_checked() -> None:
     assert run("simulator", "--fault", "callback-lost=2").exit_code == 2
 
 
+def test_what_was_told_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    run("upgrade", folder=tmp_path)
+    run("register", "[b]x", "--label", "order [17] [/b]", folder=tmp_path)
+    runtime = build_runtime(load_settings(environment(tmp_path)))
+    body = {
+        "callbackType": "text",
+        "task_id": "[b]x",
+        "data": [{"id": "a", "title": "\x1b]0;Мир\x07 \u202e\n東\u3000京"}],
+    }
+    told = json.dumps({"code": 200, "data": body}).encode()
+    runtime.intake.accept([callback_delivery(told, now=utc_now(), secrets=())])
+    runtime.database.engine.dispose()
+    listed = run("tasks", folder=tmp_path)
+    assert listed.exit_code == 0, listed.output
+    assert "[b]x" in listed.stdout
+    assert "order [17] [/b]" in listed.stdout
+    shown = run("show", "[b]x", folder=tmp_path).stdout
+    assert not set(shown) & {"\x1b", "\x07", "\u202e"}
+    assert "東\u3000京" in shown
+    elsewhere = os.environ | environment(tmp_path) | {"PYTHONIOENCODING": "latin-1"}
+    for arguments in (("show", "[b]x"), ("tasks",), ("show", "[b]x", "--json")):
+        done = subprocess.run([str(RECEIVER), *arguments], env=elsewhere, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr
+
+
+@contextmanager
+def shut_out(folder: Path) -> Iterator[None]:
+    """As a user who may not enter the folder."""
+    folder.chmod(0)
+    as_root = os.geteuid() == 0
+    if as_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if as_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+def test_who_may_not_look_is_told_so_and_what_is_made_is_for_its_owner(tmp_path: Path) -> None:
+    place = tmp_path / "data"
+    before = os.umask(0o022)
+    run("upgrade", folder=place)
+    assert os.umask(before) == 0o022
+    assert (place / "receiver.db").stat().st_mode & 0o077 == 0
+    with shut_out(place):
+        for arguments in (("tasks",), ("backup", str(tmp_path / "copy.db"))):
+            done = run(*arguments, folder=place)
+            assert done.exit_code == 1
+            assert f"{place}/receiver.db: Permission denied" in done.stderr
+        found = json.loads(run("check", "--json", folder=place).stdout)
+    assert "run this as the server's user" in next(one["detail"] for one in found if one["level"] == "BAD")
+
+
+def test_the_settings_can_be_checked_alone(tmp_path: Path) -> None:
+    (found,) = result_of(run("check", "--settings", "--json", folder=tmp_path))
+    assert (found["name"], found["level"]) == ("settings", "ok")
+    wrong = run("check", "--settings", folder=tmp_path, POLL_TICK="no")
+    assert (wrong.exit_code, "RECEIVER_POLL_TICK" in wrong.stdout) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_told() -> None:
+    assert version("receiver") in run("--version").stdout
+
+
+def test_a_simulators_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("simulator", "--port", str(port))
+    assert (done.exit_code, f"cannot listen on 127.0.0.1:{port}" in done.stderr) == (1, True), done.output
+
+
 @pytest.mark.parametrize("name", main.commands)
 def test_every_command_explains_itself(name: str) -> None:
     told = run(name, "--help").stdout
@@ -248,5 +328,5 @@ def test_every_command_explains_itself(name: str) -> None:
     command = main.commands[name]
     short = command.get_short_help_str(60)
     assert not short.endswith("..."), f"the first sentence is cut in the list of commands: {short}"
-    assert any("--json" in option.opts for option in command.params) or name == "demo", "the demo prints JSON"
+    assert any("--json" in option.opts for option in command.params)
     assert all(option.help for option in command.params if isinstance(option, click.Option))

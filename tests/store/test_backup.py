@@ -1,9 +1,11 @@
 """A copy of the database holds everything, and put back it is the database again."""
 
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from receiver.store import deliveries, sign_ins
 from receiver.store.backup import BackupError, back_up, inspect, restore
 from receiver.store.database import Database
 from receiver.store.versions import NewerTablesError
-from tests.conftest import T0
+from tests.conftest import T0, need
 
 
 def tell(runtime: Runtime, *numbers: int) -> None:
@@ -67,7 +69,7 @@ def test_a_backup_is_overwritten_only_on_demand_and_never_half(
         back_up(tmp_path / "missing.db", copy, overwrite=True, tell=silent)
     assert inspect(copy).tasks == 0
     assert back_up(place, copy, overwrite=True, tell=silent).tasks == 1
-    with pytest.raises(BackupError, match="No such file"):
+    with pytest.raises(BackupError, match="/nowhere/copy.db: No such file"):
         back_up(place, tmp_path / "nowhere" / "copy.db", tell=silent)
 
 
@@ -189,6 +191,82 @@ def test_a_database_of_a_newer_program_is_named_as_such(runtime: Runtime) -> Non
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with runtime.database.read() as connection, pytest.raises(NewerTablesError, match="Install that one"):
         read_versions(connection)
+
+
+def test_a_backup_never_goes_over_a_database_in_use_nor_over_the_one_it_is_of(
+    runtime: Runtime, new_runtime: Callable[..., Runtime], place: Path, tmp_path: Path
+) -> None:
+    tell(runtime, 1)
+    before = everything(place)
+    link, other = tmp_path / "link.db", tmp_path / "other.db"
+    link.symlink_to(place)
+    for target in (place, link):
+        with pytest.raises(BackupError, match="is the database itself"):
+            back_up(place, target, overwrite=True, tell=silent)
+    used = new_runtime(DATABASE_URL=f"sqlite:///{other}")
+    tell(used, 2)
+    with pytest.raises(BackupError, match="in use"):
+        back_up(place, other, overwrite=True, tell=silent)
+    used.database.engine.dispose()
+    back_up(place, other, overwrite=True, tell=silent)
+    holds = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); c.execute('SELECT * FROM task').fetchall(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(other)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdout
+        reader.stdout.readline()
+        with pytest.raises(BackupError, match="in use"):
+            back_up(place, other, overwrite=True, tell=silent)
+        reader.communicate()
+    assert everything(place) == everything(other) == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_backup_can_be_read_by_who_may_not_write_beside_it(
+    runtime: Runtime, place: Path, tmp_path: Path
+) -> None:
+    tell(runtime, 1)
+    copy, old = tmp_path / "copy.db", tmp_path / "old.db"
+    back_up(place, copy, tell=silent)
+    assert copy.read_bytes()[18:20] == bytes((1, 1)), "not WAL"
+    marked = bytearray(copy.read_bytes())
+    marked[18:20] = bytes((2, 2))  # as those of earlier versions are
+    old.write_bytes(marked)
+    seen: list[str] = []
+
+    def look(done: int, total: int) -> None:
+        seen.extend(path.name for path in tmp_path.glob("old.db-*"))
+
+    assert restore(old, tmp_path / "new.db", now=T0, tell=look)[0].tasks == 1
+    assert not seen, "nothing is made beside a backup"
+
+
+def test_a_linked_database_is_restored_where_it_is(runtime: Runtime, place: Path, tmp_path: Path) -> None:
+    tell(runtime, 1)
+    back_up(place, tmp_path / "copy.db", tell=silent)
+    runtime.database.engine.dispose()
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(place)
+    _, kept = restore(tmp_path / "copy.db", link, now=T0, tell=silent)
+    assert link.is_symlink()
+    assert inspect(place).tasks == 1
+    assert kept == Path(f"{place}.before-restore-20260101T120000Z")
+
+
+def test_a_full_disk_is_named_as_such(runtime: Runtime, place: Path, tmp_path: Path) -> None:
+    tell(runtime, *range(300))
+    small = tmp_path / "small"
+    small.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=64k none {small} && exec {sys.executable} -c 'import sys; from pathlib import Path;"
+        " from receiver.store.backup import back_up;"
+        " back_up(Path(sys.argv[1]), Path(sys.argv[2]), tell=lambda *_: None)'"
+        f" {place} {small}/copy.db"
+    )
+    unshare = need("unshare", shutil.which("unshare"))
+    done = subprocess.run([unshare, "-rm", "sh", "-c", script], capture_output=True, text=True)
+    assert f"BackupError: There is not enough room in {small}." in done.stderr
 
 
 def test_the_copy_is_of_one_moment_while_others_write(runtime: Runtime, place: Path, tmp_path: Path) -> None:

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import event, select, text
 
 from receiver.app import build_app
 from receiver.cli import main
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import load_settings
-from receiver.store.database import Database
+from receiver.store import lease
+from receiver.store.database import Database, clock_of
 from receiver.store.schema import metadata
+from receiver.store.transfer import copy_rows
+from tests.conftest import eventually
 from tests.postgres import Postgres
 from tests.store.filled import SETTINGS, callback, fill, views
 
@@ -71,7 +74,8 @@ def test_every_row_arrives_and_the_next_one_gets_a_number_of_its_own(
     assert again.exit_code == 1
     assert "has rows in its table" in again.stderr
     assert everything(target.database) == after
-    assert copy(new, back).exit_code == 0
+    target.database.engine.dispose()
+    eventually(lambda: copy(new, back).exit_code == 0, why="PostgreSQL sees a session leave a moment later")
     assert everything(opened(back).database) == after
 
 
@@ -91,3 +95,35 @@ def test_a_database_in_use_is_not_left_behind(tmp_path: Path) -> None:
         other.communicate()
     assert (done.exit_code, "stop the receiver first" in done.stderr) == (1, True)
     assert not (tmp_path / "b.db").exists()
+
+
+def test_a_postgresql_that_servers_run_on_is_not_left_behind(
+    tmp_path: Path, postgres: Postgres, opened: Callable[[str], Runtime]
+) -> None:
+    url, to = postgres.new_database(), f"sqlite:///{tmp_path}/b.db"
+    server = opened(url).database
+    with server.read():
+        done = copy(url, to)
+    assert (done.exit_code, "other sessions: stop all servers first" in done.stderr) == (1, True), done.output
+    with server.write() as connection:
+        lease.take(connection, holder="web-1", now=clock_of(connection), ttl_s=60)
+    server.engine.dispose()
+    done = copy(url, to)
+    assert (done.exit_code, "web-1 polls: stop all servers first" in done.stderr) == (1, True), done.output
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_a_slow_source_does_not_end_the_transaction(tmp_path: Path, postgres: Postgres) -> None:
+    source, target = Database(f"sqlite:///{tmp_path}/a.db"), Database(postgres.new_database())
+    source.migrate()
+    limits: list[Any] = []
+
+    @event.listens_for(target.engine, "commit")
+    def look(connection: Any) -> None:
+        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            limits.append(connection.scalar(text(f"SHOW {name}")))
+
+    copy_rows(source, target, lambda done: None)
+    source.engine.dispose()
+    target.engine.dispose()
+    assert limits == ["0", "0"]
