@@ -103,5 +103,8 @@ def deployed(folder: Path, *, groups: int = 1, **changes: str) -> Iterator[list[
             eventually(lambda one=one: one.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]
         yield running
     finally:
+        for one in running:  # all at once
+            one.session.close()
+            one.process.terminate()
         for one in running:
             one.stop()
