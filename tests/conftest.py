@@ -18,6 +18,14 @@ API_TOKEN = "api-token-000000001"
 SOMEBODY = Actor(via="test")
 T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PAYLOADS = Path(__file__).parent / "payloads"
+REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> None:
+    """What a test starts gets the settings that it is given, whatever the one who runs the tests has set."""
+    for name in [name for name in os.environ if name.startswith("RECEIVER_")]:
+        del os.environ[name]
 
 
 def environment(folder: Path, **changes: str) -> dict[str, str]:
@@ -109,7 +117,7 @@ def need(program: str, path: str | None) -> str:
     """A system program's path; without it the test is skipped, or fails where nothing may be skipped."""
     if path is None:
         missing = f"{program} is not to be had here"
-        if os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1":
+        if REQUIRE_ALL:
             pytest.fail(missing)
         pytest.skip(missing)
     return path
