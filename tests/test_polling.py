@@ -20,7 +20,7 @@ from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, polls, quarantine, tasks
 from receiver.store.quarantine import Quarantined
 from receiver.upstream.client import Failure, UpstreamClient
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, Clock
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, Clock, eventually
 
 pytestmark = BOTH_STORES
 
@@ -265,8 +265,10 @@ def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Cal
     world.clock.advance(600)
     request_task_poll(world.runtime, "wanted", now=world.clock.now, actor=SOMEBODY)
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+    stopping = threading.Thread(target=lambda: (eventually(lambda: world.calls), stop.set()))
+    stopping.start()
     world.poller.run_once(stop)
+    stopping.join()
     assert (world.task("wanted").polls, world.task("early").polls) == (1, 0)
     assert not world.task("wanted").poll_requested
 
