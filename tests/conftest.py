@@ -21,6 +21,11 @@ PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: else all wait for one of them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> None:
     """What a test starts gets the settings that it is given, whatever the one who runs the tests has set."""

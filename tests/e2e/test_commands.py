@@ -68,6 +68,7 @@ def server(folder: Path) -> Iterator[Deployment]:
         yield receiver
 
 
+@pytest.mark.longest
 def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
     with start("demo", "--tasks", "40", "--seed", "7", "--exit", "--json") as demo:
         said, errors = demo.communicate(timeout=240)

@@ -105,6 +105,7 @@ def test_recycled_workers_lose_no_callback_and_hand_the_poller_on(
         eventually(lambda: receiver.poller["heartbeatAge"] < 5, within_s=5)
 
 
+@pytest.mark.longest
 def test_two_groups_of_three_workers_keep_one_quota_and_one_poller_even_when_it_is_killed(
     tmp_path: Path,
 ) -> None:

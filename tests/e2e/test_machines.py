@@ -17,7 +17,7 @@ QUOTA = 8
 TAKEOVER_S = 15
 ANSWER_S = 15  # what the upstream waits
 
-pytestmark = pytest.mark.allow_hosts(["127.0.0.1", *(ADDRESSES.format(n + 1) for n in range(len(HOSTS)))])
+HOME = pytest.mark.allow_hosts(["127.0.0.1", *(ADDRESSES.format(n + 1) for n in range(len(HOSTS)))])
 
 
 @pytest.fixture
@@ -39,6 +39,8 @@ def polls_go_on(machines: Machines) -> None:
     eventually(lambda: machines.simulator.stats()["calls"] > calls, why="tasks are polled")
 
 
+@HOME
+@pytest.mark.longest
 def test_two_machines_outlive_a_cut_a_kill_and_a_crash_within_one_quota(machines: Machines) -> None:
     """One story, as each part of it takes its seconds."""
     any_machine_takes_callbacks_and_one_polls(machines)
