@@ -7,8 +7,8 @@ from functools import partial
 from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
 
-from receiver import NewerTablesError, SettingsError, create_app, load_settings
-from receiver.app import background, retire
+from receiver import NewerTablesError, SettingsError, load_settings
+from receiver.app import background, retire, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 
@@ -47,7 +47,7 @@ os.register_at_fork(before=hold_sigterm, after_in_parent=take_sigterm)
 def on_starting(server):
     """Bring the tables up to date before there are workers: one that took longer than `timeout` would be killed."""
     try:
-        create_app(settings)
+        wait_for_runtime(settings)
     except NewerTablesError as error:
         measured.remove()
         sys.stderr.write(f"{error}\n")

@@ -20,14 +20,19 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`.
+    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`."""
+    return build_app(wait_for_runtime(settings))
 
-    Waits while the database cannot be used: gunicorn takes a worker that fails to boot for a reason to stop all.
+
+def wait_for_runtime(settings: Settings) -> Runtime:
+    """Bring the database up to date, and wait while it cannot be used.
+
+    gunicorn takes a worker that fails to boot for a reason to stop all.
     """
     set_up_logging(settings.log_format)
     while True:
         try:
-            return build_app(build_runtime(settings))
+            return build_runtime(settings)
         except StoreUnavailableError as error:
             log.warning("the database cannot be used yet, trying again: %s", error)
             time.sleep(BOOT_RETRY_S)

@@ -2,26 +2,18 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, or_, update
+from sqlalchemy import Connection, update
 
+from receiver.store.lease import claim as claim_lease
 from receiver.store.schema import lease
-from receiver.store.upsert import insert_into
 
 LONGEST = timedelta(days=2)  # what is claimed for longer was claimed by a clock that has since been set back
 
 
 def claim(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
-    """Whether the chore is for `holder` to do until then; one statement decides among all who ask at once."""
-    fresh = insert_into(connection, lease).values(
-        name=name, holder=holder, fence=0, heartbeat_at=now, expires_at=until
-    )
-    over = or_(lease.c.expires_at <= now, lease.c.expires_at > now + LONGEST)
-    claimed = fresh.on_conflict_do_update(
-        index_elements=["name"],
-        set_={"holder": holder, "heartbeat_at": now, "expires_at": until},
-        where=or_(lease.c.holder == holder, over),
-    )
-    return connection.scalar(claimed.returning(lease.c.name)) is not None
+    """Whether the chore is for `holder` to do until then."""
+    too_long = lease.c.expires_at > now + LONGEST
+    return claim_lease(connection, name, holder=holder, now=now, until=until, void=too_long) is not None
 
 
 def finish(connection: Connection, name: str, *, holder: str, next_at: datetime) -> None:

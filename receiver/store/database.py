@@ -29,11 +29,8 @@ BUSY_TIMEOUT_S = 2
 LOCK_LOOK_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
-OUR_FAULT = (
-    IntegrityError,
-    ProgrammingError,
-    DataError,
-)  # logged, and so without parameters: these are bodies
+# They are logged, and so are told without their parameters, which are bodies.
+OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
 # PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
 POOL_SIZE = 4

@@ -7,7 +7,7 @@ about the time, and the lease must not run out for one of them while another sti
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, or_, select, update
 
 from receiver.store.schema import lease
 from receiver.store.upsert import insert_into
@@ -37,24 +37,43 @@ def read(connection: Connection) -> Lease | None:
 
 
 def take(connection: Connection, *, holder: str, now: datetime, ttl_s: float) -> Lease | None:
-    """Take or renew the lease in one statement, whoever tries at the same moment; None while another has it."""
-    expires_at = now + timedelta(seconds=ttl_s)
-    fresh = insert_into(connection, lease).values(
-        name=POLLER, holder=holder, fence=1, heartbeat_at=now, expires_at=expires_at
-    )
+    """Take or renew the lease; None while another has it."""
+    until = now + timedelta(seconds=ttl_s)
     from_the_future = lease.c.heartbeat_at > now + timedelta(seconds=CLOCK_SKEW_S)
-    taken = fresh.on_conflict_do_update(
+    fence = claim(connection, POLLER, holder=holder, now=now, until=until, void=from_the_future)
+    if fence is None:
+        return None
+    return Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=until)
+
+
+def claim(
+    connection: Connection,
+    name: str,
+    *,
+    holder: str,
+    now: datetime,
+    until: datetime,
+    void: ColumnElement[bool],
+) -> int | None:
+    """Have what is of that name until then, in one statement, whoever tries at the same moment; None: another has it.
+
+    Another's claim ends at its time, or where it is `void`. What is told is the number of this holder.
+    """
+    fresh = insert_into(connection, lease).values(
+        name=name, holder=holder, fence=1, heartbeat_at=now, expires_at=until
+    )
+    claimed = fresh.on_conflict_do_update(
         index_elements=["name"],
         set_={
             "holder": holder,
             "fence": case((lease.c.holder == holder, lease.c.fence), else_=lease.c.fence + 1),
             "heartbeat_at": now,
-            "expires_at": expires_at,
+            "expires_at": until,
         },
-        where=or_(lease.c.holder == holder, lease.c.expires_at <= now, from_the_future),
+        where=or_(lease.c.holder == holder, lease.c.expires_at <= now, void),
     )
-    fence = connection.scalar(taken.returning(lease.c.fence))
-    return fence and Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=expires_at)
+    fence: int | None = connection.scalar(claimed.returning(lease.c.fence))
+    return fence
 
 
 def give_back(connection: Connection, *, holder: str, now: datetime) -> None:

@@ -13,11 +13,12 @@ from receiver.core.payloads.tracks import flat_errors
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import register_task, request_task_poll
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import utc_now
 from receiver.store import deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
 from receiver.store.listing import Filter
 from receiver.web.cursors import cursor_at, id_cursor, page_of, task_cursor
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.stats import gather_stats
@@ -102,7 +103,7 @@ class WaitingRoom:
 
 @blueprint.before_request
 def _authorize() -> None:
-    if not has_bearer_token(_runtime().settings.api_tokens):
+    if not has_bearer_token(runtime_here().settings.api_tokens):
         raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 
@@ -116,7 +117,7 @@ def _challenge(response: Response) -> Response:
 def create_task() -> tuple[Response, int]:
     wanted = _load(NEW_TASK, _json_body())
     task, created = register_task(
-        _runtime(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
+        runtime_here(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
     )
     return jsonify(show_task(task)), 201 if created else 200
 
@@ -126,7 +127,7 @@ def list_tasks() -> Response:
     wanted = _load(TASK_PAGE, request.args)
     before = task_cursor(wanted["cursor"])
     chosen = Filter(outcome=wanted["outcome"], status=wanted["status"], text=wanted["q"], before=before)
-    with _runtime().database.read() as connection:
+    with runtime_here().database.read() as connection:
         found = listing.find(connection, chosen, limit=wanted["limit"])
     return jsonify(tasks=[show_task(task) for task in found.tasks], next=found.next and cursor_at(found.next))
 
@@ -150,7 +151,7 @@ def read_task(task_id: str) -> Response:
 
 @blueprint.get("/tasks/<task_id>/deliveries")
 def list_deliveries(task_id: str) -> Response:
-    with _runtime().database.read() as connection:
+    with runtime_here().database.read() as connection:
         found = deliveries.of_task(connection, task_id)
     if not found:
         _known(task_id)
@@ -159,7 +160,7 @@ def list_deliveries(task_id: str) -> Response:
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> tuple[Response, int]:
-    task = request_task_poll(_runtime(), task_id, now=utc_now(), actor=_caller())
+    task = request_task_poll(runtime_here(), task_id, now=utc_now(), actor=_caller())
     if task is None:
         raise _unknown(task_id)
     return jsonify(show_task(task)), 202
@@ -169,7 +170,7 @@ def poll_task(task_id: str) -> tuple[Response, int]:
 def list_quarantine() -> Response:
     wanted = _load(PAGE, request.args)
     before = id_cursor(wanted["cursor"])
-    with _runtime().database.read() as connection:
+    with runtime_here().database.read() as connection:
         found = quarantine.find(connection, EVERY_ONE, limit=wanted["limit"] + 1, before=before)
     shown, older = page_of(found, wanted["limit"])
     return jsonify(deliveries=[show_delivery(one) for one in shown], next=str(older) if older else None)
@@ -177,7 +178,7 @@ def list_quarantine() -> Response:
 
 @blueprint.get("/stats")
 def read_stats() -> Response:
-    return jsonify(gather_stats(_runtime()))
+    return jsonify(gather_stats(runtime_here()))
 
 
 def _caller() -> Actor:
@@ -200,7 +201,7 @@ def _load(schema: Schema, values: Any) -> dict[str, Any]:
 
 
 def _known(task_id: str) -> Task:
-    with _runtime().database.read() as connection:
+    with runtime_here().database.read() as connection:
         task = tasks.load(connection, task_id)
     if task is None:
         raise _unknown(task_id)
@@ -221,8 +222,3 @@ def _wait_until_settled(task: Task, wait_s: float, room: WaitingRoom) -> Task:
         staying = room.stay(min(LOOK_S, left))
         task = _known(task.task_id)
     return task
-
-
-def _runtime() -> Runtime:
-    runtime: Runtime = current_app.extensions["receiver"]
-    return runtime

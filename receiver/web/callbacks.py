@@ -7,13 +7,14 @@ so what came by the right address and names its task is answered 200, understood
 import logging
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from receiver.core.payloads import Kind
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
 from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import same_secret
 
@@ -25,7 +26,7 @@ blueprint = Blueprint("callbacks", __name__)
 
 @blueprint.route("/callbacks/<token>", methods=["POST"], provide_automatic_options=False)
 def receive(token: str) -> Response:
-    runtime: Runtime = current_app.extensions["receiver"]
+    runtime = runtime_here()
     _check_token(runtime, token)
     body = _read_body(runtime)
     delivery = callback_delivery(body, now=utc_now(), secrets=runtime.settings.callback_tokens)

@@ -5,9 +5,10 @@ import time
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import utc_now
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.probe import probe_write
+from receiver.web.here import runtime_here
 from receiver.web.stats import poller_state
 
 blueprint = Blueprint("health", __name__)
@@ -52,7 +53,7 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    runtime: Runtime = current_app.extensions["receiver"]
+    runtime = runtime_here()
     probe: WriteProbe = current_app.extensions["write_probe"]
     problem = probe.problem()
     if problem:

@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.web.health import WriteProbe
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.readings import families, read_readings
 from receiver.web.secrets import has_bearer_token
@@ -51,10 +52,10 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
 
 @blueprint.get("/metrics")
 def read_metrics() -> Response:
-    if not (_asked_here() or has_bearer_token(_runtime().settings.api_tokens)):
+    if not (_asked_here() or has_bearer_token(runtime_here().settings.api_tokens)):
         detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
         raise ProblemError(401, "Unauthorized", detail)
-    collected = [*_about_the_database(), *_runtime().metrics.collect(), _about_us()]
+    collected = [*_about_the_database(), *runtime_here().metrics.collect(), _about_us()]
     return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -72,7 +73,7 @@ def _about_the_database() -> Iterator[Metric]:
     probe: WriteProbe = current_app.extensions["write_probe"]
     up = probe.problem() is None
     try:
-        yield from families(read_readings(_runtime()))
+        yield from families(read_readings(runtime_here()))
     except StoreUnavailableError:  # an answer all the same: silence would not tell this from a dead receiver
         up = False
     text = (
@@ -95,8 +96,3 @@ class _Collected:
 
     def collect(self) -> Iterable[Metric]:
         return self.metrics
-
-
-def _runtime() -> Runtime:
-    runtime: Runtime = current_app.extensions["receiver"]
-    return runtime

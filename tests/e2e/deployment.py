@@ -79,10 +79,13 @@ class Deployment:
         return int(self.poller["holder"].split(":")[1])
 
     def stop(self, kind: signal.Signals = signal.SIGTERM) -> int:
+        self.begin_to_stop(kind)
+        return self.process.wait(timeout=60)
+
+    def begin_to_stop(self, kind: signal.Signals = signal.SIGTERM) -> None:
         self.session.close()  # gunicorn would wait two seconds for another request on its connection
         if self.process.poll() is None:
             self.process.send_signal(kind) if kind is not signal.SIGKILL else self.kill_group()
-        return self.process.wait(timeout=60)
 
     def kill_group(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -103,8 +106,7 @@ def deployed(folder: Path, *, groups: int = 1, **changes: str) -> Iterator[list[
             eventually(lambda one=one: one.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]
         yield running
     finally:
-        for one in running:  # all at once
-            one.session.close()
-            one.process.terminate()
         for one in running:
-            one.stop()
+            one.begin_to_stop()
+        for one in running:
+            one.process.wait(timeout=60)

@@ -98,7 +98,7 @@ class Trial:
 
     def take_over(self, name: str, harm: Callable[[str], None]) -> str:
         """Do harm to the machine that polls, and wait until the other one does; the harmed one."""
-        harmed = self._poller()
+        harmed = self.poller()
         harm(harmed)
         began = time.monotonic()
         eventually(lambda: self._holder(asked=other(harmed)) == other(harmed), within_s=20, why=name)
@@ -106,7 +106,7 @@ class Trial:
         self.takeovers[name] = max(took_s, self.takeovers.get(name, 0.0))
         return harmed
 
-    def _poller(self) -> str:
+    def poller(self) -> str:
         found: list[str] = []
         eventually(lambda: found.append(self._holder(asked="one")) or found[-1] in NODES, within_s=30)
         return found[-1]
@@ -123,10 +123,7 @@ class Trial:
             task_id = f"sent-{number}-{turn}"
             turn += 1
             self.machines.simulator.put(task_id, _record_info(task_id))
-            told = json.dumps({"taskId": task_id}).encode()
-            bearer = {"Authorization": f"Bearer {API_TOKEN}"}
-            while self._ask("/api/tasks", told, bearer)[0] not in ("200", "201"):
-                self._stop.wait(0.2)
+            self._register(task_id)
             self.sent.task_ids.append(task_id)
             for stage in STAGES:
                 status, took_s = self._ask(f"/callbacks/{CALLBACK_TOKEN}", _callback(task_id, stage), {})
@@ -149,15 +146,16 @@ class Trial:
             turn += 1
             node = self.machines.nodes[NODES[turn % 2]]
             task_id = self.machines.simulator.submit({"prompt": f"{turn}", "callBackUrl": node.callback_url})
-            headers = {"Authorization": f"Bearer {API_TOKEN}"}
-            with suppress(requests.RequestException):  # then it is an orphan, or lost if nobody calls back
-                requests.post(f"{node.url}/api/tasks", json={"taskId": task_id}, headers=headers, timeout=20)
-            while self._register(task_id) not in ("200", "201") and not self._stop.is_set():
-                self._stop.wait(0.2)
+            self._register(task_id)
 
-    def _register(self, task_id: str) -> str:
+    def _register(self, task_id: str) -> None:
+        """As often as it takes."""
         told = json.dumps({"taskId": task_id}).encode()
-        return self._ask("/api/tasks", told, {"Authorization": f"Bearer {API_TOKEN}"})[0]
+        while self._ask("/api/tasks", told, {"Authorization": f"Bearer {API_TOKEN}"})[0] not in (
+            "200",
+            "201",
+        ):
+            time.sleep(0.2)
 
 
 class ProxyInTurn:
@@ -208,7 +206,7 @@ def troubles(trial: Trial) -> Iterator[tuple[str, Callable[[], None]]]:
         machines.start(trial.take_over("killed", machines.kill))
 
     def kill_the_polling_worker() -> None:
-        holder = machines.nodes[trial._poller()].holder_pid
+        holder = machines.nodes[trial.poller()].holder_pid
         os.kill(holder, signal.SIGKILL)
 
     def reload_both_nodes() -> None:

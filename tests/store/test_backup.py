@@ -5,7 +5,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def everything(file: Path) -> list[str]:
         lines = list(connection.iterdump())
     connection.close()
     return lines
+
+
+@contextmanager
+def used_by_another(file: Path) -> Iterator[None]:
+    """A process reads in it, in a transaction that it does not end."""
+    holds = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); c.execute('SELECT * FROM task').fetchall(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout
+        other.stdout.readline()
+        yield
+        other.communicate()
 
 
 @pytest.fixture
@@ -113,15 +127,8 @@ def test_nothing_is_restored_over_a_database_that_somebody_uses(
 ) -> None:
     back_up(place, tmp_path / "copy.db", tell=silent)
     runtime.database.engine.dispose()
-    holds = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM task'); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", holds, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout
-        other.stdout.readline()
-        with pytest.raises(BackupError, match="is in use: stop the receiver"):
-            restore(tmp_path / "copy.db", place, now=T0, tell=silent)
-        other.communicate()
+    with used_by_another(place), pytest.raises(BackupError, match="is in use: stop the receiver"):
+        restore(tmp_path / "copy.db", place, now=T0, tell=silent)
     restore(tmp_path / "copy.db", place, now=T0, tell=silent)
 
 
@@ -209,15 +216,8 @@ def test_a_backup_never_goes_over_a_database_in_use_nor_over_the_one_it_is_of(
         back_up(place, other, overwrite=True, tell=silent)
     used.database.engine.dispose()
     back_up(place, other, overwrite=True, tell=silent)
-    holds = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN'); c.execute('SELECT * FROM task').fetchall(); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", holds, str(other)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as reader:
-        assert reader.stdout
-        reader.stdout.readline()
-        with pytest.raises(BackupError, match="in use"):
-            back_up(place, other, overwrite=True, tell=silent)
-        reader.communicate()
+    with used_by_another(other), pytest.raises(BackupError, match="in use"):
+        back_up(place, other, overwrite=True, tell=silent)
     assert everything(place) == everything(other) == before
     assert not list(tmp_path.glob(".*"))
 

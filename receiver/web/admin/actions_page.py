@@ -5,11 +5,12 @@ from flask import Response, request, url_for
 from receiver.runtime import utc_now
 from receiver.store import actions
 from receiver.store.actions import Kind
-from receiver.web.admin.frame import blueprint, gather_health, page, runtime_here
+from receiver.web.admin.frame import blueprint, gather_health, page
 from receiver.web.admin.marks import ACTIONS
 from receiver.web.admin.moments import moment_words
 from receiver.web.admin.timeline import action_words
 from receiver.web.cursors import id_cursor, page_of
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 50

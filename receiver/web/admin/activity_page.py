@@ -8,9 +8,10 @@ from receiver.runtime import utc_now
 from receiver.store import tallies
 from receiver.web.admin import activity, steps
 from receiver.web.admin.activity import Plot
-from receiver.web.admin.frame import blueprint, gather_health, page, runtime_here
+from receiver.web.admin.frame import blueprint, gather_health, page
 from receiver.web.admin.moments import moment_words
 from receiver.web.admin.steps import STEPS, SUBJECTS, Steps
+from receiver.web.here import runtime_here
 
 DEFAULT_DAYS = 7
 ROWS_SHOWN = 48

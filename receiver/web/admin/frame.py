@@ -4,17 +4,18 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, render_template, request, url_for
+from flask import Blueprint, Response, g, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import utc_now
 from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.overview import read_overview
 from receiver.web.admin.alarms import Health, judge
 from receiver.web.admin.assets import FOLDER, cache_control, versions
 from receiver.web.admin.marks import OVERDUE_AFTER
+from receiver.web.here import runtime_here
 from receiver.web.problems import RETRY_AFTER_S, ProblemError
 from receiver.web.stats import poller_state
 
@@ -36,11 +37,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
-
-
-def runtime_here() -> Runtime:
-    runtime: Runtime = current_app.extensions["receiver"]
-    return runtime
 
 
 def person() -> Actor:

@@ -21,11 +21,11 @@ from receiver.web.admin.frame import (
     gather_health,
     page,
     person,
-    runtime_here,
 )
 from receiver.web.admin.marks import cause_mark
 from receiver.web.admin.rows import delivery_row
 from receiver.web.cursors import id_cursor, page_of
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 25

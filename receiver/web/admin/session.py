@@ -17,7 +17,8 @@ from receiver.core.tries import Tries
 from receiver.runtime import utc_now
 from receiver.store import actions, sign_ins
 from receiver.store.actions import Kind
-from receiver.web.admin.frame import PREFIX, blueprint, page, person, runtime_here
+from receiver.web.admin.frame import PREFIX, blueprint, page, person
+from receiver.web.here import runtime_here
 from receiver.web.secrets import same_secret
 
 log = logging.getLogger(__name__)

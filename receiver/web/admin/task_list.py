@@ -16,9 +16,10 @@ from receiver.runtime import utc_now
 from receiver.store import listing
 from receiver.store.actions import Kind
 from receiver.store.listing import Filter, Flag
-from receiver.web.admin.frame import blueprint, gather_health, late_before, page, person, runtime_here
+from receiver.web.admin.frame import blueprint, gather_health, late_before, page, person
 from receiver.web.admin.rows import task_row
 from receiver.web.cursors import cursor_at, task_cursor
+from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")

@@ -24,8 +24,8 @@ from receiver.web.admin.frame import (
     late_before,
     page,
     person,
-    runtime_here,
 )
+from receiver.web.here import runtime_here
 
 DELIVERIES_SHOWN = 100
 ACTIONS_SHOWN = 100
