@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import requests
@@ -71,25 +72,62 @@ def api(receiver: Deployment, token: str) -> int:
     return requests.get(f"{receiver.url}/api/stats", headers=headers, timeout=20).status_code
 
 
-def test_tokens_are_changed_and_not_one_callback_is_refused(tmp_path: Path) -> None:
-    secret, bearers = tmp_path / "callback-tokens", tmp_path / "api-tokens"
+class Browser:
+    """Somebody at the admin page."""
+
+    def __init__(self, receiver: Deployment) -> None:
+        self._url = f"{receiver.url}/admin"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def sign_in(self, password: str) -> bool:
+        page = self._session.get(f"{self._url}/sign-in", timeout=20).text
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+        assert found, "no form with a token"
+        form = {"csrf_token": found[1], "password": password}
+        self._session.post(f"{self._url}/sign-in", data=form, timeout=20)
+        return self.signed_in
+
+    @property
+    def signed_in(self) -> bool:
+        answer = self._session.get(f"{self._url}/actions", allow_redirects=False, timeout=20)
+        return answer.status_code == 200
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(tmp_path: Path) -> None:
+    secret, bearers, password = (tmp_path / name for name in ("callback-tokens", "api-tokens", "password"))
     secret.write_text(CALLBACK_TOKEN)
     bearers.write_text(API_TOKEN)
-    files = {"CALLBACK_TOKENS_FILE": str(secret), "API_TOKENS_FILE": str(bearers)}
-    with deployed(tmp_path, CALLBACK_TOKENS="", API_TOKENS="", **files) as (receiver,):
+    password.write_text("an old password")
+    plain = {"CALLBACK_TOKENS": "", "API_TOKENS": "", "ADMIN_PASSWORD": ""}
+    files = {
+        "CALLBACK_TOKENS_FILE": str(secret),
+        "API_TOKENS_FILE": str(bearers),
+        "ADMIN_PASSWORD_FILE": str(password),
+    }
+    with deployed(tmp_path, **plain, **files) as (receiver,), closing(Browser(receiver)) as browser:
+        assert browser.sign_in("an old password")
         sender = Sender(receiver.callback_url)
         try:
             eventually(lambda: len(sender.taken) > 50)
             secret.write_text(f"{NEW_TOKEN},{CALLBACK_TOKEN}")
             bearers.write_text(f"{NEW_API_TOKEN},{API_TOKEN}")
             reload(receiver)
+            assert browser.signed_in, "nobody is signed out by new tokens"
             assert (api(receiver, API_TOKEN), api(receiver, NEW_API_TOKEN)) == (200, 200)
             sender.url = f"{receiver.url}/callbacks/{NEW_TOKEN}"
             seen = len(sender.taken)
             eventually(lambda: len(sender.taken) > seen + 50)
             secret.write_text(NEW_TOKEN)
             bearers.write_text(NEW_API_TOKEN)
+            password.write_text("a new password")
             reload(receiver)
+            assert not browser.signed_in, "who knew the old password is out"
+            assert not browser.sign_in("an old password")
+            assert browser.sign_in("a new password")
             seen = len(sender.taken)
             eventually(lambda: len(sender.taken) > seen + 50)
         finally:
