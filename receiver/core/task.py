@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from receiver.core.cadence import Cadence
 from receiver.core.observation import Observation
@@ -14,6 +14,14 @@ from receiver.core.settlement import Outcome, Policy, Verdict, settle
 class Rules:
     policy: Policy
     cadence: Cadence
+
+
+class PollRank(IntEnum):
+    """Who is polled first of all whose time has come."""
+
+    REQUESTED = 0
+    REGISTERED = 1
+    ORPHAN = 2
 
 
 class Problem(StrEnum):
@@ -44,6 +52,12 @@ class Task:
     acknowledged_version: int | None = None
     state: TaskState = TaskState()
     verdict: Verdict = Verdict(outcome=Outcome.IN_PROGRESS)
+
+    @property
+    def poll_rank(self) -> PollRank:
+        if self.poll_requested:
+            return PollRank.REQUESTED
+        return PollRank.ORPHAN if self.registered_at is None else PollRank.REGISTERED
 
     @property
     def told_of(self) -> bool:

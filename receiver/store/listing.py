@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal_column, select, tuple_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from receiver.core.task import Problem, Task
+from receiver.core.task import PollRank, Problem, Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
 from receiver.store.tasks import task_of
@@ -82,7 +82,7 @@ _WALK = tuple(
         "first_seen_at",
         "registered_at",
         "next_poll_at",
-        "poll_requested",
+        "poll_rank",
         "status",
         "outcome",
         "conflict",
@@ -97,9 +97,9 @@ def overdue(due_before: datetime | None, of: Columns = task.c) -> ColumnElement[
     """Tasks that should have been looked at before; none where nobody looks."""
     if due_before is None:
         return false()
-    # Both values of `poll_requested`, so that the index that begins with it can be used.
+    # Every value of `poll_rank`, so that the index that begins with it can be used.
     return and_(
-        of.poll_requested.in_([False, True]),
+        of.poll_rank.in_(list(PollRank)),
         of.next_poll_at.is_not(None),
         of.next_poll_at <= due_before,
         of.outcome == literal_column("'in_progress'"),

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, literal_column, select
 
 from receiver.core.observation import Source
-from receiver.core.task import Problem
+from receiver.core.task import PollRank, Problem
 from receiver.store import quarantine
 from receiver.store.listing import overdue
 from receiver.store.quarantine import Quarantined
@@ -74,8 +74,7 @@ def _problems(problem: Problem) -> Select[Any]:
 def _longest_due(connection: Connection, due_before: datetime | None) -> datetime | None:
     # Each of its own, so that the index that begins with it gives the order.
     late = [
-        select(task.c.next_poll_at).where(overdue(due_before), task.c.poll_requested.is_(requested))
-        for requested in (True, False)
+        select(task.c.next_poll_at).where(overdue(due_before), task.c.poll_rank == rank) for rank in PollRank
     ]
     first = [connection.scalars(one.order_by(task.c.next_poll_at).limit(1)).first() for one in late]
     return min(filter(None, first), default=None)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from receiver.core.cadence import TASK_SPACING_S
+from receiver.core.task import PollRank
 from receiver.store.schema import poll_slot, task, upstream
 
 ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
@@ -113,9 +114,9 @@ def any_due(connection: Connection, *, now: datetime) -> bool:
 
 def _due(connection: Connection, now: datetime, most: int, *, lock: bool = False) -> list[str]:
     due: list[str] = []
-    for requested in (True, False):
+    for rank in PollRank:
         query = select(task.c.task_id).where(
-            task.c.poll_requested.is_(requested),
+            task.c.poll_rank == rank,
             task.c.next_poll_at <= now,
             or_(
                 task.c.claimed_until.is_(None),

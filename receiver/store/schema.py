@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -46,7 +47,7 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=is_one, postgresql_where=text(where))
 
 
-# `state` stands last: a row is read up to the last column that is asked for, and the state is most of it.
+# `state` stands last but for the seldom read `query`: a row is read up to the last column that is asked for.
 task = Table(
     "task",
     metadata,
@@ -62,6 +63,7 @@ task = Table(
     Column("settled_at", Moment),
     Column("next_poll_at", Moment),
     Column("poll_requested", Boolean, nullable=False),
+    Column("poll_rank", SmallInteger, nullable=False),
     Column("claimed_until", Moment),
     Column("attempt", Integer, nullable=False),
     Column("callbacks", Integer, nullable=False),
@@ -76,11 +78,12 @@ task = Table(
     Column("problem", String(16)),
     Column("words", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("query", Text),
     Index("task_newest", "first_seen_at", "task_id"),
     Index("task_outcome", "outcome", "first_seen_at", "task_id"),
     Index("task_status", "status", "first_seen_at", "task_id"),
     # Only what is to be polled: stays small, however many tasks have settled.
-    _partial("task_due", "poll_requested", "next_poll_at", where="next_poll_at IS NOT NULL"),
+    _partial("task_due", "poll_rank", "next_poll_at", where="next_poll_at IS NOT NULL"),
     _partial("task_unsettled", "first_seen_at", where="outcome = 'in_progress'"),
     _partial("task_problem", "first_seen_at", "task_id", "problem", where="problem IS NOT NULL"),
     _partial("task_conflict", "first_seen_at", "task_id", where="conflict IS true"),
@@ -105,6 +108,7 @@ delivery = Table(
     Column("change", Text, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary),
+    Column("query", Text),
     Index("delivery_of_task", "task_id", "id"),
     Index("delivery_digest", "task_id", "source", "digest"),
     _partial("delivery_quarantine", "id", where="result = 'quarantined'"),

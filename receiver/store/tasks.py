@@ -97,6 +97,7 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
 def _row(known: Task) -> dict[str, Any]:
     titles = [str(claims["title"].value) for claims in known.state.tracks.values() if "title" in claims]
     return {name: getattr(known, name) for name in _PLAIN} | {
+        "poll_rank": known.poll_rank,
         "state": dump_state(known.state),
         "status": known.state.reconciled_status.word,
         "outcome": known.verdict.outcome.value,

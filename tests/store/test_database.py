@@ -55,7 +55,7 @@ def test_a_database_without_its_tables_is_named_as_unavailable(tmp_path: Path) -
 
 def test_what_is_due_and_what_is_newest_is_found_by_an_index(runtime: Runtime) -> None:
     queries = {
-        "SELECT task_id FROM task WHERE poll_requested IS 0 AND next_poll_at <= '2026-01-01' "
+        "SELECT task_id FROM task WHERE poll_rank = 1 AND next_poll_at <= '2026-01-01' "
         "AND (claimed_until IS NULL OR claimed_until <= '2026-01-01') ORDER BY next_poll_at LIMIT 8": "task_due",
         "SELECT * FROM task ORDER BY first_seen_at DESC, task_id DESC LIMIT 50": "task_newest",
         "SELECT task_id FROM task WHERE outcome = 'in_progress' AND first_seen_at <= '2026-01-01' "
