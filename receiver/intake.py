@@ -106,6 +106,16 @@ class Intake:
             _log_delivery(delivery, result)
         return results
 
+    def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
+        """The same for record-info's answers; one about a task that was deleted meanwhile is dropped."""
+        with self._metrics.commits.time(), self._database.write() as connection:
+            known = tasks.load_many(connection, {told.reading.task_id or "" for told in answers})
+            wanted = [told for told in answers if told.reading.task_id in known]
+            results = self._take_in(connection, wanted) if wanted else []
+        for delivery, result in zip(wanted, results, strict=True):
+            _log_delivery(delivery, result)
+        return results
+
     def note_refused(self, reason: str, *, now: datetime) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:

@@ -159,7 +159,7 @@ class Poller:
             if isinstance(reply.told, Answer)
         ]
         try:
-            self._intake.accept([delivery for _, delivery in answers])
+            self._intake.accept_answers([delivery for _, delivery in answers])
         except StoreUnavailableError:
             raise
         except Exception:  # noqa: BLE001  one answer that we cannot handle must not take the others with it
@@ -170,7 +170,7 @@ class Poller:
 
     def _accept_alone(self, call: Call, delivery: Delivery) -> None:
         try:
-            self._intake.accept([delivery])
+            self._intake.accept_answers([delivery])
         except StoreUnavailableError:
             raise
         except Exception:

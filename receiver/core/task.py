@@ -11,6 +11,8 @@ from receiver.core.observation import Observation
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome, Policy, Verdict, settle
 
+LONGEST_LABEL = 200
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
@@ -35,7 +37,10 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state."""
+    """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state.
+
+    `changed_at` is when the version last grew; the store makes it later than that of every change before.
+    """
 
     task_id: str
     first_seen_at: datetime
@@ -45,6 +50,7 @@ class Task:
     last_polled_at: datetime | None = None
     gave_up_at: datetime | None = None
     settled_at: datetime | None = None
+    changed_at: datetime | None = None
     next_poll_at: datetime | None = None
     poll_requested: bool = False
     attempt: int = 0
@@ -182,6 +188,7 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
         verdict=verdict,
         settled_at=ended if verdict.settled else None,
         version=before.version + changed,
+        changed_at=now if changed else before.changed_at,
     )
 
 

@@ -14,6 +14,7 @@ from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store import tallies
+from receiver.store.change_clock import time_of_change
 from receiver.store.database import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
@@ -29,6 +30,7 @@ _PLAIN = (
     "last_polled_at",
     "gave_up_at",
     "settled_at",
+    "changed_at",
     "next_poll_at",
     "poll_requested",
     "attempt",
@@ -55,21 +57,29 @@ def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
     """These tasks, locked; the unknown ones are created, seen first at the time given.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
-    one and waits to create another could wait for somebody who waits for him.
+    one and waits to create another could wait for somebody who waits for him. One that was deleted in between is
+    created anew; should two do so for each other's tasks at once, the database refuses one of them, and it is repeated.
     """
     known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
     unknown = sorted(first_seen.keys() - set(known))
     fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in unknown]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    return dict(load_many(connection, first_seen))
+    locked = dict(load_many(connection, first_seen))
+    if deleted := first_seen.keys() - locked.keys():
+        locked |= load_or_create(connection, {key: first_seen[key] for key in deleted})
+    return locked
 
 
-def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None) -> None:
+def save(
+    connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None
+) -> Sequence[Task]:
     """Write tasks that changed, each as (before, after), and their effect on the totals, with what `also` counts.
 
-    Once in a transaction and at its end. Who claimed a task for polling is not theirs to change.
+    Once in a transaction and at its end; returns the tasks as they are stored. Who claimed a task for polling is not
+    theirs to change.
     """
+    steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})
     rows = []
     for before, after in steps:
@@ -78,6 +88,25 @@ def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Ta
     if rows:
         connection.execute(_UPDATE, rows)
     tallies.add(connection, counts)
+    return [after for _, after in steps]
+
+
+def _with_time_of_change(
+    connection: Connection, steps: Sequence[tuple[Task, Task]]
+) -> Sequence[tuple[Task, Task]]:
+    """The steps, with one time for all that changed; that a task is new is a change, too."""
+    changed = {
+        after.task_id: after.changed_at or after.first_seen_at
+        for before, after in steps
+        if before.changed_at is None or after.version != before.version
+    }
+    if not changed:
+        return steps
+    at = time_of_change(connection, max(changed.values()))
+    return [
+        (before, replace(after, changed_at=at) if after.task_id in changed else after)
+        for before, after in steps
+    ]
 
 
 def overdue_ids(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:
