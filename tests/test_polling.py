@@ -347,10 +347,10 @@ def test_a_retry_after_nobody_can_mean_still_pauses(world: World) -> None:
 class DeafIntake(Intake):
     """Cannot take in one task's answer, as if there were a fault of ours in it."""
 
-    def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
-        if any(delivery.reading.task_id == "poison" for delivery in batch):
+    def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
+        if any(delivery.reading.task_id == "poison" for delivery in answers):
             raise ValueError("a fault of ours")
-        return super().accept(batch)
+        return super().accept_answers(answers)
 
 
 def test_one_answer_we_cannot_handle_does_not_take_the_others_with_it(world: World) -> None:
