@@ -6,20 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from receiver.core.task import Task, request_poll
 from receiver.intake import Delivery, Intake, Result, callback_delivery
-from receiver.operations import register_task, request_task_poll
+from receiver.operations import delete_task, register_task, request_task_poll
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, polls, quarantine, tasks
 from receiver.store.quarantine import Quarantined
-from receiver.upstream.client import Failure, UpstreamClient
+from receiver.upstream.client import Answer, Failure, UpstreamClient
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, Clock, eventually
 
 pytestmark = BOTH_STORES
@@ -430,3 +430,27 @@ def test_an_answer_without_end_is_not_read_to_its_end(world: World) -> None:
     world.run(after_s=90)
     assert (world.health().trouble, world.health().detail) == ("network", "too slow or too large")
     assert world.task("t").polls == 0
+
+
+def test_a_task_that_is_deleted_while_it_is_asked_about_stays_deleted(world: World) -> None:
+    class ClientBesideADeletion(UpstreamClient):
+        def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
+            told = super().fetch(task_id, now=now)
+            if task_id == "gone":
+                assert delete_task(world.runtime, "gone", now=now, actor=SOMEBODY)
+            return told
+
+    settings = world.runtime.settings
+    client = ClientBesideADeletion(
+        url=settings.upstream_url, api_key=settings.upstream_api_key, timeout_s=10, concurrency=8
+    )
+    world.poller._client = client
+    world.register("gone", "stays")
+    world.answers("gone", "SUCCESS", DONE)
+    world.answers("stays", "SUCCESS", DONE)
+    world.run(after_s=90)
+    client.close()
+    assert world.task("stays").verdict.settled
+    with world.runtime.database.read() as connection:
+        assert tasks.load(connection, "gone") is None
+        assert not deliveries.of_task(connection, "gone")

@@ -112,6 +112,9 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
         assert flagged == {"both", "observed-task"}
         causes = [one.cause for one in quarantine.find(connection, Quarantined(), limit=9)]
         assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
+        for one in everything:
+            known = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
+            assert one.changed_at == (one.settled_at or max(filter(None, known)))
         for words, found in {"СЕВЕР вет": {"confirmed"}, "заказ": {"confirmed"}, "lant": {"both"}}.items():
             page = listing.find(connection, Filter(text=words), limit=9)
             assert {task.task_id for task in page.tasks} == found
