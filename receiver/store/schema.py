@@ -152,12 +152,12 @@ lease = Table(
     Column("expires_at", Moment, nullable=False),
 )
 
-# One row: the time of the last change of any task. See `change_clock`.
+# One row: the time of the last change of any task, since 1970. See `change_clock`.
 change_clock = Table(
     "change_clock",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("changed_at", Moment, nullable=False),
+    Column("microseconds", BigInteger, nullable=False),
 )
 
 # As many rows as calls are allowed in the limit's period; a call takes one until a whole period after its end.

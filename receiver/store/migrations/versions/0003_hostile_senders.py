@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from receiver.store.change_clock import time_of_change
 from receiver.store.schema import Moment
 
 revision = "0003"
@@ -51,8 +52,9 @@ def _add_changed_at() -> None:
     op.create_table(
         "change_clock",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("changed_at", Moment(), nullable=False),
+        sa.Column("microseconds", sa.BigInteger(), nullable=False),
     )
-    op.execute(
-        "INSERT INTO change_clock (id, changed_at) SELECT 1, max(changed_at) FROM task HAVING count(*) > 0"
-    )
+    task = sa.table("task", sa.column("changed_at", Moment()))
+    last = op.get_bind().scalar(sa.select(sa.func.max(task.c.changed_at)))
+    if last is not None:
+        time_of_change(op.get_bind(), last)
