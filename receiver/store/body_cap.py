@@ -139,4 +139,5 @@ def _change(
 
 def _registered() -> ColumnElement[bool]:
     known = (task.c.task_id == delivery.c.task_id) & task.c.registered_at.is_not(None)
-    return select(task.c.task_id).where(known).exists()
+    # Not EXISTS, for which PostgreSQL would rather read the whole table of tasks once than look a few up.
+    return select(task.c.task_id).where(known).scalar_subquery().is_not(None)

@@ -55,4 +55,6 @@ def drop_bodies(connection: Connection, ids: Collection[int]) -> int:
 
 def _needed(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether a task that is not settled may yet be derived from it again; a sister product's job is no task."""
-    return select(task.c.task_id).where(task.c.task_id == task_id, task.c.settled_at.is_(None)).exists()
+    unsettled = select(task.c.task_id).where(task.c.task_id == task_id, task.c.settled_at.is_(None))
+    # Not EXISTS, for which PostgreSQL would rather read the whole table of tasks once than look a few up.
+    return unsettled.scalar_subquery().is_not(None)
