@@ -125,7 +125,9 @@ def _rebuilt(
     rows_gone = deliveries.count_of_task(connection, task_id) < known.callbacks + known.polls
     gone = rows_gone or deliveries.any_body_dropped(connection, task_id)
     state = known.state if gone else TaskState()
-    for told in deliveries.bodies_of(connection, task_id):
+    for told in deliveries.every_body_of(connection, task_id):
+        if told.cause == payloads.Kind.TOO_MUCH:
+            continue  # it did not fit, and does not fit now
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
         if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
             state = reconcile(state, reading.observation)

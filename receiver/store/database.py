@@ -16,9 +16,10 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from receiver.store.refusals import StatementRefusedError, message_of, was_refused
 from receiver.store.versions import MIGRATIONS, read_versions
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ BUSY_TIMEOUT_S = 2
 LOCK_LOOK_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
-# They are logged, and so are told without their parameters, which are bodies.
-OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
 # PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
 POOL_SIZE = 4
@@ -162,10 +161,11 @@ def _lock_until(deadline: float, lock: IO[bytes]) -> None:
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except OUR_FAULT:
-        raise
     except (DBAPIError, PoolTimeoutError, OSError) as error:
-        raise StoreUnavailableError(str(getattr(error, "orig", None) or error)) from error
+        if isinstance(error, DBAPIError) and was_refused(error):
+            # Without its cause, which would be logged with it: PostgreSQL tells the whole row, and that holds a body.
+            raise StatementRefusedError(message_of(error)) from None
+        raise StoreUnavailableError(message_of(error)) from error
 
 
 def _alembic(connection: Connection) -> Config:

@@ -109,8 +109,12 @@ delivery = Table(
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary),
     Column("query", Text),
+    # The body's size while it counts against what strangers may store: see `body_cap`.
+    Column("capped_bytes", Integer),
     Index("delivery_of_task", "task_id", "id"),
-    Index("delivery_digest", "task_id", "source", "digest"),
+    # With the id at its end, so that the first of a thousand repetitions is found as fast as the first of two.
+    Index("delivery_digest", "task_id", "source", "digest", "id"),
+    _partial("delivery_capped", "id", "capped_bytes", where="capped_bytes IS NOT NULL"),
     _partial("delivery_quarantine", "id", where="result = 'quarantined'"),
     # `acknowledged_at` is always null here; only with it first does SQLite see what the index is for.
     _partial(
@@ -189,6 +193,7 @@ action = Table(
     Column("task_id", String(200)),
     Column("detail", Text, nullable=False),
     _partial("action_of_task", "task_id", "id", where="task_id IS NOT NULL"),
+    _partial("action_refused", "at", where="kind = 'sign_in_refused'"),
     sqlite_autoincrement=True,
 )
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -16,8 +17,9 @@ from receiver.operations import register_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
+from receiver.store.deliveries import StoredDelivery
 from receiver.store.listing import Filter
-from receiver.web.cursors import cursor_at, id_cursor, page_of, task_cursor
+from receiver.web.cursors import cursor_at, id_cursor, task_cursor
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
@@ -151,11 +153,13 @@ def read_task(task_id: str) -> Response:
 
 @blueprint.get("/tasks/<task_id>/deliveries")
 def list_deliveries(task_id: str) -> Response:
+    wanted = _load(PAGE, request.args)
+    after = id_cursor(wanted["cursor"]) or 0
     with runtime_here().database.read() as connection:
-        found = deliveries.of_task(connection, task_id)
-    if not found:
+        shown, last = deliveries.page_of_task(connection, task_id, after=after, limit=wanted["limit"])
+    if not shown and not after:
         _known(task_id)
-    return jsonify(deliveries=[show_delivery(delivery) for delivery in found])
+    return _delivery_page(shown, last)
 
 
 @blueprint.post("/tasks/<task_id>/poll")
@@ -171,14 +175,17 @@ def list_quarantine() -> Response:
     wanted = _load(PAGE, request.args)
     before = id_cursor(wanted["cursor"])
     with runtime_here().database.read() as connection:
-        found = quarantine.find(connection, EVERY_ONE, limit=wanted["limit"] + 1, before=before)
-    shown, older = page_of(found, wanted["limit"])
-    return jsonify(deliveries=[show_delivery(one) for one in shown], next=str(older) if older else None)
+        shown, older = quarantine.page(connection, EVERY_ONE, limit=wanted["limit"], before=before)
+    return _delivery_page(shown, older)
 
 
 @blueprint.get("/stats")
 def read_stats() -> Response:
     return jsonify(gather_stats(runtime_here()))
+
+
+def _delivery_page(shown: Sequence[StoredDelivery], going_on: int | None) -> Response:
+    return jsonify(deliveries=[show_delivery(one) for one in shown], next=going_on and str(going_on))
 
 
 def _caller() -> Actor:

@@ -104,11 +104,11 @@ def _refuse_unreadable(delivery: Delivery) -> None:
 
 def _answer(delivery: Delivery, result: Result) -> dict[str, Any]:
     told: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
-    if result.task:
-        told["status"] = result.task.state.reconciled_status.word or None
-        told["outcome"] = result.task.verdict.outcome.value
+    if result.outcome:
+        told["status"] = result.status
+        told["outcome"] = result.outcome.value
     if delivery.reading.product:
         told["product"] = delivery.reading.product
-    if delivery.reading.errors and result.result in (QUARANTINED, "accepted"):
-        told["errors"] = delivery.reading.errors
+    if result.errors and result.result in (QUARANTINED, "accepted"):
+        told["errors"] = result.errors
     return told

@@ -51,6 +51,7 @@ def show_delivery(delivery: StoredDelivery) -> dict[str, Any]:
         "status": delivery.status or None,
         "product": delivery.product,
         "errors": delivery.errors or {},
+        "repeats": delivery.repeats,
         "body": None if delivery.body is None else delivery.body.decode(errors="replace"),
     }
 

@@ -93,6 +93,20 @@ def upgraded(database: Database) -> Runtime:
     return build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
 
 
+def with_repeated_bodies(told: dict[str, Any]) -> dict[str, Any]:
+    """As earlier versions told it, which had no pages and gave the body of each repetition again."""
+    for page in told["deliveries"].values():
+        bodies = {one["id"]: one["body"] for one in page["deliveries"]}
+        assert page.pop("next") is None
+        for one in page["deliveries"]:
+            one["body"] = bodies.get(one["repeats"], one["body"])
+    for one in [one for page in told["deliveries"].values() for one in page["deliveries"]] + told[
+        "quarantine"
+    ]:
+        one.pop("repeats")
+    return told
+
+
 def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mapping[str, Any]]) -> None:
     database, told = old
     assert database.pending_migrations()
@@ -100,7 +114,7 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
     assert not database.pending_migrations()
     client = build_app(runtime).test_client()
     expected = as_it_is_shown_now(told)
-    assert what_was_told_before(views(client), expected) == expected
+    assert what_was_told_before(with_repeated_bodies(views(client)), expected) == expected
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []

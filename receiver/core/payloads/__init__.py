@@ -26,6 +26,7 @@ class Kind(StrEnum):
     UNKNOWN_TASK = "unknown_task"
     NO_TASK_ID = "no_task_id"
     NOT_JSON = "not_json"
+    TOO_MUCH = "too_much"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

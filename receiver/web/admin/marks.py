@@ -42,6 +42,7 @@ CAUSES = {
     Kind.NOT_JSON.value: Mark("red", "✕", "not JSON"),
     Kind.NO_TASK_ID.value: Mark("red", "?", "no task id"),
     Kind.UNREADABLE.value: Mark("amber", "▲", "odd shape"),
+    Kind.TOO_MUCH.value: Mark("amber", "▦", "too much"),
 }
 ACTIONS = {
     actions.Kind.SIGNED_IN: Mark("slate", "→", "signed in"),

@@ -70,6 +70,7 @@ class DeliveryRow:
     product: str | None
     errors: tuple[tuple[str, str], ...]
     change: Change
+    repeats: int | None
     body: Body | None
 
 
@@ -126,6 +127,7 @@ def delivery_row(told: StoredDelivery, now: datetime, *, longest: int = LONGEST_
         product=told.product,
         errors=error_rows(told.errors),
         change=told.change,
+        repeats=told.repeats,
         body=None if told.body is None else body_of(told.body, longest=longest),
     )
 
