@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from receiver.core.cadence import Cadence
-from receiver.core.payloads.tracks import flat_errors
+from receiver.core.payloads.errors import flat_errors
 from receiver.core.settlement import Confirm, Policy
 from receiver.core.task import Rules
 
