@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,9 +13,10 @@ from sqlalchemy import Connection
 from receiver.core.change import Change, change
 from receiver.core.observation import Observation, Source
 from receiver.core.payloads import Kind, Reading, read_answer, read_callback
-from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again
+from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again, with_query
 from receiver.group_commit import GroupCommit
 from receiver.metrics import Metrics
+from receiver.redaction import without_secrets
 from receiver.store import deliveries, tallies, tasks
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDelivery
@@ -24,8 +24,6 @@ from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDel
 log = logging.getLogger(__name__)
 
 GIVEN_UP_AT_ONCE = 256
-OWN_PATH = re.compile(rb"(callbacks(?:\\*/|%2[Ff]))[\w.~%-]+")
-REMOVED = rb"\1[removed]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +34,7 @@ class Delivery:
     body: bytes
     received_at: datetime
     reading: Reading
+    query: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,27 +45,18 @@ class Result:
     task: Task | None = None
 
 
-def callback_delivery(body: bytes, *, now: datetime, secrets: Iterable[str]) -> Delivery:
-    """The delivery in a callback's body."""
+def callback_delivery(body: bytes, *, now: datetime, secrets: Iterable[str], query: str = "") -> Delivery:
+    """The delivery in a callback's body; `query` is its URL's, without secrets."""
     body = without_secrets(body, secrets)
-    return Delivery(source=Source.CALLBACK, body=body, received_at=now, reading=read_callback(body))
+    return Delivery(
+        source=Source.CALLBACK, body=body, received_at=now, reading=read_callback(body), query=query
+    )
 
 
 def poll_delivery(body: bytes, asked: str, *, now: datetime, secrets: Iterable[str]) -> Delivery:
     """The delivery in record-info's answer about the task `asked` for."""
     body = without_secrets(body, secrets)
     return Delivery(source=Source.POLL, body=body, received_at=now, reading=read_answer(body, asked))
-
-
-def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
-    """The body without the callback token, which the upstream sends back in `param.callBackUrl`.
-
-    Tokens are made of characters that neither JSON nor a URL escapes, so they are found as they are; one that
-    is no longer accepted is found by its place after `/callbacks/`.
-    """
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"[removed]")
-    return OWN_PATH.sub(REMOVED, body) if b"callbacks" in body else body
 
 
 class Intake:
@@ -156,7 +146,7 @@ class Intake:
             content = _content(delivery)
             result = DUPLICATE if content in seen else result_of(delivery.reading)
             was = after.get(delivery.reading.task_id or "")
-            task = was and self._next(was, delivery, result)
+            task = was and with_query(self._next(was, delivery, result), delivery.query)
             if content:
                 seen.add(content)
             if task:
@@ -214,6 +204,7 @@ def _row(delivery: Delivery, result: str, changed: Change) -> StoredDelivery:
         change=changed,
         digest=reading.digest,
         body=delivery.body,
+        query=delivery.query or None,
     )
 
 

@@ -184,7 +184,7 @@ class SettingsSchema(Schema):
         load_default=True, truthy={"on"}, falsy={"off"}, error_messages={"invalid": "on or off."}
     )
     give_up_after = seconds(86400)
-    max_body_bytes = whole(262144)
+    max_body_bytes = whole(1048576)
     trusted_proxies = fields.Integer(
         load_default=0, validate=validate.Range(min=0, error="Must be 0 or more.")
     )

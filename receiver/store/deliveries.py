@@ -33,6 +33,7 @@ class StoredDelivery:
     product: str | None = None
     errors: Mapping[str, list[str]] | None = None
     cause: str | None = None
+    query: str | None = None
     change: Change = field(default_factory=dict)
     acknowledged_at: datetime | None = None
     id: int = 0
@@ -54,6 +55,7 @@ def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
             "source": told.source,
             "received_at": told.received_at,
             "body": None if told.result == DUPLICATE else told.body,
+            "query": told.query,
         }
         for told in deliveries
     ]
@@ -186,6 +188,7 @@ def stored_of(row: Row[Any]) -> StoredDelivery:
         product=row.product,
         errors=json.loads(row.errors),
         cause=row.cause,
+        query=row.query,
         change=json.loads(row.change),
         acknowledged_at=row.acknowledged_at,
         digest=bytes(row.digest),

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
@@ -24,6 +25,7 @@ _PLAIN = (
     "task_id",
     "first_seen_at",
     "label",
+    "query",
     "registered_at",
     "last_callback_at",
     "last_polled_at",
@@ -105,7 +107,7 @@ def _row(known: Task) -> dict[str, Any]:
         "recovered": known.verdict.recovered,
         "lost_callback": known.verdict.lost_callback,
         "problem": known.problem,
-        "words": words_of(known.label or "", *sorted(titles)),
+        "words": words_of(known.label or "", unquote_plus(known.query or ""), *sorted(titles)),
     }
 
 

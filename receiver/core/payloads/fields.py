@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -32,12 +31,7 @@ LARGEST_SECONDS = 1_000_000
 
 def fold(key: str) -> str:
     """A key without its spelling: `task_id`, `taskId` and `TaskID` are one."""
-    return _fold(key) if len(key) <= LONGEST_KEY else key
-
-
-@lru_cache(maxsize=4096)
-def _fold(key: str) -> str:
-    return key.replace("_", "").replace("-", "").lower()
+    return key.replace("_", "").replace("-", "").lower() if len(key) <= LONGEST_KEY else key
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,12 +62,13 @@ class LiberalSchema(Schema):
     ) -> tuple[dict[str, Any], Errors]:
         """What could be read, and why the rest could not; raises `ValidationError` where a `needed` value is bad."""
         try:
-            return dict(self.load(values)), {}  # type: ignore[arg-type]  # one object gives one
+            return dict(self.load(values)), {}
         except ValidationError as error:
             told = flat_errors(error.messages)
             if not told.keys().isdisjoint(needed):
                 raise
-            return dict(error.valid_data), told
+            valid: Any = error.valid_data
+            return dict(valid or {}), told
 
 
 class Text(fields.Field[str | None]):

@@ -10,6 +10,7 @@ from receiver.core.payloads.fields import folded
 
 MOST_LAYERS = 2
 MOST_FORM_FIELDS = 20
+MOST_BESIDE = 50  # values that a wrapper has beside what it wraps: headers, query and the like
 WRAPPERS = ("body", "payload", "event", "message")
 FORM_FIELDS = ("payload", "data", "body", "json", *WRAPPERS)
 FORM_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="?([^"\r\n;]*)')
@@ -56,7 +57,7 @@ def _with_data_opened(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _inner(value: Mapping[str, Any]) -> Any:
     """The only object with a task id, where it stands under one of the names for a wrapper."""
-    if _names_task(value):
+    if len(value) > MOST_BESIDE or _names_task(value):
         return None
     opened = {key: opened_text(inner) if _is_wrapper(key) else inner for key, inner in value.items()}
     naming = [key for key, inner in opened.items() if isinstance(inner, Mapping) and _names_task(inner)]
