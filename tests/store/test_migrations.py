@@ -86,6 +86,13 @@ def _value(column: Column[Any], value: Any) -> Any:
     return value
 
 
+def _without_later_fields(told: Any) -> Any:
+    """What is shown without what the version that wrote these rows did not know."""
+    if isinstance(told, dict):
+        return {name: _without_later_fields(value) for name, value in told.items() if name != "query"}
+    return [_without_later_fields(value) for value in told] if isinstance(told, list) else told
+
+
 def upgraded(database: Database) -> Runtime:
     url = database.url.render_as_string(hide_password=False)
     return build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
@@ -96,8 +103,9 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
     assert database.pending_migrations()
     runtime = upgraded(database)
     assert not database.pending_migrations()
-    assert views(build_app(runtime).test_client()) == told
-    assert not [key for key in every_task_id(runtime) if rebuild_task(runtime, key, now=utc_now())]
+    assert _without_later_fields(views(build_app(runtime).test_client())) == told
+    changed = [key for key in every_task_id(runtime) if rebuild_task(runtime, key, now=utc_now())]
+    assert changed == ["exception"], "`u1.mp3`, its audio, is read as no URL by now"
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []

@@ -131,17 +131,14 @@ def product_of(envelope: Envelope, place: Place) -> str | None:
     A mark that is null or empty is none, and music's rows beside a mark make it music.
     """
     rows = _first_rows(place)
-    of_music = place.has_music
     for product in PRODUCTS:
         if product.rows and _are_rows_of(product.rows, rows, envelope):
             return product.name
-        if not of_music and (_has_mark(product, envelope) or _has_state(product, envelope)):
-            return product.name
-    if of_music or _says_music(envelope):
+    if place.has_music:
         return None
-    failed = (one.name for one in PRODUCTS if one.empties_results and _has_empty_result(one, envelope))
-    other = None if is_blank(envelope.fields.get(OTHER_STATE)) else OTHER
-    return next(failed, other)
+    signs = [_has_mark, _has_state] if _says_music(envelope) else [_has_mark, _has_empty_result, _has_state]
+    named = (product.name for sign in signs for product in PRODUCTS if sign(product, envelope))
+    return next(named, None if _says_music(envelope) or is_blank(envelope.fields.get(OTHER_STATE)) else OTHER)
 
 
 def _first_rows(place: Place) -> Sequence[Any]:
@@ -180,7 +177,9 @@ def _has_state(product: Product, envelope: Envelope) -> bool:
 
 
 def _has_empty_result(product: Product, envelope: Envelope) -> bool:
-    return any(mark in spot for spot in _spots(product, envelope) for mark in product.results)
+    return product.empties_results and any(
+        mark in spot for spot in _spots(product, envelope) for mark in product.results
+    )
 
 
 def _says_music(envelope: Envelope) -> bool:

@@ -34,12 +34,22 @@ def parse_body(body: bytes) -> Any:
 
 def _without_layer(value: Any) -> Any:
     if isinstance(value, str):
-        return opened_text(value)
+        return _text_in(value) or opened_text(value)
     if isinstance(value, list):
         return value[0] if len(value) == 1 and isinstance(value[0], Mapping | str) else value
     if not isinstance(value, Mapping):
         return value
     return _with_data_opened(value) or _inner(value) or value
+
+
+def _text_in(text: str) -> str | None:
+    """The text in a JSON text."""
+    if text[:1] != '"':
+        return None
+    try:
+        return str(parse_json(text.encode(errors="replace")))
+    except NotJsonError:
+        return None
 
 
 def _with_data_opened(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
