@@ -7,7 +7,7 @@ from typing import Any
 
 from receiver.core.payloads.envelope import Envelope, opened_text
 from receiver.core.payloads.fields import folded, is_blank
-from receiver.core.payloads.tracks import MOST_ROWS, SPELLED
+from receiver.core.payloads.tracks import MOST_ROWS, SPELLED, readable_rows
 
 # Names of lists, folded, with the spelling to tell of them. Only the first two must hold rows or nothing.
 MAIN_LISTS = {"data": "data", "sunodata": "sunoData"}
@@ -44,10 +44,7 @@ class Place:
     @property
     def has_music(self) -> bool:
         """Whether some row is one of music: it has a place for its audio."""
-        if not isinstance(self.rows, list):
-            return False
-        rows = [row for row in self.rows[:MOST_ROWS] if isinstance(row, Mapping)]
-        return any(not AUDIO.isdisjoint(folded(row)) for row in rows)
+        return any(not AUDIO.isdisjoint(row) for row in readable_rows(self.rows))
 
 
 def find_rows(envelope: Envelope) -> Place:

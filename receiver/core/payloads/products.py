@@ -12,7 +12,7 @@ from receiver.core.observation import meaning_of
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.fields import folded, is_blank
 from receiver.core.payloads.places import AUDIO, Place
-from receiver.core.payloads.tracks import MOST_ROWS
+from receiver.core.payloads.tracks import MOST_ROWS, readable_rows
 
 
 class Spot(StrEnum):
@@ -130,9 +130,8 @@ def product_of(envelope: Envelope, place: Place) -> str | None:
 
     A mark that is null or empty is none, and music's rows beside a mark make it music.
     """
-    rows = _first_rows(place)
     for product in PRODUCTS:
-        if product.rows and _are_rows_of(product.rows, rows, envelope):
+        if product.rows and _are_rows_of(product.rows, place, envelope):
             return product.name
     if place.has_music:
         return None
@@ -141,16 +140,11 @@ def product_of(envelope: Envelope, place: Place) -> str | None:
     return next(named, None if _says_music(envelope) or is_blank(envelope.fields.get(OTHER_STATE)) else OTHER)
 
 
-def _first_rows(place: Place) -> Sequence[Any]:
-    return place.rows[:MOST_ROWS] if isinstance(place.rows, list) and not place.flat else []
-
-
-def _are_rows_of(test: RowTest, rows: Sequence[Any], envelope: Envelope) -> bool:
-    if not rows or not all(isinstance(row, Mapping) for row in rows):
+def _are_rows_of(test: RowTest, place: Place, envelope: Envelope) -> bool:
+    rows = [] if place.flat else readable_rows(place.rows)
+    if not rows or len(rows) < len(place.rows[:MOST_ROWS]) or not all(test(row) for row in rows):
         return False
-    if test is _is_recovered and _says_music(envelope):
-        return False
-    return all(test(folded(row)) for row in rows)
+    return test is not _is_recovered or not _says_music(envelope)
 
 
 def _spots(product: Product, envelope: Envelope) -> Iterable[Mapping[str, Any]]:

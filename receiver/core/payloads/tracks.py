@@ -22,6 +22,7 @@ from receiver.core.payloads.fields import (
 from receiver.core.payloads.urls import Url
 
 MOST_ROWS = 32
+MOST_FIELDS = 100  # of a row; the upstream's have 20
 # A field by its folded names, the usual one first.
 SPELLED: Mapping[str, Sequence[str]] = {name: (name.lower(),) for name in TRACK_FIELDS} | {
     "id": ("id", "audioid", "clipid", "musicid", "songid", "trackid"),
@@ -76,12 +77,22 @@ def read_rows(rows: Any, path: str) -> Rows:
     lost: dict[str, list[str]] = {}
     if len(rows) > MOST_ROWS:
         lost[path] = [f"Only the first {MOST_ROWS} of {len(rows)} rows were read."]
+    first = rows[:MOST_ROWS]
+    for place, row in enumerate(first):
+        if isinstance(row, Mapping) and len(row) > MOST_FIELDS:
+            first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MOST_FIELDS} fields."]
     try:
-        loaded = SCHEMA.load(rows[:MOST_ROWS])
+        loaded = SCHEMA.load(first)
     except ValidationError as error:
         loaded = error.valid_data
         lost |= flat_errors(error.messages, path)
     return Rows(tracks=tuple(_tracks(loaded)), lost=lost)
+
+
+def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
+    """Those of the rows that `read_rows` reads which are objects, under folded keys."""
+    first = rows[:MOST_ROWS] if isinstance(rows, list) else []
+    return [folded(row) for row in first if isinstance(row, Mapping) and len(row) <= MOST_FIELDS]
 
 
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
