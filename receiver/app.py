@@ -13,6 +13,7 @@ from receiver.web import admin, api, callbacks, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.request_ids import register_request_ids
+from receiver.web.slashes import with_single_slashes
 
 BOOT_RETRY_S = 2.0
 
@@ -54,6 +55,7 @@ def build_app(runtime: Runtime) -> Flask:
     for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(blueprint)
     admin.register(app)
+    app.wsgi_app = with_single_slashes(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

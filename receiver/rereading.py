@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from receiver.core import payloads
 from receiver.core.change import Change, change
 from receiver.core.payloads import Reading
-from receiver.core.task import Rules, Task, hear, learn
+from receiver.core.task import Rules, Task, hear, learn, with_query
 from receiver.intake import result_of, told_status, within_bounds
 from receiver.runtime import Runtime
 from receiver.store import actions, quarantine, tallies, tasks
@@ -167,6 +167,7 @@ def _plan(
 
 def _taken_in(was: Task, told: StoredDelivery, reading: Reading, *, now: datetime, rules: Rules) -> Task:
     if told.task_id != reading.task_id:
+        was = with_query(was, told.query or "")
         # Whose it is can be read only now: to the task it is a first callback.
         heard = hear(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
         return replace(

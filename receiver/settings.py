@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from receiver.core.cadence import Cadence
-from receiver.core.payloads.tracks import flat_errors
+from receiver.core.payloads.errors import flat_errors
 from receiver.core.settlement import Confirm, Policy
 from receiver.core.task import Rules
 
@@ -184,7 +184,7 @@ class SettingsSchema(Schema):
         load_default=True, truthy={"on"}, falsy={"off"}, error_messages={"invalid": "on or off."}
     )
     give_up_after = seconds(86400)
-    max_body_bytes = whole(262144)
+    max_body_bytes = whole(1048576)
     trusted_proxies = fields.Integer(
         load_default=0, validate=validate.Range(min=0, error="Must be 0 or more.")
     )

@@ -25,7 +25,7 @@ def test_the_defaults_are_the_contracts(tmp_path: Path) -> None:
     assert (settings.callback_grace, settings.poll_interval, settings.poll_max_interval) == (90, 30, 900)
     assert (settings.poll_limit.amount, settings.poll_limit.period_s) == (2, 1)
     assert (settings.poll_concurrency, settings.poll_timeout, settings.poll_tick) == (8, 10, 1)
-    assert (settings.give_up_after, settings.max_body_bytes, settings.retention_days) == (86400, 262144, 30)
+    assert (settings.give_up_after, settings.max_body_bytes, settings.retention_days) == (86400, 1048576, 30)
     assert settings.poller
     assert not settings.rules.policy.can_confirm
 

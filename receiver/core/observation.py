@@ -34,11 +34,20 @@ class Status(StrEnum):
 # In one fixed order, the vaguest first: a named cause says more than "it failed".
 FAILURES = (Status.GENERATE_AUDIO_FAILED, Status.CREATE_TASK_FAILED, Status.SENSITIVE_WORD_ERROR)
 
-# What a word means; the last two stand in a vendor's sample code and in no enumeration.
+# What a word means, in any case; those added stand in sample code, or in other services, and in no enumeration.
 WORDS = {status.value: status for status in Status} | {
     "GENERATING": Status.PENDING,
     "FAILED": Status.GENERATE_AUDIO_FAILED,
+    "COMPLETE": Status.SUCCESS,
+    "COMPLETED": Status.SUCCESS,
+    "DONE": Status.SUCCESS,
 }
+
+
+def meaning_of(word: str) -> Status | None:
+    """The documented status that a word stands for; None for a word nobody documented."""
+    return WORDS.get(word.strip().upper())
+
 
 TRACK_FIELDS = (
     "id",
@@ -100,7 +109,7 @@ class Observation:
     @property
     def meaning(self) -> Status | None:
         """The documented status that the word stands for; None for a word nobody documented."""
-        return WORDS.get(self.status)
+        return meaning_of(self.status)
 
     @property
     def delivered(self) -> bool:

@@ -11,6 +11,8 @@ from receiver.core.observation import Observation
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome, Policy, Verdict, settle
 
+LONGEST_LABEL = 200
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
@@ -40,6 +42,7 @@ class Task:
     task_id: str
     first_seen_at: datetime
     label: str | None = None
+    query: str | None = None
     registered_at: datetime | None = None
     last_callback_at: datetime | None = None
     last_polled_at: datetime | None = None
@@ -60,6 +63,13 @@ class Task:
         if self.poll_requested:
             return PollRank.REQUESTED
         return PollRank.ORPHAN if self.registered_at is None else PollRank.REGISTERED
+
+    @property
+    def display_label(self) -> str | None:
+        """Its owner's label; an orphan without one is named by the query of its callbacks, which nobody vouches for."""
+        if self.label is not None or self.registered_at is not None or self.query is None:
+            return self.label
+        return self.query[:LONGEST_LABEL]
 
     @property
     def tracks(self) -> Mapping[str, Claims]:
@@ -110,6 +120,11 @@ def hear_again(task: Task, *, now: datetime) -> Task:
     return replace(
         task, callbacks=task.callbacks + 1, last_callback_at=max(now, task.last_callback_at or now)
     )
+
+
+def with_query(task: Task, query: str) -> Task:
+    """A callback's URL had this query: the smallest of all is kept, so that their order does not matter."""
+    return replace(task, query=min(query, task.query or query)) if query else task
 
 
 def learn(task: Task, seen: Observation, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:

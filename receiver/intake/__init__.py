@@ -8,7 +8,6 @@ from receiver.intake.delivery import (
     result_of,
     told_status,
     within_bounds,
-    without_secrets,
 )
 from receiver.intake.intake import Intake
 
@@ -21,5 +20,4 @@ __all__ = [
     "result_of",
     "told_status",
     "within_bounds",
-    "without_secrets",
 ]

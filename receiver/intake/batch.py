@@ -10,13 +10,15 @@ from sqlalchemy import Connection
 from receiver.core.change import Change, change
 from receiver.core.claim_bounds import confirmed_at_all
 from receiver.core.observation import Source
-from receiver.core.payloads import Errors, Kind
+from receiver.core.payloads import Kind
+from receiver.core.payloads.errors import Errors
 from receiver.core.settlement import Outcome
-from receiver.core.task import Rules, Task, answer, hear, hear_again
+from receiver.core.task import Rules, Task, answer, hear, hear_again, with_query
 from receiver.intake.delivery import Delivery, result_of, told_status, within_bounds
 from receiver.store import deliveries, tallies, tasks
 from receiver.store.body_cap import uncap
-from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDelivery, few_errors
+from receiver.store.contents import Content, known_contents
+from receiver.store.deliveries import DUPLICATE, QUARANTINED, StoredDelivery, few_errors
 from receiver.store.tasks import TaskStatus
 
 
@@ -46,7 +48,7 @@ class Batch:
         """Store them; no work here grows with what is stored, nor with what their tasks went through."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
         known = tasks.lock_or_create(connection, _first_seen(self.deliveries))
-        stored = deliveries.known_contents(connection, {_content(delivery) for delivery in self.deliveries})
+        stored = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
         news = _tasks_with_news(self.deliveries, known, stored)
         before = tasks.load_many(connection, news)
         after, seen = dict(before), set(stored)
@@ -71,7 +73,7 @@ class Batch:
         reading = delivery.reading if repeated else within_bounds(delivery.reading, was.state)
         told = replace(delivery, reading=reading)
         result = DUPLICATE if repeated else result_of(reading)
-        task = self._next(was, told, result)
+        task = with_query(self._next(was, told, result), delivery.query)
         return _row(told, result, change(was, task), task), task
 
     def _store(
@@ -121,8 +123,14 @@ def _tasks_with_news(
         for delivery in batch
         if (task_id := delivery.reading.task_id) is not None
         and task_id in known
-        and (known[task_id].created or delivery.source is Source.POLL or _content(delivery) not in stored)
+        and (_content(delivery) not in stored or _has_news(delivery, known[task_id]))
     }
+
+
+def _has_news(delivery: Delivery, task: TaskStatus) -> bool:
+    """Whether it matters to the task though its content is known."""
+    other_query = bool(delivery.query) and (task.query is None or delivery.query < task.query)
+    return task.created or delivery.source is Source.POLL or other_query
 
 
 def _confirmed_now(before: Task, after: Task) -> bool:
@@ -150,6 +158,7 @@ def _row(delivery: Delivery, result: str, changed: Change, task: Task | None) ->
         change=changed,
         digest=reading.digest,
         body=delivery.body,
+        query=delivery.query or None,
         capped=result != DUPLICATE and delivery.source is Source.CALLBACK and not ours,
     )
 

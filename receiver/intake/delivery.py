@@ -1,6 +1,5 @@
 """What somebody told us, made out of a body."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,10 +9,9 @@ from receiver.core.observation import Observation, Source
 from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.reconciliation import TaskState
 from receiver.core.words import prepare_words
+from receiver.redaction import without_secrets
 from receiver.store.deliveries import QUARANTINED
 
-OWN_PATH = re.compile(rb"(callbacks(?:\\*/|%2[Ff]))[\w.~%-]+")
-REMOVED = rb"\1[removed]"
 TOO_MUCH = "With this the task would have more claims than are kept; record-info is asked instead."
 
 
@@ -25,13 +23,15 @@ class Delivery:
     body: bytes
     received_at: datetime
     reading: Reading
+    query: str = ""
 
 
-def callback_delivery(body: bytes, *, now: datetime, secrets: Iterable[str]) -> Delivery:
-    """The delivery in a callback's body."""
+def callback_delivery(body: bytes, *, now: datetime, secrets: Iterable[str], query: str = "") -> Delivery:
+    """The delivery in a callback's body; `query` is its URL's, without secrets."""
     body = without_secrets(body, secrets)
+    reading = read_callback(body)
     return _prepared(
-        Delivery(source=Source.CALLBACK, body=body, received_at=now, reading=read_callback(body))
+        Delivery(source=Source.CALLBACK, body=body, received_at=now, reading=reading, query=query)
     )
 
 
@@ -48,17 +48,6 @@ def _prepared(delivery: Delivery) -> Delivery:
     seen = delivery.reading.observation
     prepare_words(str(track.fields.get("title", "")) for track in (seen.tracks if seen else ()))
     return delivery
-
-
-def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
-    """The body without the callback token, which the upstream sends back in `param.callBackUrl`.
-
-    Tokens are made of characters that neither JSON nor a URL escapes, so they are found as they are; one that
-    is no longer accepted is found by its place after `/callbacks/`.
-    """
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"[removed]")
-    return OWN_PATH.sub(REMOVED, body) if b"callbacks" in body else body
 
 
 def result_of(reading: Reading) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
 
 from receiver.core.change import Change
 from receiver.store.schema import delivery
@@ -19,9 +18,6 @@ PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
 LONGEST_STATUS = 64
 MOST_ERRORS = 20
 LONGEST_ERROR = 300
-
-Content = tuple[str | None, str, bytes]
-"""Task id, source, digest: what makes a delivery the same as another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,35 +37,12 @@ class StoredDelivery:
     product: str | None = None
     errors: Mapping[str, list[str]] | None = None
     cause: str | None = None
+    query: str | None = None
     change: Change = field(default_factory=dict)
     acknowledged_at: datetime | None = None
     repeats: int | None = None
     capped: bool = False
     id: int = 0
-
-
-def known_contents(connection: Connection, contents: Collection[Content]) -> set[Content]:
-    """Those of these contents that were delivered before; each is looked up in the index by itself."""
-    named = [content for content in contents if content[0] is not None]
-    return _known(connection, named) | _known(connection, [each for each in contents if each[0] is None])
-
-
-def _known(connection: Connection, contents: Collection[Content]) -> set[Content]:
-    """Of contents that all have a task id, or all have none."""
-    rows = sorted(contents, key=repr)
-    if not rows:
-        return set()
-    columns = (
-        sa.column("task_id", sa.String),
-        sa.column("source", sa.String),
-        sa.column("digest", sa.LargeBinary),
-    )
-    sought = sa.values(*columns, name="given").data(rows).cte("sought")
-    of_task = delivery.c.task_id.is_(None) if rows[0][0] is None else delivery.c.task_id == sought.c.task_id
-    same = of_task & (delivery.c.source == sought.c.source) & (delivery.c.digest == sought.c.digest)
-    first = select(literal(1)).where(same).limit(1).correlate(sought).scalar_subquery()
-    found = connection.execute(select(sought, first.label("found")))
-    return {(row.task_id, row.source, bytes(row.digest)) for row in found if row.found}
 
 
 def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
@@ -81,8 +54,13 @@ def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
 def _new_row(told: StoredDelivery) -> dict[str, Any]:
     body = None if told.result == DUPLICATE else told.body
     size = len(body) if told.capped and body is not None else None
-    came = {"source": told.source, "received_at": told.received_at, "body": body, "capped_bytes": size}
-    return columns_as_read(told) | came
+    return columns_as_read(told) | {
+        "source": told.source,
+        "received_at": told.received_at,
+        "body": body,
+        "query": told.query,
+        "capped_bytes": size,
+    }
 
 
 def columns_as_read(told: StoredDelivery) -> dict[str, Any]:
@@ -238,6 +216,7 @@ def stored_of(row: Any) -> StoredDelivery:
         product=row.product,
         errors=json.loads(row.errors),
         cause=row.cause,
+        query=row.query,
         change=json.loads(row.change),
         acknowledged_at=row.acknowledged_at,
         repeats=getattr(row, "repeats", None),

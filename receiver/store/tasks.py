@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote_plus
 
 from sqlalchemy import Connection, Row, bindparam, case, select, update
 
@@ -29,6 +30,7 @@ _PLAIN = (
     "task_id",
     "first_seen_at",
     "label",
+    "query",
     "registered_at",
     "last_callback_at",
     "last_polled_at",
@@ -51,6 +53,7 @@ class TaskStatus:
 
     status: str
     outcome: Outcome
+    query: str | None = None
     created: bool = False
 
 
@@ -75,11 +78,14 @@ def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
 def lock_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, TaskStatus]:
     """The same, without the states."""
     created = _create_unknown(connection, first_seen)
-    columns = (task.c.task_id, task.c.status, task.c.outcome)
+    columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
     query = select(*columns).where(task.c.task_id.in_(sorted(first_seen))).order_by(task.c.task_id)
     return {
         row.task_id: TaskStatus(
-            status=row.status, outcome=Outcome(row.outcome), created=row.task_id in created
+            status=row.status,
+            outcome=Outcome(row.outcome),
+            query=row.query,
+            created=row.task_id in created,
         )
         for row in connection.execute(query.with_for_update(key_share=True))
     }
@@ -156,7 +162,7 @@ def _changed(before: Task, after: Task) -> dict[str, Any]:
 def _texts(known: Task) -> list[str]:
     """What a task is found by."""
     titles = (str(claims["title"].value) for claims in known.tracks.values() if "title" in claims)
-    return [known.label or "", *sorted(titles)]
+    return [known.label or "", unquote_plus(known.query or ""), *sorted(titles)]
 
 
 def _plain(known: Task) -> dict[str, Any]:

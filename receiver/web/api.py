@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.core.payloads.tracks import flat_errors
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import register_task, request_task_poll

@@ -163,7 +163,8 @@ def test_what_claims_alone_ended_is_judged_again_by_a_rebuild(
         rebuild_task(runtime, key, now=utc_now())
     changed = {key: outcome for key, outcome in outcomes(runtime).items() if outcome != before[key]}
     orphans = ("8768694ee07ac1449a3f6a8d06b18cec", "2fac****9f72")
-    assert changed == dict.fromkeys(orphans, Outcome.UNRESOLVED)
+    no_url = {"exception": Outcome.IN_PROGRESS}  # its audio is `u1.mp3`, which is read as no URL by now
+    assert changed == dict.fromkeys(orphans, Outcome.UNRESOLVED) | no_url
     assert not [key for key in every_task_id(runtime) if rebuild_task(runtime, key, now=utc_now())]
     runtime.database.engine.dispose()
 

@@ -1,22 +1,23 @@
 """Bytes to observations, or why not."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from marshmallow import ValidationError
 
-from receiver.core.observation import Observation, Source
-from receiver.core.payloads import record_info, siblings, stages
+from receiver.core.observation import Observation, Source, Status
+from receiver.core.payloads import record_info, stages
 from receiver.core.payloads.answers import Trouble, trouble_with
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
-from receiver.core.payloads.tracks import flat_errors
+from receiver.core.payloads.errors import Errors, bounded, flat_errors
+from receiver.core.payloads.places import find_rows
+from receiver.core.payloads.products import product_of
+from receiver.core.payloads.tracks import read_rows
+from receiver.core.payloads.wrapping import parse_body
 
 __all__ = ["Kind", "Reading", "Trouble", "read_again", "read_answer", "read_callback", "trouble_with"]
-
-Errors = Mapping[str, list[str]]
 
 
 class Kind(StrEnum):
@@ -47,7 +48,7 @@ class Reading:
 def read_callback(body: bytes) -> Reading:
     """Read the body of a callback, in whichever dialect it is."""
     try:
-        return _read_callback(parse_json(body))
+        return _read_callback(parse_body(body))
     except NotJsonError as error:
         return _not_json(body, str(error))
     except RecursionError:  # what could just be parsed may still be too deep to be walked
@@ -97,26 +98,37 @@ def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
     if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
-    if not record_info.is_record_info(envelope) and not siblings.product_of(envelope):
+    if not record_info.is_record_info(envelope, Source.POLL) and not product_of(
+        envelope, find_rows(envelope)
+    ):
         return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
     return _read(envelope, asked, Source.POLL)
 
 
 def _read(envelope: Envelope, task_id: str, source: Source) -> Reading:
-    product = siblings.product_of(envelope)
+    place = find_rows(envelope)
+    product = product_of(envelope, place)
     if product:
         return Reading(kind=Kind.UNSUPPORTED, digest=envelope.digest, task_id=task_id, product=product)
     try:
-        if record_info.is_record_info(envelope) and not stages.has_stage(envelope, source):
-            observation, lost = record_info.observe(envelope, task_id, source)
+        rows = read_rows(place.rows, place.path)
+        if record_info.is_record_info(envelope, source) and not stages.has_stage(envelope, source):
+            observation, lost = record_info.observe(envelope, task_id, source, place, rows)
         else:
-            observation, lost = stages.observe(envelope, task_id)
+            observation, lost = stages.observe(envelope, task_id, rows)
     except ValidationError as error:
         return _unreadable(envelope, task_id, flat_errors(error.messages))
+    lost = {**lost, **rows.lost}
+    if observation.meaning is Status.SUCCESS and not observation.tracks:
+        lost.setdefault(place.path, ["SUCCESS came without a row that could be read."])
     return Reading(
-        kind=Kind.READ, digest=envelope.digest, task_id=task_id, observation=observation, errors=lost
+        kind=Kind.READ,
+        digest=envelope.digest,
+        task_id=task_id,
+        observation=observation,
+        errors=bounded(lost),
     )
 
 
 def _unreadable(envelope: Envelope, task_id: str, errors: Errors) -> Reading:
-    return Reading(kind=Kind.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=errors)
+    return Reading(kind=Kind.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=bounded(errors))

@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 from receiver.core.payloads.envelope import NotJsonError, open_envelope, parse_json
 from receiver.core.payloads.fields import Code
 
-CODE = Code(allow_none=True)
+CODE = Code()
 NOT_KNOWN = {404, 422}  # "recordInfo is null", and an id that is too young or not a task's
 
 

@@ -68,6 +68,7 @@ class DeliveryRow:
     seen: When | None
     status: str
     product: str | None
+    query: str | None
     errors: tuple[tuple[str, str], ...]
     change: Change
     repeats: int | None
@@ -81,7 +82,7 @@ def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
     return TaskRow(
         task_id=task.task_id,
         title=" / ".join(titles),
-        label=task.label,
+        label=task.display_label,
         mark=mark_of(task, late=late),
         flags=flags_of(task),
         told_by=_told_by(task),
@@ -125,6 +126,7 @@ def delivery_row(told: StoredDelivery, now: datetime, *, longest: int = LONGEST_
         seen=when(told.acknowledged_at, now),
         status=told.status,
         product=told.product,
+        query=told.query,
         errors=error_rows(told.errors),
         change=told.change,
         repeats=told.repeats,
