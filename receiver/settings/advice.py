@@ -45,11 +45,8 @@ def _secrets(settings: Settings) -> Iterator[Warned]:
 def _way_in(settings: Settings) -> Iterator[Warned]:
     host = settings.bind.rpartition(":")[0]
     if not settings.trusted_proxies and not settings.bind.startswith("unix:") and not is_loopback(host):
-        yield (
-            "bind",
-            "Other machines reach this port, and nothing encrypts what they send: put nginx or Caddy in front of it"
-            f" and set {PREFIX}TRUSTED_PROXIES=1.",
-        )
+        advice = f"put nginx or Caddy in front of it and set {PREFIX}TRUSTED_PROXIES=1."
+        yield "bind", f"Other machines reach this port, and nothing encrypts what they send: {advice}"
     if settings.trusted_proxies > 3:
         yield (
             "trusted_proxies",

@@ -12,6 +12,7 @@ from receiver.runtime import utc_now
 from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.overview import read_overview
+from receiver.store.sign_ins import EVERYBODY, load_lockout, load_tries
 from receiver.web.admin.alarms import Health, judge
 from receiver.web.admin.assets import FOLDER, cache_control, versions
 from receiver.web.admin.marks import OVERDUE_AFTER
@@ -63,7 +64,10 @@ def gather_health() -> Health:
     with runtime.database.read() as connection:
         overview = read_overview(connection, due_before=late_before(now))
         poller = poller_state(runtime, connection)
-    return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
+        everybody = load_tries(connection, [EVERYBODY])[EVERYBODY]
+        lockout = load_lockout(connection).updated(everybody, now=now)
+    has_key = bool(runtime.settings.upstream_api_key)
+    return judge(overview, poller, has_key=has_key, now=now, lockout=lockout)
 
 
 def protect_answer(response: Response) -> Response:
