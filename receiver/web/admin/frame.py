@@ -35,6 +35,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # with none at all the CSRF check refuses every form sent by TLS
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Not even the names in links are looked up before somebody follows one.
+    "X-DNS-Prefetch-Control": "off",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
@@ -74,7 +76,7 @@ def protect_answer(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
-    media = " https: http:" if request.endpoint == WITH_MEDIA else ""
+    media = " https:" if request.endpoint == WITH_MEDIA else ""
     response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
     kept = "no-store"
     if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):
