@@ -11,6 +11,7 @@ from receiver import NewerTablesError, SettingsError, load_settings
 from receiver.app import background, retire, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
+from receiver.settings.advice import log_settings_warnings
 
 try:
     settings = load_settings(os.environ)
@@ -52,6 +53,11 @@ def on_starting(server):
         measured.remove()
         sys.stderr.write(f"{error}\n")
         sys.exit(os.EX_CONFIG)
+    log_settings_warnings(settings)
+
+
+def on_reload(server):
+    log_settings_warnings(settings)
 
 
 def pre_fork(server, worker):

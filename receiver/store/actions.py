@@ -15,6 +15,7 @@ from receiver.store.schema import action
 class Kind(StrEnum):
     SIGNED_IN = "signed_in"
     SIGN_IN_REFUSED = "sign_in_refused"
+    SIGN_IN_LOCKED = "sign_in_locked"
     SIGNED_OUT = "signed_out"
     POLL_REQUESTED = "poll_requested"
     LABELLED = "labelled"

@@ -160,7 +160,7 @@ def test_every_accepted_token_opens(new_runtime: Callable[..., Runtime]) -> None
 
 
 class TestSigned:
-    KEY = "a key"
+    KEY = "a-key-to-sign-with"
 
     @pytest.fixture
     def client(self, new_runtime: Callable[..., Runtime]) -> FlaskClient:

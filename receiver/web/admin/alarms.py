@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from receiver.core.settlement import Outcome
+from receiver.core.tries import ALL_LOCKED_AFTER, Lockout
+from receiver.store.actions import Kind
 from receiver.store.listing import Flag
 from receiver.store.overview import COUNTED, Overview
 from receiver.web.admin.moments import When, moment_words, span, when
 from receiver.web.stats import SILENT_AFTER_S
 
 RED, AMBER = "red", "amber"
+LOCKOUT_SHOWN_FOR = timedelta(days=1)
+NO_LOCKOUT = Lockout()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +48,20 @@ class Health:
         return RED if RED in levels else AMBER if levels else "green"
 
 
-def judge(overview: Overview, poller: Mapping[str, Any], *, has_key: bool, now: datetime) -> Health:
+def judge(
+    overview: Overview,
+    poller: Mapping[str, Any],
+    *,
+    has_key: bool,
+    now: datetime,
+    lockout: Lockout = NO_LOCKOUT,
+) -> Health:
     """`poller` is what `poller_state` told."""
-    alarms = [*_about_polling(poller, has_key=has_key, now=now), *_about_tasks(overview)]
+    alarms = [
+        *_about_polling(poller, has_key=has_key, now=now),
+        *_about_tasks(overview),
+        *_about_sign_in(lockout, now),
+    ]
     return Health(
         alarms=tuple(sorted(alarms, key=lambda alarm: alarm.level != RED)),
         last_callback=when(overview.last_callback_at, now),
@@ -105,6 +120,14 @@ def _about_tasks(overview: Overview) -> Iterator[Alarm]:
     if overview.quarantined:
         text = counted(overview.quarantined, "delivery in quarantine", "deliveries in quarantine")
         yield Alarm(level=AMBER, text=text, page="admin.list_quarantine")
+
+
+def _about_sign_in(lockout: Lockout, now: datetime) -> Iterator[Alarm]:
+    if lockout.began_at is None or now - (lockout.ended_at or now) > LOCKOUT_SHOWN_FOR:
+        return
+    began, networks = moment_words(lockout.began_at, now), counted(lockout.networks, "network", "networks")
+    text = f"Sign-in from new networks was locked at {began.exact}: {ALL_LOCKED_AFTER} wrong passwords from {networks}"
+    yield Alarm(level=AMBER, text=text, page="admin.list_actions", find={"kind": Kind.SIGN_IN_LOCKED})
 
 
 def _poller_words(poller: Mapping[str, Any]) -> str | None:

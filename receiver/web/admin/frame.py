@@ -12,6 +12,7 @@ from receiver.runtime import utc_now
 from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.overview import read_overview
+from receiver.store.sign_ins import EVERYBODY, load_lockout, load_tries
 from receiver.web.admin.alarms import Health, judge
 from receiver.web.admin.assets import FOLDER, cache_control, versions
 from receiver.web.admin.marks import OVERDUE_AFTER
@@ -34,6 +35,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # with none at all the CSRF check refuses every form sent by TLS
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Not even the names in links are looked up before somebody follows one.
+    "X-DNS-Prefetch-Control": "off",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
@@ -63,14 +66,17 @@ def gather_health() -> Health:
     with runtime.database.read() as connection:
         overview = read_overview(connection, due_before=late_before(now))
         poller = poller_state(runtime, connection)
-    return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
+        everybody = load_tries(connection, [EVERYBODY])[EVERYBODY]
+        lockout = load_lockout(connection).updated(everybody, now=now)
+    has_key = bool(runtime.settings.upstream_api_key)
+    return judge(overview, poller, has_key=has_key, now=now, lockout=lockout)
 
 
 def protect_answer(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
-    media = " https: http:" if request.endpoint == WITH_MEDIA else ""
+    media = " https:" if request.endpoint == WITH_MEDIA else ""
     response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
     kept = "no-store"
     if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):

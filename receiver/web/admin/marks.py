@@ -47,6 +47,7 @@ CAUSES = {
 ACTIONS = {
     actions.Kind.SIGNED_IN: Mark("slate", "→", "signed in"),
     actions.Kind.SIGN_IN_REFUSED: Mark("red", "✕", "sign-in refused"),
+    actions.Kind.SIGN_IN_LOCKED: Mark("red", "✕", "sign-in locked for strangers"),
     actions.Kind.SIGNED_OUT: Mark("slate", "←", "signed out"),
     actions.Kind.POLL_REQUESTED: Mark("blue", "↻", "poll requested"),
     actions.Kind.LABELLED: Mark("slate", "✎", "labelled"),
