@@ -17,9 +17,10 @@ from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again
 from receiver.group_commit import GroupCommit
 from receiver.metrics import Metrics
-from receiver.store import deliveries, tallies, tasks
+from receiver.store import deliveries, recent_failures, tallies, tasks
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, Content, StoredDelivery
+from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Intake:
         self._group = GroupCommit(self._commit)
         self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
+        self.failures = UnsavedFailures()
 
     def submit(self, delivery: Delivery) -> Result:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
@@ -110,19 +112,23 @@ class Intake:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:
             self._uncommitted[tallies.hour_of(now), Source.CALLBACK.value, reason] += 1
+        self.failures.note(reason, now=now)
 
     def flush_counts(self) -> None:
-        """Store the counts of refused requests."""
+        """Store the counts of requests that were refused or failed."""
         with self._counting:
             counts, self._uncommitted = self._uncommitted, Counter()
-        if not counts:
+        failures = self.failures.take()
+        if not counts and not failures:
             return
         try:
             with self._database.write() as connection:
                 tallies.add(connection, counts)
+                recent_failures.add(connection, failures)
         except StoreUnavailableError:
             with self._counting:
                 self._uncommitted += counts
+            self.failures.put_back(failures)
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
