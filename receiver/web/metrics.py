@@ -22,6 +22,7 @@ from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.readings import about_alarms, about_disks, families, read_readings
 from receiver.web.secrets import has_bearer_token
+from receiver.web.storage import write_probe
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -50,6 +51,7 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
         requests.labels(*labels).observe(time.perf_counter() - g.began)
         if labels[0].startswith("callbacks.") and response.status_code >= 500:
             runtime.intake.failures.note(FAILED, now=utc_now())
+            write_probe().callback_failed()
         return response
 
 

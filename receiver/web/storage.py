@@ -20,7 +20,7 @@ class WriteProbe:
     """Tries a durable write, at most once in `KEPT_S`: the endpoint is open, and the disk not free.
 
     A write as large as the largest callback is tried once in `BODY_EVERY_S`; each time while a disk is low, or after a
-    write has failed. Where there is much room it would tell no more than a small one, and wear the disk.
+    write or a callback has failed. Where there is much room it would tell no more than a small one, and wear the disk.
     """
 
     def __init__(self, database: Database, *, body_bytes: int) -> None:
@@ -34,6 +34,10 @@ class WriteProbe:
     def problem(self) -> str | None:
         """Why the database takes no callbacks; None when it does."""
         return self.look().problem
+
+    def callback_failed(self) -> None:
+        """Try a whole one next time, whatever the last said."""
+        self._body_tried_at = -BODY_EVERY_S
 
     def look(self) -> Storage:
         if not self._lock.acquire(timeout=KEPT_S):
@@ -66,9 +70,13 @@ class WriteProbe:
         return None
 
 
-def storage_now() -> Storage:
+def write_probe() -> WriteProbe:
     probe: WriteProbe = current_app.extensions["write_probe"]
-    return probe.look()
+    return probe
+
+
+def storage_now() -> Storage:
+    return write_probe().look()
 
 
 def short_cause(problem: str) -> str:
