@@ -14,6 +14,7 @@ from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.request_ids import register_request_ids
 from receiver.web.slashes import with_single_slashes
+from receiver.web.storage import WriteProbe
 
 BOOT_RETRY_S = 2.0
 
@@ -48,7 +49,7 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
-    app.extensions["write_probe"] = health.WriteProbe(runtime.database)
+    app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)

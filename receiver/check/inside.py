@@ -7,19 +7,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from receiver.check.finding import Finding, bad, ok, warning
+from receiver.core import alarms
+from receiver.core.alarms import AlarmName
 from receiver.core.payloads import Trouble
 from receiver.settings import Settings
 from receiver.store import lease
 from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, clock_of
-from receiver.store.probe import probe_write
+from receiver.store.overview import read_overview
+from receiver.store.probe import probe_write, probe_write_body
 from receiver.store.versions import NewerTablesError, read_versions
 from receiver.upstream import reach
 from receiver.upstream.client import Answer, UpstreamClient
 
 NOBODY = "receiver-check-no-such-task"
 CLOCK_DOUBTFUL, CLOCK_WRONG = timedelta(seconds=5), timedelta(seconds=30)
-LITTLE_SPACE, LITTLE_OF_DISK = 10**9, 0.05
+LITTLE_SPACE = 10**9
+# Of tasks, not of the deployment: a person looks at them on the admin page.
+ABOUT_TASKS = {
+    AlarmName.TASKS_UNRESOLVED,
+    AlarmName.TASKS_OVERDUE,
+    AlarmName.TASKS_IN_CONFLICT,
+    AlarmName.QUARANTINE,
+}
 
 
 def look_at_files(settings: Settings) -> Iterator[Finding]:
@@ -40,13 +50,19 @@ def _file(file: Path) -> Iterator[Finding]:
         return
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
     room = f"{disk.free / 1e9:,.1f} GB free, the database has {size / 1e6:,.0f} MB"
-    little = disk.free < max(LITTLE_SPACE, LITTLE_OF_DISK * disk.total, 2 * size)
-    advice = "; an upgrade may take twice the database's size for a while"
-    yield warning("disk", room + advice) if little else ok("disk", room)
+    yield _room(alarms.Disk(what="database", free=disk.free, size=disk.total), size, room)
     if _anybody_reads(file):
         yield warning("permissions", f"anybody on this machine can read {file}: chmod 700 {file.parent}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
+
+
+def _room(disk: alarms.Disk, database_bytes: int, words: str) -> Finding:
+    if alarms.disk_level(disk) is alarms.Level.RED:
+        return bad("disk", f"nearly full: {words}")
+    if alarms.disk_level(disk) or disk.free < max(LITTLE_SPACE, 2 * database_bytes):
+        return warning("disk", f"{words}; an upgrade may take twice the database's size for a while")
+    return ok("disk", words)
 
 
 def _anybody_reads(file: Path) -> bool:
@@ -65,8 +81,11 @@ def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             return
         with database.write() as connection:
             probe_write(connection, now=now)
+            probe_write_body(connection, size=settings.max_body_bytes)
             here, there = datetime.now(UTC), clock_of(connection)
             held = lease.read(connection)
+            late = there - alarms.OVERDUE_AFTER if settings.upstream_api_key else None
+            overview = read_overview(connection, due_before=late)
     except (StoreUnavailableError, NewerTablesError) as error:
         yield bad("database", f"cannot be used: {' '.join(str(error).split())}")
         return
@@ -81,6 +100,9 @@ def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         if held and alive
         else bad("poller", "nobody polls now: is the server running, with RECEIVER_POLLER=on somewhere?")
     )
+    for alarm in alarms.find_alarms(overview, alarms.Storage(), now=there):
+        red = alarm.level is alarms.Level.RED and alarm.name not in ABOUT_TASKS
+        yield (bad if red else warning)(alarm.name.value, alarm.text)
 
 
 def look_at_upstream(settings: Settings, now: datetime) -> Iterator[Finding]:

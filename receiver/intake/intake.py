@@ -13,9 +13,10 @@ from receiver.group_commit import GroupCommit
 from receiver.intake.batch import Batch, Result
 from receiver.intake.delivery import Delivery, told_status
 from receiver.metrics import Metrics
-from receiver.store import tallies, tasks
+from receiver.store import recent_failures, tallies, tasks
 from receiver.store.body_cap import BodyCap
 from receiver.store.database import Database, StoreUnavailableError
+from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Intake:
         self._cap = BodyCap(database)
         self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
+        self.failures = UnsavedFailures()
 
     def submit(self, delivery: Delivery) -> Result:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
@@ -66,19 +68,23 @@ class Intake:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:
             self._uncommitted[tallies.hour_of(now), Source.CALLBACK.value, reason] += 1
+        self.failures.note(reason, now=now)
 
     def flush_counts(self) -> None:
-        """Store the counts of refused requests."""
+        """Store the counts of requests that were refused or failed."""
         with self._counting:
             counts, self._uncommitted = self._uncommitted, Counter()
-        if not counts:
+        failures = self.failures.take()
+        if not counts and not failures:
             return
         try:
             with self._database.write() as connection:
                 tallies.add(connection, counts)
+                recent_failures.add(connection, failures)
         except StoreUnavailableError:
             with self._counting:
                 self._uncommitted += counts
+            self.failures.put_back(failures)
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:

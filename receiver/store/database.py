@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
 
+from receiver.store.open_file import FileState, OpenFile
 from receiver.store.refusals import StatementRefusedError, message_of, was_refused
 from receiver.store.versions import MIGRATIONS, read_versions
 
@@ -72,7 +74,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._queue = threading.Lock()
         self._lock_path = _lock_path(self.url) if self.is_sqlite else None
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self._file = OpenFile(self.url.database or "")
+        self.engine = _sqlite_engine(self.url, self._file) if self.is_sqlite else _postgresql_engine(self.url)
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(**snapshot)
 
@@ -85,12 +88,33 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable transaction: committed and on disk when the block is left without an error."""
-        with self._alone(), _named_failures(), self.engine.connect() as connection:
+        with self._alone(), _named_failures(), self._connect() as connection:
             connection.execution_options(immediate=True)
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(TRANSACTION_LIMITS)
                 yield connection
+            self._refuse_lost(connection)
+
+    def _connect(self) -> Connection:
+        """A connection to what is the database now: where SQLite's file was replaced, all are opened anew."""
+        connection = self.engine.connect()
+        state = self._file.state(connection.info) if self.is_sqlite else FileState.SAME
+        if state is FileState.SAME:
+            return connection
+        with connection:
+            if state is FileState.MISSING:  # kept open: it may be put back
+                raise StoreUnavailableError(state.value)
+            log.error("%s; it is opened again", state.value)
+            self._file.leave(_driver_connection(connection), connection.info)
+        self.engine.dispose()
+        return self.engine.connect()
+
+    def _refuse_lost(self, connection: Connection) -> None:
+        """After the commit, so that nothing is acknowledged which went to a file that nobody will find again."""
+        state = self._file.state(connection.info) if self.is_sqlite else FileState.SAME
+        if state is not FileState.SAME:
+            raise StoreUnavailableError(state.value)
 
     def migrate(self) -> None:
         """Bring the tables to the present version; safe when many processes start at once.
@@ -161,7 +185,7 @@ def _lock_until(deadline: float, lock: IO[bytes]) -> None:
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeoutError, OSError) as error:
+    except (DBAPIError, PoolTimeoutError, OSError, sqlite3.OperationalError) as error:
         if isinstance(error, DBAPIError) and was_refused(error):
             # Without its cause, which would be logged with it: PostgreSQL tells the whole row, and that holds a body.
             raise StatementRefusedError(message_of(error)) from None
@@ -194,16 +218,27 @@ def _postgresql_engine(url: URL) -> Engine:
     return engine
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def _sqlite_engine(url: URL, file: OpenFile) -> Engine:
     assert url.database
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
     engine = create_engine(url, hide_parameters=True, connect_args=options)
 
+    @event.listens_for(engine, "do_connect")
+    def _look_first(*_: object) -> None:
+        file.before_connecting()
+
     @event.listens_for(engine, "connect")
-    def _configure(connection: DBAPIConnection, _: object) -> None:
+    def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we begin transactions, not the driver
-        connection.cursor().execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA synchronous=FULL")
+        file.connected(connection, record.info)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -90,6 +90,7 @@ task = Table(
     _partial("task_recovered", "first_seen_at", "task_id", where="recovered IS true"),
     _partial("task_lost_callback", "first_seen_at", "task_id", where="lost_callback IS true"),
     _partial("task_orphan", "first_seen_at", "task_id", where="registered_at IS NULL"),
+    _partial("task_settled", "settled_at", "lost_callback", where="settled_at IS NOT NULL"),
 )
 
 delivery = Table(
@@ -143,6 +144,15 @@ tally = Table(
     sqlite_with_rowid=False,  # rows stand in the order in which they are asked for
 )
 
+# Callbacks that were refused (by reason) or failed, by minute, of the last hour only: what `tally` is too coarse for.
+recent_failure = Table(
+    "recent_failure",
+    metadata,
+    Column("minute", Moment, primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 lease = Table(
     "lease",
     metadata,
@@ -179,6 +189,14 @@ probe = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("written_at", Moment, nullable=False),
+)
+
+# One row, as large as the largest callback, rewritten to see whether one of that size could be stored.
+probe_body = Table(
+    "probe_body",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 # What a person did: `via` the admin page, the API or a command; `task_id` where it was about one task.

@@ -10,17 +10,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from receiver.runtime import Runtime
+from receiver.core.alarms import FAILED
+from receiver.runtime import Runtime, utc_now
 from receiver.store.database import StoreUnavailableError
-from receiver.web.health import WriteProbe
+from receiver.web.admin.condition import condition_of, unreadable
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
-from receiver.web.readings import families, read_readings
+from receiver.web.readings import about_alarms, about_disks, families, read_readings
 from receiver.web.secrets import has_bearer_token
+from receiver.web.storage import write_probe
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -47,6 +49,9 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
             f"{response.status_code // 100}xx",
         )
         requests.labels(*labels).observe(time.perf_counter() - g.began)
+        if labels[0].startswith("callbacks.") and response.status_code >= 500:
+            runtime.intake.failures.note(FAILED, now=utc_now())
+            write_probe().callback_failed()
         return response
 
 
@@ -70,16 +75,21 @@ def _asked_here() -> bool:
 
 
 def _about_the_database() -> Iterator[Metric]:
-    probe: WriteProbe = current_app.extensions["write_probe"]
-    up = probe.problem() is None
+    runtime = runtime_here()
     try:
-        yield from families(read_readings(runtime_here()))
-    except StoreUnavailableError:  # an answer all the same: silence would not tell this from a dead receiver
-        up = False
+        readings = read_readings(runtime)
+        condition = condition_of(runtime, readings.overview, readings.poller, now=readings.now)
+        yield from families(readings)
+    except (
+        StoreUnavailableError
+    ) as error:  # an answer all the same: silence would not tell this from a dead receiver
+        condition = unreadable(error)
     text = (
         "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
     )
-    yield GaugeMetricFamily("receiver_database_up", text, int(up))
+    yield GaugeMetricFamily("receiver_database_up", text, int(condition.storage.problem is None))
+    yield from about_alarms(condition.alarms)
+    yield from about_disks(condition.storage.disks)
 
 
 def _about_us() -> Metric:

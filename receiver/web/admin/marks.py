@@ -1,15 +1,13 @@
 """States as colour, icon and word, each of which is enough."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver.core.observation import Status
 from receiver.core.payloads import Kind
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.store import actions
-
-OVERDUE_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)

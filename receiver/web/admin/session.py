@@ -18,10 +18,13 @@ from receiver.core.tries import Lockout, Tries
 from receiver.runtime import utc_now
 from receiver.store import actions, sign_ins
 from receiver.store.actions import Actor, Kind
+from receiver.store.database import StoreUnavailableError
 from receiver.store.sign_ins import EVERYBODY
 from receiver.web.admin.frame import PREFIX, blueprint, page, person
 from receiver.web.here import runtime_here
+from receiver.web.problems import RETRY_AFTER_S
 from receiver.web.secrets import same_secret
+from receiver.web.storage import short_cause
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,13 @@ def sign_in() -> Response:
         return redirect(_target(), 303)
     if request.method != "POST":
         return page("sign_in.html")
+    try:
+        return _sign_in()
+    except StoreUnavailableError as error:
+        return _cannot_sign_in(error)
+
+
+def _sign_in() -> Response:
     network = network_of(request.remote_addr or "")
     left_s = _begin_try(network)
     if left_s:
@@ -182,6 +192,16 @@ def _note_lockout(connection: Connection, now: datetime) -> None:
     told = {"wrong passwords": everybody.failures, "networks": networks}
     actions.note(connection, Kind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=told)
     log.warning("sign-in to the admin page is slowed down for new networks", extra={"told": told})
+
+
+def _cannot_sign_in(error: StoreUnavailableError) -> Response:
+    """Wrong passwords must be counted and sessions be known to all processes, so nobody gets in unwritten."""
+    log.error("nobody can sign in to the admin page: %s", error)
+    session.clear()
+    problem = f"Nobody can sign in now: {short_cause(str(error))}. `receiver check` on the server says more."
+    answer = page("sign_in.html", status=503, problem=problem)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 def _target() -> str:

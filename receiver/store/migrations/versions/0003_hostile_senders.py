@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from receiver.store.schema import Moment
+
 revision = "0003"
 down_revision = "0002"
 
@@ -12,6 +14,7 @@ def upgrade() -> None:
     _add_query()
     _cap_bodies()
     _index_for_flat_costs()
+    _add_alarms()
 
 
 def _add_poll_rank() -> None:
@@ -56,3 +59,26 @@ def _index_for_flat_costs() -> None:
     op.create_index("delivery_digest", "delivery", ["task_id", "source", "digest", "id"])
     refused = sa.text("kind = 'sign_in_refused'")
     op.create_index("action_refused", "action", ["at"], sqlite_where=refused, postgresql_where=refused)
+
+
+def _add_alarms() -> None:
+    """What tells that something is wrong: recent failures, a probe of full size, the tasks settled last."""
+    op.create_table(
+        "recent_failure",
+        sa.Column("minute", Moment(), primary_key=True),
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+    )
+    op.create_table(
+        "probe_body",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+    )
+    settled = sa.text("settled_at IS NOT NULL")
+    op.create_index(
+        "task_settled",
+        "task",
+        ["settled_at", "lost_callback"],
+        sqlite_where=settled,
+        postgresql_where=settled,
+    )
