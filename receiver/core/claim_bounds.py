@@ -17,8 +17,11 @@ AROUND_A_TRACK = 4
 
 def claimed_size(state: TaskState) -> int:
     """About how many bytes of the stored state only callbacks told."""
-    return _size_of(state.details) + sum(
-        _size_of(claims) + _size_of_key(key, claims) for key, claims in state.tracks.items()
+    word = 0 if state.status.confirmed else _stored_size(state.status.word)
+    return (
+        word
+        + _size_of(state.details)
+        + sum(_size_of(claims) + _size_of_key(key, claims) for key, claims in state.tracks.items())
     )
 
 
