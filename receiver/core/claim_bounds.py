@@ -5,8 +5,9 @@ record-info is asked about the task.
 """
 
 import json
+from collections.abc import Iterator
 
-from receiver.core.claims import Claim, TrackClaims, every_claim
+from receiver.core.claims import Claim, every_claim
 from receiver.core.observation import Observation, Scalar, Source
 from receiver.core.reconciliation import TaskState, reconcile
 
@@ -17,8 +18,8 @@ AROUND_A_TRACK = 4
 
 def claimed_size(state: TaskState) -> int:
     """About how many bytes of the stored state only callbacks told."""
-    details = sum(_size_of(name, claim) for name, claim in state.details.items())
-    return details + sum(_size_of_track(key, track) for key, track in state.tracks.items())
+    word = 0 if state.status.confirmed else _stored_size(state.status.word)
+    return word + sum(_size_of(name, claim) for name, claim in _every_claim(state)) + _size_of_keys(state)
 
 
 def claims_too_much(state: TaskState, seen: Observation) -> bool:
@@ -31,20 +32,29 @@ def claims_too_much(state: TaskState, seen: Observation) -> bool:
 
 def confirmed_at_all(state: TaskState) -> bool:
     """Whether record-info ever told something of the task: then it is no invention of a stranger."""
-    claims = (claim for track in state.tracks.values() for claim in every_claim(track))
-    confirmed = any(claim.confirmed for claim in (*state.details.values(), *claims))
-    return state.status.confirmed or bool(state.answers) or confirmed
+    told = state.status.confirmed or bool(state.answers)
+    return told or any(claim.confirmed for _, claim in _every_claim(state))
 
 
-def _size_of_track(key: str, track: TrackClaims) -> int:
-    claims = [(name, claim) for name, rivals in track.items() for claim in rivals]
-    alone = not any(claim.confirmed for _, claim in claims)
-    own = _stored_size(key) + AROUND_A_TRACK if alone else 0
-    return own + sum(_size_of(name, claim) for name, claim in claims)
+def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:
+    """Each with the name of its field; of the task itself and of its tracks."""
+    yield from state.details.items()
+    for track in state.tracks.values():
+        for name, rivals in track.items():
+            for claim in rivals:
+                yield name, claim
 
 
 def _size_of(name: str, claim: Claim) -> int:
     return 0 if claim.confirmed else len(name) + _stored_size(claim.value) + AROUND_A_CLAIM
+
+
+def _size_of_keys(state: TaskState) -> int:
+    """Of the tracks that record-info has not told."""
+    claimed = (
+        key for key, track in state.tracks.items() if all(not claim.confirmed for claim in every_claim(track))
+    )
+    return sum(_stored_size(key) + AROUND_A_TRACK for key in claimed)
 
 
 def _stored_size(value: Scalar) -> int:

@@ -64,6 +64,8 @@ def load(connection: Connection, task_id: str) -> Task | None:
 
 def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, Task]:
     """The known ones of these tasks, locked until the end of the transaction where it writes."""
+    if not task_ids:
+        return {}
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
     rows = connection.execute(query.with_for_update(key_share=True) if writes(connection) else query)
     return {row.task_id: task_of(row) for row in rows}

@@ -43,11 +43,12 @@ def read_task(task_id: str) -> Response:
     with runtime.database.read() as connection:
         task = tasks.load(connection, task_id)
         told = deliveries.of_task(connection, task_id, newest=DELIVERIES_SHOWN)
-        hidden = deliveries.count_of_task(connection, task_id, most=COUNTED) - len(told)
+        count = deliveries.count_of_task(connection, task_id, most=COUNTED)
         done = actions.of_task(connection, task_id, limit=ACTIONS_SHOWN)
         kept = deliveries.bodies_of(connection, task_id, newest=COMPARED)
         dropped = deliveries.any_body_dropped(connection, task_id, newest=WALKED)
         statuses = deliveries.statuses_of(connection, task_id, newest=WALKED)
+    hidden = "" if count == len(told) else f"{count - len(told)}{' or more' * (count == COUNTED)}"
     if task is None and not told:
         return _unknown_task()
     if task is None:  # a sister product's job is no task of ours, and its callbacks are kept all the same
