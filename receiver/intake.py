@@ -138,7 +138,7 @@ class Intake:
     def _take_in(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
         contents = {_content(delivery) for delivery in batch}
         # The tasks first, which locks them: another node may be storing the same content at this moment.
-        before = tasks.load_or_create(connection, _first_seen(batch))
+        before = tasks.load_or_create(connection, _first_seen(batch), if_known=_sister_ids(batch))
         seen = deliveries.known_contents(connection, {c for c in contents if c})
         after = dict(before)
         rows, results = [], []
@@ -161,10 +161,10 @@ class Intake:
         return results
 
     def _next(self, task: Task, delivery: Delivery, result: str) -> Task:
-        now, seen = delivery.received_at, delivery.reading.observation
+        now, seen = delivery.received_at, delivery.reading.to_reconcile
         if delivery.source is Source.POLL:
             return answer(task, seen, now=now, spread=self._spread(), rules=self._rules)
-        if result == DUPLICATE or delivery.reading.kind is Kind.UNSUPPORTED:
+        if result == DUPLICATE:
             return hear_again(task, now=now)
         return hear(task, seen, now=now, rules=self._rules, lossy=bool(delivery.reading.errors))
 
@@ -174,9 +174,18 @@ def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
     first: dict[str, datetime] = {}
     for delivery in batch:
         reading = delivery.reading
-        if reading.task_id and reading.kind is not Kind.UNSUPPORTED:
+        if reading.task_id and not _is_sister_callback(delivery):
             first.setdefault(reading.task_id, delivery.received_at)
     return first
+
+
+def _sister_ids(batch: Iterable[Delivery]) -> set[str]:
+    """The tasks that another product's callback tells of; they count where their owner has registered them."""
+    return {delivery.reading.task_id or "" for delivery in batch if _is_sister_callback(delivery)}
+
+
+def _is_sister_callback(delivery: Delivery) -> bool:
+    return delivery.source is Source.CALLBACK and delivery.reading.kind is Kind.UNSUPPORTED
 
 
 def _content(delivery: Delivery) -> Content | None:

@@ -127,8 +127,8 @@ def _rebuilt(
     state = known.state if gone else TaskState()
     for told in deliveries.bodies_of(connection, task_id):
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
-        if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
-            state = reconcile(state, reading.observation)
+        if reading.to_reconcile and reading.task_id == task_id:
+            state = reconcile(state, reading.to_reconcile)
     task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
     return None if task == known else (known, replace(task, version=known.version + 1))
 

@@ -24,11 +24,12 @@ from receiver.core.claims import (
     may_show,
     track_claims,
 )
-from receiver.core.facts import Told, facts_in
+from receiver.core.facts import OTHER_JOBS, Told, facts_in
 from receiver.core.observation import (
     ERROR_FIELDS,
     FAILURES,
     Observation,
+    OtherJob,
     Source,
     Status,
 )
@@ -71,6 +72,18 @@ class TaskState:
             answers=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
             reports=frozenset({_digest(seen)} if reported else ()),
         )
+
+    @property
+    def other_job(self) -> OtherJob | None:
+        """How it ended, where callbacks told of another product's job and nobody of music; success before failure."""
+        if self.status != StatusClaim() or self.tracks:
+            return None
+        return next((end for end, fact in OTHER_JOBS.items() if fact in self.told), None)
+
+    @property
+    def only_claims_failure(self) -> bool:
+        """Whether nothing is known but that callbacks told of a failure: it may be another product's."""
+        return self.status.word in FAILURES and not self.status.confirmed and not self.tracks
 
     @property
     def conflict(self) -> bool:

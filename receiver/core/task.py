@@ -87,7 +87,9 @@ class Task:
         if self.acknowledged_version == self.version:
             return None
         if self.verdict.outcome is Outcome.UNRESOLVED:
-            return Problem.UNRESOLVED
+            # Nobody registered it and record-info never knew it: most likely another product's failed job.
+            quiet = self.registered_at is None and self.state.only_claims_failure
+            return None if quiet else Problem.UNRESOLVED
         return Problem.CONFLICT if self.state.conflict else None
 
 

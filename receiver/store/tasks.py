@@ -53,8 +53,10 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
     return {row.task_id: task_of(row) for row in rows}
 
 
-def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
-    """These tasks, locked; the unknown ones are created, seen first at the time given.
+def load_or_create(
+    connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
+) -> dict[str, Task]:
+    """These tasks, locked; the unknown ones are created, seen first at the time given, but for those `if_known`.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
     one and waits to create another could wait for somebody who waits for him.
@@ -64,7 +66,7 @@ def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
     fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in unknown]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    return dict(load_many(connection, first_seen))
+    return dict(load_many(connection, {*first_seen, *if_known}))
 
 
 def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None) -> None:
