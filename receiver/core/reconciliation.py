@@ -7,7 +7,7 @@ order and repetition cannot matter. No clock, no arrival order and no count ever
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from receiver.core.claims import (
     STAGES,
@@ -79,6 +79,11 @@ class TaskState:
         if self.status != StatusClaim() or self.tracks:
             return None
         return next((end for end, fact in OTHER_JOBS.items() if fact in self.told), None)
+
+    @property
+    def news(self) -> "TaskState":
+        """What is worth a new version: not that record-info does not know the task, which may be so *yet*."""
+        return replace(self, told=self.told - {Told.NOT_KNOWN})
 
     @property
     def only_claims_failure(self) -> bool:

@@ -192,7 +192,7 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
         gave_up=task.gave_up_at is not None,
         policy=rules.policy,
     )
-    changed = task.state != before.state or verdict != before.verdict
+    changed = task.state.news != before.state.news or verdict != before.verdict
     ended = now if verdict.outcome is not before.verdict.outcome else before.settled_at
     return replace(
         task,

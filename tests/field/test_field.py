@@ -223,7 +223,7 @@ def test_10_a_failure_without_marks_about_an_unknown_task_ends_quietly(field: Fi
     stats = field.get("/stats")
     assert (stats["tasks"]["failed"], stats["lostCallbacks"]) == (0, 0)
     sign_in(field.client)
-    assert "f10" not in field.client.get("/admin/", query_string={"view": "problems"}).text
+    assert "f10" not in field.client.get("/admin/", query_string={"flag": "problem"}).text
 
 
 @pytest.mark.parametrize("query", ["", "song_id=42"])
@@ -250,3 +250,12 @@ def test_16_a_forged_callback_of_a_sister_ends_no_music_task(field: Field) -> No
     field.poll(after_s=DAY_S / 2)
     assert field.task("16")["outcome"] == "succeeded"
     assert field.rows("16") == [(ID, AUDIO)]
+
+
+def test_16_a_sister_that_is_registered_after_its_callback_ends_the_same(field: Field) -> None:
+    field.upstream.put("f16", CASES["16"]["record_info"])
+    field.post(CASES["16"]["callback"])
+    field.client.post("/api/tasks", json={"taskId": "f16"}, headers=BEARER)
+    field.poll(after_s=1)
+    task = field.task("16")
+    assert (task["callbacks"], task["polls"], task["outcome"]) == (1, 1, "succeeded")
