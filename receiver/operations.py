@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from receiver.core import census, payloads
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
-from receiver.core.task import Task, acknowledge, register, rejudge, request_poll
+from receiver.core.task import Rules, Task, acknowledge, hear, register, rejudge, request_poll, with_query
 from receiver.runtime import Runtime
 from receiver.store import actions, deliveries, tallies, tasks
 from receiver.store.actions import Actor, Kind
+
+MOST_TOLD_BEFORE = 20
 
 
 def register_task(
@@ -25,11 +27,23 @@ def register_task(
         known = tasks.load_or_create(connection, {task_id: now})[task_id]
         if known.registered_at is not None and label in (None, known.label):
             return known, False
-        task = register(known, label=label, now=now, rules=runtime.settings.rules)
+        rules = runtime.settings.rules
+        told = known if known.told_of else _told_before(connection, known, rules=rules)
+        task = register(told, label=label, now=now, rules=rules)
         tasks.save(connection, [(known, task)])
         if known.registered_at is not None:
             _note_label(connection, task, now=now, actor=actor)
     return task, not known.told_of
+
+
+def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
+    """The task with another product's callbacks, which came before anybody registered it and made no task."""
+    for told in reversed(deliveries.bodies_of(connection, task.task_id, newest=MOST_TOLD_BEFORE)):
+        reading = payloads.read_again(told.body or b"", source=told.source, task_id=task.task_id)
+        if reading.not_music is not None:
+            heard = hear(task, reading.not_music, now=told.received_at, rules=rules)
+            task = with_query(heard, told.query or "")
+    return task
 
 
 def label_task(
@@ -129,8 +143,8 @@ def _rebuilt(
         if told.cause == payloads.Kind.TOO_MUCH:
             continue  # it did not fit, and does not fit now
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
-        if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
-            state = reconcile(state, reading.observation)
+        if reading.to_reconcile and reading.task_id == task_id:
+            state = reconcile(state, reading.to_reconcile)
     task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
     return None if task == known else (known, replace(task, version=known.version + 1))
 

@@ -92,12 +92,19 @@ class Track:
         return "audioUrl" in self.fields or is_audio_file(self.fields.get("sourceAudioUrl"))
 
 
+class OtherJob(StrEnum):
+    """How a job ended that a callback says is another product's than music."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
     """What one delivery says about one task.
 
     `status` is the upstream's own word, or `""` where it made no claim about the status.
-    `details` holds those of `DETAIL_FIELDS` that were told.
+    `details` holds those of `DETAIL_FIELDS` that were told. Not `known`: record-info says that it has no such task.
     """
 
     task_id: str
@@ -105,6 +112,8 @@ class Observation:
     status: str = ""
     tracks: tuple[Track, ...] = ()
     details: Mapping[str, Scalar] = field(default_factory=dict)
+    other_job: OtherJob | None = None
+    known: bool = True
 
     @property
     def meaning(self) -> Status | None:

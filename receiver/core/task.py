@@ -87,7 +87,9 @@ class Task:
         if self.acknowledged_version == self.version:
             return None
         if self.verdict.outcome is Outcome.UNRESOLVED:
-            return Problem.UNRESOLVED
+            # Nobody registered it and record-info never knew it: most likely another product's failed job.
+            quiet = self.registered_at is None and self.state.only_claims_failure
+            return None if quiet else Problem.UNRESOLVED
         return Problem.CONFLICT if self.state.conflict else None
 
 
@@ -190,7 +192,7 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
         gave_up=task.gave_up_at is not None,
         policy=rules.policy,
     )
-    changed = task.state != before.state or verdict != before.verdict
+    changed = task.state.news != before.state.news or verdict != before.verdict
     ended = now if verdict.outcome is not before.verdict.outcome else before.settled_at
     return replace(
         task,

@@ -47,7 +47,9 @@ class Batch:
     def take_in(self, connection: Connection) -> Sequence[Result]:
         """Store them; no work here grows with what is stored, nor with what their tasks went through."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
-        known = tasks.lock_or_create(connection, _first_seen(self.deliveries))
+        known = tasks.lock_or_create(
+            connection, _first_seen(self.deliveries), if_known=_sister_ids(self.deliveries)
+        )
         stored = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
         news = _tasks_with_news(self.deliveries, known, stored)
         before = tasks.load_many(connection, news)
@@ -96,10 +98,10 @@ class Batch:
         tasks.save(connection, steps, also=counts)
 
     def _next(self, task: Task, delivery: Delivery, result: str) -> Task:
-        now, seen = delivery.received_at, delivery.reading.observation
+        now, seen = delivery.received_at, delivery.reading.to_reconcile
         if delivery.source is Source.POLL:
             return answer(task, seen, now=now, spread=self.spread(), rules=self.rules)
-        if result == DUPLICATE or delivery.reading.kind is Kind.UNSUPPORTED:
+        if result == DUPLICATE:
             return hear_again(task, now=now)
         return hear(task, seen, now=now, rules=self.rules, lossy=bool(delivery.reading.errors))
 
@@ -109,9 +111,18 @@ def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
     first: dict[str, datetime] = {}
     for delivery in batch:
         reading = delivery.reading
-        if reading.task_id and reading.kind is not Kind.UNSUPPORTED:
+        if reading.task_id and not _is_sister_callback(delivery):
             first.setdefault(reading.task_id, delivery.received_at)
     return first
+
+
+def _sister_ids(batch: Iterable[Delivery]) -> set[str]:
+    """The tasks that another product's callback tells of; they count where their owner has registered them."""
+    return {delivery.reading.task_id or "" for delivery in batch if _is_sister_callback(delivery)}
+
+
+def _is_sister_callback(delivery: Delivery) -> bool:
+    return delivery.source is Source.CALLBACK and delivery.reading.kind is Kind.UNSUPPORTED
 
 
 def _tasks_with_news(

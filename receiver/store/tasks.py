@@ -77,11 +77,13 @@ def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
     return dict(load_many(connection, first_seen))
 
 
-def lock_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, TaskStatus]:
-    """The same, without the states."""
+def lock_or_create(
+    connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
+) -> dict[str, TaskStatus]:
+    """The same, without the states; and those `if_known`, of which none is created."""
     created = _create_unknown(connection, first_seen)
     columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
-    query = select(*columns).where(task.c.task_id.in_(sorted(first_seen))).order_by(task.c.task_id)
+    query = select(*columns).where(task.c.task_id.in_(sorted({*first_seen, *if_known})))
     return {
         row.task_id: TaskStatus(
             status=row.status,
@@ -89,7 +91,7 @@ def lock_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -
             query=row.query,
             created=row.task_id in created,
         )
-        for row in connection.execute(query.with_for_update(key_share=True))
+        for row in connection.execute(query.order_by(task.c.task_id).with_for_update(key_share=True))
     }
 
 

@@ -44,6 +44,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     [
         ("plain", request("POST", CALLBACKS, callback("plain"))),
         ("chunked", in_chunks(CALLBACKS, callback("chunked"))),
+        ("slash", request("POST", f"{CALLBACKS}/", callback("slash"))),
+        ("doubled", request("POST", f"/{CALLBACKS.replace('/', '//')}", callback("doubled"))),
         ("old", request("POST", CALLBACKS, callback("old"), version="1.0")),
         ("asking", request("POST", CALLBACKS, callback("asking"), {"Expect": "100-continue"})),
         ("largest", request("POST", CALLBACKS, callback("largest", size=LIMIT))),

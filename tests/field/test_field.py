@@ -21,6 +21,7 @@ from receiver.runtime import Runtime, utc_now
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.upstream.client import UpstreamClient
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, Clock
+from tests.web.admin.page import sign_in
 
 CASES = {path.stem[:2]: json.loads(path.read_bytes()) for path in Path(__file__).parent.glob("*.json")}
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -211,3 +212,50 @@ def test_42_a_look_at_the_callback_url_is_answered(field: Field) -> None:
     for method in ("GET", "HEAD"):
         assert field.client.open(URL, method=method).status_code == 200
         assert field.client.open("/callbacks/wrong-token-0000000", method=method).status_code == 404
+
+
+def test_10_a_failure_without_marks_about_an_unknown_task_ends_quietly(field: Field) -> None:
+    field.upstream.put("f10", {"code": 200, "msg": "success", "data": None})
+    field.play("10")
+    field.live_on()
+    task = field.task("10")
+    assert (task["outcome"], task["settled"]) == ("unresolved", True)
+    stats = field.get("/stats")
+    assert (stats["tasks"]["failed"], stats["lostCallbacks"]) == (0, 0)
+    sign_in(field.client)
+    assert "f10" not in field.client.get("/admin/", query_string={"flag": "problem"}).text
+
+
+@pytest.mark.parametrize("query", ["", "song_id=42"])
+def test_16_a_registered_sister_is_counted_asked_about_once_and_ends(field: Field, query: str) -> None:
+    CASES["16"]["callback"]["query"] = query
+    assert field.play("16")["result"] == "unsupported"
+    for _ in range(3):
+        field.poll(after_s=1)
+    task = field.task("16")
+    assert (task["callbacks"], task["polls"], task["settled"], task["nextPollAt"]) == (1, 1, True, None)
+    assert task["outcome"] == "succeeded"
+    field.live_on()
+    assert field.task("16") == task
+    assert field.get("/stats")["lostCallbacks"] == 0
+
+
+def test_16_a_forged_callback_of_a_sister_ends_no_music_task(field: Field) -> None:
+    music = json.loads(json.dumps(CASES["30"]["record_info"]).replace("f30", "f16"))
+    field.play("16")
+    field.upstream.put("f16", music | {"data": music["data"] | {"status": "PENDING", "response": None}})
+    field.poll(after_s=1)
+    assert (field.task("16")["outcome"], field.task("16")["status"]) == ("in_progress", "PENDING")
+    field.upstream.put("f16", music)
+    field.poll(after_s=DAY_S / 2)
+    assert field.task("16")["outcome"] == "succeeded"
+    assert field.rows("16") == [(ID, AUDIO)]
+
+
+def test_16_a_sister_that_is_registered_after_its_callback_ends_the_same(field: Field) -> None:
+    field.upstream.put("f16", CASES["16"]["record_info"])
+    field.post(CASES["16"]["callback"])
+    field.client.post("/api/tasks", json={"taskId": "f16"}, headers=BEARER)
+    field.poll(after_s=1)
+    task = field.task("16")
+    assert (task["callbacks"], task["polls"], task["outcome"]) == (1, 1, "succeeded")

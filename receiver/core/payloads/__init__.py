@@ -9,11 +9,12 @@ from marshmallow import ValidationError
 
 from receiver.core.observation import Observation, Source, Status
 from receiver.core.payloads import record_info, stages
-from receiver.core.payloads.answers import Trouble, trouble_with
+from receiver.core.payloads.answers import NOT_KNOWN, Trouble, trouble_with
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
 from receiver.core.payloads.errors import Errors, bounded, flat_errors
+from receiver.core.payloads.fields import is_blank
 from receiver.core.payloads.places import find_rows
-from receiver.core.payloads.products import product_of
+from receiver.core.payloads.products import Product, end_told, find_product
 from receiver.core.payloads.tracks import read_rows
 from receiver.core.payloads.wrapping import parse_body
 
@@ -34,6 +35,9 @@ class Kind(StrEnum):
 class Reading:
     """What could be made of a body: an `observation` where `kind` is `READ`, a `product` where `UNSUPPORTED`.
 
+    `not_music` is what is observed where no music is told of: another product's job, or that record-info does not
+    know the task.
+
     `errors`, by dotted path, tell why it could not be read, or what a tolerant reading of it lost.
     """
 
@@ -41,8 +45,14 @@ class Reading:
     digest: bytes
     task_id: str | None = None
     observation: Observation | None = None
+    not_music: Observation | None = None
     product: str | None = None
     errors: Errors = field(default_factory=dict)
+
+    @property
+    def to_reconcile(self) -> Observation | None:
+        """What its task's state is joined with."""
+        return self.observation or self.not_music
 
 
 def read_callback(body: bytes) -> Reading:
@@ -95,21 +105,31 @@ def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
 
 def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
     if envelope is None or not envelope.fields:
-        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+        told = (
+            Observation(task_id=asked, source=Source.POLL, known=False) if _says_unknown(envelope) else None
+        )
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked, not_music=told)
     if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
-    if not record_info.is_record_info(envelope, Source.POLL) and not product_of(
+    if not record_info.is_record_info(envelope, Source.POLL) and not find_product(
         envelope, find_rows(envelope)
     ):
         return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
     return _read(envelope, asked, Source.POLL)
 
 
+def _says_unknown(envelope: Envelope | None) -> bool:
+    """Whether record-info itself says that it has no such task, in one of its two ways."""
+    if envelope is None or "data" not in envelope.root or not is_blank(envelope.data):
+        return False
+    return envelope.root.get("code") in (0, 200, "200", *NOT_KNOWN)
+
+
 def _read(envelope: Envelope, task_id: str, source: Source) -> Reading:
     place = find_rows(envelope)
-    product = product_of(envelope, place)
+    product = find_product(envelope, place)
     if product:
-        return Reading(kind=Kind.UNSUPPORTED, digest=envelope.digest, task_id=task_id, product=product)
+        return _unsupported(envelope, task_id, source, product)
     try:
         rows = read_rows(place.rows, place.path)
         if record_info.is_record_info(envelope, source) and not stages.has_stage(envelope, source):
@@ -127,6 +147,20 @@ def _read(envelope: Envelope, task_id: str, source: Source) -> Reading:
         task_id=task_id,
         observation=observation,
         errors=bounded(lost),
+    )
+
+
+def _unsupported(envelope: Envelope, task_id: str, source: Source, product: Product) -> Reading:
+    """Another product's: a callback claims how its job ended, and record-info has not been asked about that."""
+    claim = None
+    if source is Source.CALLBACK:
+        claim = Observation(task_id=task_id, source=source, other_job=end_told(envelope, product))
+    return Reading(
+        kind=Kind.UNSUPPORTED,
+        digest=envelope.digest,
+        task_id=task_id,
+        not_music=claim,
+        product=product.name,
     )
 
 

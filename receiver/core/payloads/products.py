@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from receiver.core.observation import meaning_of
+from receiver.core.observation import OtherJob, meaning_of
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.fields import folded, is_blank
 from receiver.core.payloads.places import AUDIO, Place
@@ -122,22 +122,33 @@ PRODUCTS = (
     ),
 )
 # A state field of several products. Music has `status`.
-OTHER, OTHER_STATE = "other", "successflag"
+STATE = "successflag"
+OTHER = Product(name="other")
 
 
-def product_of(envelope: Envelope, place: Place) -> str | None:
+def find_product(envelope: Envelope, place: Place) -> Product | None:
     """The sister product that this body is about; None when it is music, or nothing that is known.
 
     A mark that is null or empty is none, and music's rows beside a mark make it music.
     """
     for product in PRODUCTS:
         if product.rows and _are_rows_of(product.rows, place, envelope):
-            return product.name
+            return product
     if place.has_music:
         return None
     signs = [_has_mark, _has_state] if _says_music(envelope) else [_has_mark, _has_empty_result, _has_state]
-    named = (product.name for sign in signs for product in PRODUCTS if sign(product, envelope))
-    return next(named, None if _says_music(envelope) or is_blank(envelope.fields.get(OTHER_STATE)) else OTHER)
+    named = (product for sign in signs for product in PRODUCTS if sign(product, envelope))
+    return next(named, None if _says_music(envelope) or is_blank(envelope.fields.get(STATE)) else OTHER)
+
+
+def end_told(envelope: Envelope, product: Product) -> OtherJob:
+    """How the job ended: it failed where a code, a failure's field or a state says so, or where nothing came of it."""
+    code = envelope.root.get("code")
+    words = [envelope.fields.get(name) for name in ("status", "state", STATE)]
+    refused = not is_blank(code) and str(code)[:20].strip() not in ("0", "200", "200.0")
+    failed = any("fail" in word[:64].lower() for word in words if isinstance(word, str))
+    empty = product.empties_results and not _has_mark(product, envelope)
+    return OtherJob.FAILED if refused or failed or empty else OtherJob.SUCCEEDED
 
 
 def _are_rows_of(test: RowTest, place: Place, envelope: Envelope) -> bool:

@@ -67,7 +67,7 @@ def _with_data_opened(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _inner(value: Mapping[str, Any]) -> Any:
     """The only object with a task id, where it stands under one of the names for a wrapper."""
-    if len(value) > MOST_BESIDE or _names_task(value):
+    if len(value) > MOST_BESIDE or not any(map(_is_wrapper, value)) or _names_task(value):
         return None
     opened = {key: opened_text(inner) if _is_wrapper(key) else inner for key, inner in value.items()}
     naming = [key for key, inner in opened.items() if isinstance(inner, Mapping) and _names_task(inner)]
