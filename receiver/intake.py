@@ -180,11 +180,14 @@ class Intake:
 
 
 def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
-    """When each task was first told of in the batch; a sister product's job is no task of ours."""
+    """When each task was first told of in the batch; a sister product's job is no task of ours.
+
+    The task of an answer is the one that was asked about, whatever the answer is about: it must be moved on.
+    """
     first: dict[str, datetime] = {}
     for delivery in batch:
         reading = delivery.reading
-        if reading.task_id and reading.kind is not Kind.UNSUPPORTED:
+        if reading.task_id and (delivery.source is Source.POLL or reading.kind is not Kind.UNSUPPORTED):
             first.setdefault(reading.task_id, delivery.received_at)
     return first
 

@@ -1,5 +1,6 @@
 """All settings, read once from the environment and checked whole."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +32,7 @@ ADDRESS = validate.Regexp(
 )
 PRINTABLE = validate.Regexp(r"\A[!-~]*\Z", error="Must be printable ASCII without white space.")
 BARE_URL = validate.Regexp(r"\A[^?#@]*\Z", error="Must be a URL without user, query or fragment.")
+API_PATH = re.compile(r"(/api/v1)*/?\Z", re.IGNORECASE)
 MOST_CALLS = 10_000
 
 
@@ -195,7 +197,12 @@ class SettingsSchema(Schema):
 
     @post_load
     def freeze(self, values: dict[str, Any], **_: Any) -> Settings:
-        return Settings(**values)
+        return Settings(**values | {"upstream_url": _without_api_path(values["upstream_url"])})
+
+
+def _without_api_path(url: str) -> str:
+    """The upstream's address without the `/api/v1` that the vendors' documents and clients write at its end."""
+    return API_PATH.sub("", re.sub("(?<!:)/{2,}", "/", url))
 
 
 SCHEMA = SettingsSchema()

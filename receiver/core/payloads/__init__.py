@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -10,13 +10,15 @@ from marshmallow import ValidationError
 
 from receiver.core.observation import Observation, Source
 from receiver.core.payloads import record_info, siblings, stages
-from receiver.core.payloads.answers import Trouble, trouble_with
+from receiver.core.payloads.answers import Trouble, refusal_of, trouble_with
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
+from receiver.core.payloads.repair import parse_answer
 from receiver.core.payloads.tracks import flat_errors
 
 __all__ = ["Kind", "Reading", "Trouble", "read_again", "read_answer", "read_callback", "trouble_with"]
 
 Errors = Mapping[str, list[str]]
+BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
 
 
 class Kind(StrEnum):
@@ -76,12 +78,14 @@ def read_answer(body: bytes, asked: str) -> Reading:
     """Read record-info's answer about the task `asked` for; `trouble_with` has found none in it."""
     raw = hashlib.sha256(body).digest()
     try:
-        return _read_answer(open_envelope(parse_json(body)), asked, raw)
+        parsed = parse_answer(body)
+        reading = _read_answer(open_envelope(parsed.value), asked, raw)
     except NotJsonError:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
     except RecursionError:
         deep = {"": ["Nested too deeply."]}
         return Reading(kind=Kind.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+    return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
 
 
 def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
@@ -92,8 +96,12 @@ def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
 
 
 def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
-    if envelope is None or not envelope.fields:
+    if envelope is None:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+    refusal = refusal_of(envelope)
+    if refusal or not envelope.fields:
+        told = {"code": [refusal]} if refusal else {}
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked, errors=told)
     if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
     if not record_info.is_record_info(envelope) and not siblings.product_of(envelope):

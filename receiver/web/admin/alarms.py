@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.store.listing import Flag
 from receiver.store.overview import COUNTED, Overview
@@ -74,17 +75,24 @@ def _about_polling(poller: Mapping[str, Any], *, has_key: bool, now: datetime) -
         yield Alarm(level=RED, text=f"The poller gave no sign of life for {span(age)}")
     if state == "refused":
         text = "The upstream refuses our API key (RECEIVER_UPSTREAM_API_KEY): nothing is polled or confirmed"
-        yield Alarm(level=RED, text=text)
+        yield Alarm(level=RED, text=f"{text}{_pause(poller, now)}")
     elif poller["trouble"]:
-        trouble = str(poller["trouble"]).replace("_", " ")
-        yield Alarm(level=AMBER, text=f"The upstream is in trouble: {trouble}{_pause(poller, now)}")
+        trouble = Trouble(poller["trouble"])
+        why = f": {trouble.meaning}" + (f" ({poller['detail']})" if poller["detail"] else "")
+        words = trouble.replace("_", " ")
+        yield Alarm(level=AMBER, text=f"The upstream is in trouble: {words}{_pause(poller, now)}{why}")
 
 
 def _pause(poller: Mapping[str, Any], now: datetime) -> str:
-    if not poller["pausedUntil"]:
-        return ""
-    until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
-    return f"; paused until {until.exact}, {until.words}"
+    """Until when and since when polling is paused."""
+    words = ""
+    if poller["pausedUntil"]:
+        until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
+        words = f"; paused until {until.exact}, {until.words}"
+    if poller["pausedSince"]:
+        since = moment_words(datetime.fromisoformat(poller["pausedSince"]), now)
+        words += f"; since {since.exact}, {since.words}"
+    return words
 
 
 def _about_tasks(overview: Overview) -> Iterator[Alarm]:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from receiver.store.schema import Moment
+
 revision = "0003"
 down_revision = "0002"
 
@@ -10,6 +12,7 @@ down_revision = "0002"
 def upgrade() -> None:
     _add_poll_rank()
     _add_query()
+    _add_troubles()
 
 
 def _add_poll_rank() -> None:
@@ -30,3 +33,14 @@ def _add_poll_rank() -> None:
 def _add_query() -> None:
     op.add_column("delivery", sa.Column("query", sa.Text()))
     op.add_column("task", sa.Column("query", sa.Text()))
+
+
+def _add_troubles() -> None:
+    """Whose trouble a failed call is, since when polling is paused, and when a callback brought a poll forward."""
+    op.add_column("task", sa.Column("slowed_at", Moment()))
+    op.add_column("task", sa.Column("expedited_at", Moment()))
+    for name in ("failed_task", "refused_task"):
+        op.add_column("upstream", sa.Column(name, sa.String(200)))
+    for name in ("answered_at", "paused_since"):
+        op.add_column("upstream", sa.Column(name, Moment()))
+    op.execute("UPDATE upstream SET paused_since = failed_at WHERE failures > 0")
