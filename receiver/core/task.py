@@ -117,7 +117,7 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
     A task is given up only by an answer that came after its deadline and changed nothing.
     """
     deadline = rules.cadence.deadline(task.first_seen_at)
-    in_its_own_time = task.expedited_at and task.last_polled_at and task.expedited_at <= task.last_polled_at
+    in_its_own_time = task.expedited_at and task.last_polled_at and task.expedited_at < task.last_polled_at
     asked = replace(
         task,
         polls=task.polls + 1,

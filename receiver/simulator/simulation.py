@@ -96,7 +96,13 @@ class Simulator:
         self, task_id: str, body: object, http_status: int = 200, headers: Mapping[str, str] = NO_HEADERS
     ) -> None:
         """Pin record-info's answer for an id, which no fault then touches."""
-        answer = json_answer(body, http_status=http_status, headers=headers)
+        self._pin(task_id, json_answer(body, http_status=http_status, headers=headers))
+
+    def put_bytes(self, task_id: str, body: bytes, http_status: int = 200) -> None:
+        """Pin the very bytes of it."""
+        self._pin(task_id, Answer(body=body, http_status=http_status))
+
+    def _pin(self, task_id: str, answer: Answer) -> None:
         with self._lock:
             self._pinned[task_id] = answer
 
