@@ -21,7 +21,7 @@ FIELDS = {
     "lastCallbackAt", "lastPolledAt", "nextPollAt", "settledAt", "callbacks", "polls", "version",
 }  # fmt: skip
 TRACK_FIELDS = {
-    "id", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
+    "id", "confirmed", "playable", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
     "prompt", "modelName", "title", "tags", "createTime", "duration",
 }  # fmt: skip
 
