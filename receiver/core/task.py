@@ -136,7 +136,9 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
     told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
     if not told.verdict.settled and now >= deadline and told.version == task.version:
         return give_up(told, now=now, rules=rules)
-    if told.verdict.settled:
+    # Settled by a callback that had lost values, it was polled for these, and record-info has not told them yet.
+    lost = task.verdict.settled and not task.poll_requested and not told.state.status.confirmed
+    if told.verdict.settled and not (lost and now < deadline):
         return replace(told, next_poll_at=None)
     again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=deadline)
     return replace(told, next_poll_at=again)

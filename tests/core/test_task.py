@@ -274,6 +274,20 @@ def test_a_lossy_callback_is_mended_by_a_poll_that_no_other_callback_calls_off()
     assert heard(task, callback("FIRST_SUCCESS", ready("a")), now=41).next_poll_at == at(40)
 
 
+@pytest.mark.parametrize("seen", [None, PENDING, poll("ODD")], ids=["unknown", "pending", "an odd status"])
+def test_lost_values_are_asked_for_until_record_info_has_told_the_end(seen):
+    task = hear(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
+    task = answered(task, seen, now=41)
+    assert (task.verdict.settled, task.next_poll_at) == (True, at(71))
+    assert answered(task, CONFIRMED_SUCCESS, now=71).next_poll_at is None
+    assert answered(task, seen, now=LATE).next_poll_at is None
+
+
+def test_a_request_about_a_settled_task_is_met_by_one_answer():
+    task = request_poll(heard(registered(), CLAIMED_SUCCESS), now=at(60))
+    assert answered(task, PENDING, now=61).next_poll_at is None
+
+
 def test_what_record_info_has_told_needs_no_mending():
     task = answered(registered(), CONFIRMED_SUCCESS)
     assert hear(task, CLAIMED_SUCCESS, now=at(140), rules=RULES, lossy=True).next_poll_at is None
