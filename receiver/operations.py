@@ -11,7 +11,16 @@ from sqlalchemy import Connection
 from receiver.core import census, payloads
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
-from receiver.core.task import Rules, Task, acknowledge, hear, register, rejudge, request_poll, with_query
+from receiver.core.task import (
+    Rules,
+    Task,
+    acknowledge,
+    hear,
+    register,
+    rejudge,
+    request_poll,
+    with_query,
+)
 from receiver.runtime import Runtime
 from receiver.store import actions, deliveries, tallies, tasks
 from receiver.store.actions import Actor, Kind

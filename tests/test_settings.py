@@ -257,3 +257,22 @@ def test_a_database_that_cannot_be_there_is_refused(tmp_path: Path, url: str) ->
 def test_an_upstream_that_cannot_be_there_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="RECEIVER_UPSTREAM_URL: "):
         load_settings(environment(tmp_path, UPSTREAM_URL=url))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://api.example.org", "https://api.example.org"),
+        ("https://api.example.org/", "https://api.example.org"),
+        ("https://api.example.org/api/v1", "https://api.example.org"),
+        ("https://api.example.org/api/v1/", "https://api.example.org"),
+        ("https://api.example.org//api//v1//", "https://api.example.org"),
+        ("https://api.example.org/API/V1", "https://api.example.org"),
+        ("http://127.0.0.1:9000/relay/api/v1", "http://127.0.0.1:9000/relay"),
+        ("https://api.example.org/api/v10", "https://api.example.org/api/v10"),
+    ],
+)
+def test_the_upstreams_url_may_end_in_the_path_that_all_documents_write(
+    tmp_path: Path, given: str, kept: str
+) -> None:
+    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == kept

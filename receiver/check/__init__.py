@@ -26,7 +26,7 @@ def run_checks(environment: Mapping[str, str], *, url: str | None, now: datetime
     if found[-1].level is not Level.BAD:
         found += look_at_database(settings, now)
     readable = not any(one.name == "database" and one.level is Level.BAD for one in found)
-    found += look_at_upstream(settings, now)
+    found += look_at_upstream(settings, now, note=readable)
     return [*found, *look_from_outside(settings, url, readable=readable, now=now)]
 
 

@@ -15,10 +15,10 @@ from receiver.settings.field_types import (
     PRINTABLE,
     Address,
     DatabaseUrl,
-    HttpUrl,
     Limit,
     PollLimit,
     Tokens,
+    UpstreamUrl,
     between,
     seconds,
     secret,
@@ -97,7 +97,7 @@ class SettingsSchema(Schema):
     workers = whole(2, most=256)
     threads = whole(32, most=1024)
     database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db", metadata={"secret": True})
-    upstream_url = HttpUrl(load_default="https://api.apikley.ru")
+    upstream_url = UpstreamUrl(load_default="https://api.apikley.ru")
     upstream_api_key = fields.String(load_default="", validate=PRINTABLE, metadata={"secret": True})
     callback_tokens = Tokens(required=True, metadata={"secret": True})
     api_tokens = Tokens(required=True, metadata={"secret": True})

@@ -104,6 +104,9 @@ class DatabaseUrl(fields.String):
         return str(value)
 
 
+API_PATH = re.compile(r"(/api/v1)*/?\Z", re.IGNORECASE)
+
+
 class HttpUrl(fields.Url):
     """An `http://` or `https://` address without user, query or fragment, and with a port that exists."""
 
@@ -122,6 +125,14 @@ class HttpUrl(fields.Url):
         if not _is_host(f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""):
             raise ValidationError("Not a valid URL.")
         return url
+
+
+class UpstreamUrl(HttpUrl):
+    """The upstream's address, without the `/api/v1` that the vendors' documents and clients write at its end."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        url = super()._deserialize(value, attr, data, **kwargs)
+        return API_PATH.sub("", re.sub("(?<!:)/{2,}", "/", url))
 
 
 def secret(*, required: bool, at_least: int) -> fields.String:

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal_column, select, tuple_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from receiver.core.task import PollRank, Problem, Task
+from receiver.core.cadence import PollRank
+from receiver.core.task import Problem, Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
 from receiver.store.tasks import task_of

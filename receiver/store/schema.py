@@ -65,6 +65,8 @@ task = Table(
     Column("poll_requested", Boolean, nullable=False),
     Column("poll_rank", SmallInteger, nullable=False),
     Column("claimed_until", Moment),
+    Column("slowed_at", Moment),
+    Column("expedited_at", Moment),
     Column("attempt", Integer, nullable=False),
     Column("callbacks", Integer, nullable=False),
     Column("polls", Integer, nullable=False),
@@ -171,7 +173,7 @@ poll_slot = Table(
     Column("free_at", Moment, nullable=False),
 )
 
-# One row: how the upstream is doing. `failures` in a row; while it is not 0, one probe call decides.
+# One row: how the upstream is doing. `failures` are its pauses in a row; while it is not 0, single probes decide.
 upstream = Table(
     "upstream",
     metadata,
@@ -181,6 +183,10 @@ upstream = Table(
     Column("detail", Text),
     Column("paused_until", Moment),
     Column("failed_at", Moment),
+    Column("failed_task", String(200)),
+    Column("refused_task", String(200)),
+    Column("answered_at", Moment),
+    Column("paused_since", Moment),
 )
 
 # One row, written by `/readyz` to see whether writes are taken.

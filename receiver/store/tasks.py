@@ -37,6 +37,7 @@ _PLAIN = (
     "gave_up_at",
     "settled_at",
     "next_poll_at",
+    "expedited_at",
     "poll_requested",
     "attempt",
     "callbacks",

@@ -29,7 +29,7 @@ REFUSED = ("wrong_token", "bad_signature", "too_large", "cut_off")
 TEXTS = {
     "callbacks": "Callbacks by what became of them, those refused included.",
     "polls": "Answers of record-info about a task, by what became of them.",
-    "record_info_calls": "Calls of record-info by what came of them; all but answered are the upstream's trouble.",
+    "record_info_calls": "Calls of record-info by what came of them; all but answered failed, by their trouble.",
     "tasks": "Tasks by outcome.",
     "recovered_tasks": "Tasks that succeeded though no callback told so.",
     "lost_callback_tasks": "Settled tasks whose end no callback told.",

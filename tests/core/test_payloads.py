@@ -82,7 +82,7 @@ TABLE = {
     "credit-ok": NO_TASK_ID,
     "other-vendor-loveaiapi-text-streaming": NO_TASK_ID,
     "ri-401-in-http-200": UNKNOWN_TASK,  # `trouble_with` has refused it before: test_answers.py
-    "ri-429-http429": UNREADABLE,
+    "ri-429-http429": UNKNOWN_TASK,
     "ri-429-insufficient-credits-real-message": UNKNOWN_TASK,
     "ri-430-call-frequency": UNKNOWN_TASK,
     "ri-455-maintenance": UNKNOWN_TASK,

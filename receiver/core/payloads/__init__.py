@@ -1,7 +1,7 @@
 """Bytes to observations, or why not."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -9,16 +9,19 @@ from marshmallow import ValidationError
 
 from receiver.core.observation import Observation, Source, Status
 from receiver.core.payloads import record_info, stages
-from receiver.core.payloads.answers import NOT_KNOWN, Trouble, trouble_with
-from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
+from receiver.core.payloads.answers import NOT_KNOWN, Trouble, refusal_of, trouble_with
+from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope
 from receiver.core.payloads.errors import Errors, bounded, flat_errors
 from receiver.core.payloads.fields import is_blank
 from receiver.core.payloads.places import find_rows
 from receiver.core.payloads.products import Product, end_told, find_product
+from receiver.core.payloads.repair import parse_answer
 from receiver.core.payloads.tracks import read_rows
 from receiver.core.payloads.wrapping import parse_body
 
 __all__ = ["Kind", "Reading", "Trouble", "read_again", "read_answer", "read_callback", "trouble_with"]
+
+BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
 
 
 class Kind(StrEnum):
@@ -88,12 +91,14 @@ def read_answer(body: bytes, asked: str) -> Reading:
     """Read record-info's answer about the task `asked` for; `trouble_with` has found none in it."""
     raw = hashlib.sha256(body).digest()
     try:
-        return _read_answer(open_envelope(parse_json(body)), asked, raw)
+        parsed = parse_answer(body)
+        reading = _read_answer(open_envelope(parsed.value), asked, raw)
     except NotJsonError:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
     except RecursionError:
         deep = {"": ["Nested too deeply."]}
         return Reading(kind=Kind.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+    return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
 
 
 def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
@@ -104,11 +109,18 @@ def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
 
 
 def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
-    if envelope is None or not envelope.fields:
-        told = (
-            Observation(task_id=asked, source=Source.POLL, known=False) if _says_unknown(envelope) else None
+    if envelope is None:
+        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+    refusal = refusal_of(envelope)
+    if refusal or not envelope.fields:
+        said = Observation(task_id=asked, source=Source.POLL, known=False)
+        return Reading(
+            kind=Kind.UNKNOWN_TASK,
+            digest=raw,
+            task_id=asked,
+            not_music=said if _says_unknown(envelope) else None,
+            errors={"code": [refusal]} if refusal else {},
         )
-        return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked, not_music=told)
     if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
     if not record_info.is_record_info(envelope, Source.POLL) and not find_product(
@@ -118,9 +130,9 @@ def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
     return _read(envelope, asked, Source.POLL)
 
 
-def _says_unknown(envelope: Envelope | None) -> bool:
+def _says_unknown(envelope: Envelope) -> bool:
     """Whether record-info itself says that it has no such task, in one of its two ways."""
-    if envelope is None or "data" not in envelope.root or not is_blank(envelope.data):
+    if "data" not in envelope.root or not is_blank(envelope.data):
         return False
     return envelope.root.get("code") in (0, 200, "200", *NOT_KNOWN)
 

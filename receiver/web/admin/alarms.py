@@ -15,6 +15,7 @@ from receiver.core.alarms import (
     find_alarms,
     worst_first,
 )
+from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.core.tries import ALL_LOCKED_AFTER, Lockout
 from receiver.store.actions import Kind
@@ -130,21 +131,25 @@ def _about_polling(poller: Mapping[str, Any], *, has_key: bool, now: datetime) -
         )
     if state == "refused":
         text = "The upstream refuses our API key (RECEIVER_UPSTREAM_API_KEY): nothing is polled or confirmed"
-        yield Alarm(name=AlarmName.KEY_REFUSED, level=RED, text=text)
+        yield Alarm(name=AlarmName.KEY_REFUSED, level=RED, text=f"{text}{_pause(poller, now)}")
     elif poller["trouble"]:
-        trouble = str(poller["trouble"]).replace("_", " ")
-        yield Alarm(
-            name=AlarmName.UPSTREAM_TROUBLE,
-            level=AMBER,
-            text=f"The upstream is in trouble: {trouble}{_pause(poller, now)}",
-        )
+        trouble = Trouble(poller["trouble"])
+        why = f": {trouble.meaning}" + (f" ({poller['detail']})" if poller["detail"] else "")
+        words = trouble.replace("_", " ")
+        text = f"The upstream is in trouble: {words}{_pause(poller, now)}{why}"
+        yield Alarm(name=AlarmName.UPSTREAM_TROUBLE, level=AMBER, text=text)
 
 
 def _pause(poller: Mapping[str, Any], now: datetime) -> str:
-    if not poller["pausedUntil"]:
-        return ""
-    until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
-    return f"; paused until {until.exact}, {until.words}"
+    """Until when and since when polling is paused."""
+    words = ""
+    if poller["pausedUntil"]:
+        until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
+        words = f"; paused until {until.exact}, {until.words}"
+    if poller["pausedSince"]:
+        since = moment_words(datetime.fromisoformat(poller["pausedSince"]), now)
+        words += f"; since {since.exact}, {since.words}"
+    return words
 
 
 def _about_sign_in(lockout: Lockout, now: datetime) -> Iterator[Alarm]:

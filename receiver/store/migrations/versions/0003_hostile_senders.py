@@ -15,6 +15,7 @@ def upgrade() -> None:
     _cap_bodies()
     _index_for_flat_costs()
     _add_alarms()
+    _add_troubles()
 
 
 def _add_poll_rank() -> None:
@@ -82,3 +83,14 @@ def _add_alarms() -> None:
         sqlite_where=settled,
         postgresql_where=settled,
     )
+
+
+def _add_troubles() -> None:
+    """Whose trouble a failed call is, since when polling is paused, and when a callback brought a poll forward."""
+    op.add_column("task", sa.Column("slowed_at", Moment()))
+    op.add_column("task", sa.Column("expedited_at", Moment()))
+    for name in ("failed_task", "refused_task"):
+        op.add_column("upstream", sa.Column(name, sa.String(200)))
+    for name in ("answered_at", "paused_since"):
+        op.add_column("upstream", sa.Column(name, Moment()))
+    op.execute("UPDATE upstream SET paused_since = failed_at WHERE failures > 0")
