@@ -12,6 +12,7 @@ from receiver.settings import Settings
 from receiver.store import lease
 from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, clock_of
+from receiver.store.private_files import readable_by_anybody
 from receiver.store.probe import probe_write
 from receiver.store.versions import NewerTablesError, read_versions
 from receiver.upstream import reach
@@ -43,14 +44,10 @@ def _file(file: Path) -> Iterator[Finding]:
     little = disk.free < max(LITTLE_SPACE, LITTLE_OF_DISK * disk.total, 2 * size)
     advice = "; an upgrade may take twice the database's size for a while"
     yield warning("disk", room + advice) if little else ok("disk", room)
-    if _anybody_reads(file):
-        yield warning("permissions", f"anybody on this machine can read {file}: chmod 700 {file.parent}")
+    for one in readable_by_anybody(file):
+        yield warning("permissions", f"anybody on this machine can read {one}: chmod 600 {one}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
-
-
-def _anybody_reads(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001)
 
 
 def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:

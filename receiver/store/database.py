@@ -19,6 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from receiver.store.private_files import hide_from_others, make_private, open_private
 from receiver.store.versions import MIGRATIONS, read_versions
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ class Database:
 
         Where nothing is to be done nothing is locked: a worker may be born while a backup holds the database.
         """
+        if self.is_sqlite:
+            hide_from_others(Path(self.url.database or ""))
         if not self.pending_migrations():
             self.engine.dispose()
             return
@@ -126,7 +129,7 @@ class Database:
         if not self._queue.acquire(timeout=LOCK_TIMEOUT_S):
             raise StoreUnavailableError(LOCKED)
         try:
-            with _named_failures(), self._lock_path.open("ab") as lock:
+            with _named_failures(), open_private(self._lock_path) as lock:
                 _lock_until(deadline, lock)
                 yield  # closing the file gives the lock back
         finally:
@@ -199,6 +202,11 @@ def _sqlite_engine(url: URL) -> Engine:
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
     engine = create_engine(url, hide_parameters=True, connect_args=options)
+
+    @event.listens_for(engine, "do_connect")
+    def _make_private(*_: object) -> None:
+        assert url.database
+        make_private(Path(url.database))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _: object) -> None:
