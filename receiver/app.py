@@ -12,6 +12,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
+from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import register_request_ids
 
 BOOT_RETRY_S = 2.0
@@ -49,6 +50,7 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
     app.extensions["write_probe"] = health.WriteProbe(runtime.database)
     register_request_ids(app)
+    register_redirects(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)
     for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
