@@ -12,6 +12,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
+from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import register_request_ids
 from receiver.web.slashes import with_single_slashes
 from receiver.web.storage import WriteProbe
@@ -51,6 +52,7 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
     app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
+    register_redirects(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)
     for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):

@@ -15,6 +15,7 @@ MAY_KNOW = {
     "store": {"core"},
     "upstream": {"core", "store"},
     "settings": {"core"},
+    "serving": set(),
     "logs": set(),
     "metrics": set(),
     "redaction": set(),
@@ -78,6 +79,7 @@ HOMES = {
     "limits": {"settings"},
     "prometheus_client": {"metrics", "web"},
     "click": {"cli"},
+    "gunicorn": {"serving"},
     "rich": {"cli", "demo"},
 }
 

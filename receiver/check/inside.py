@@ -17,6 +17,7 @@ from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, clock_of
 from receiver.store.overview import read_overview
 from receiver.store.polls import UpstreamHealth
+from receiver.store.private_files import readable_by_anybody
 from receiver.store.probe import probe_write, probe_write_body
 from receiver.store.versions import NewerTablesError, read_versions
 from receiver.upstream import pacing, reach
@@ -53,8 +54,8 @@ def _file(file: Path) -> Iterator[Finding]:
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
     room = f"{disk.free / 1e9:,.1f} GB free, the database has {size / 1e6:,.0f} MB"
     yield _room(alarms.Disk(what="database", free=disk.free, size=disk.total), size, room)
-    if _anybody_reads(file):
-        yield warning("permissions", f"anybody on this machine can read {file}: chmod 700 {file.parent}")
+    for one in readable_by_anybody(file):
+        yield warning("permissions", f"anybody on this machine can read {one}: chmod 600 {one}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
 
@@ -65,10 +66,6 @@ def _room(disk: alarms.Disk, database_bytes: int, words: str) -> Finding:
     if alarms.disk_level(disk) or disk.free < max(LITTLE_SPACE, 2 * database_bytes):
         return warning("disk", f"{words}; an upgrade may take twice the database's size for a while")
     return ok("disk", words)
-
-
-def _anybody_reads(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001)
 
 
 def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from receiver.store.open_file import FileState, OpenFile
+from receiver.store.private_files import hide_from_others, make_private, open_private
 from receiver.store.refusals import StatementRefusedError, message_of, was_refused
 from receiver.store.versions import MIGRATIONS, read_versions
 
@@ -121,6 +122,8 @@ class Database:
 
         Where nothing is to be done nothing is locked: a worker may be born while a backup holds the database.
         """
+        if self.is_sqlite:
+            hide_from_others(Path(self.url.database or ""))
         if not self.pending_migrations():
             self.engine.dispose()
             return
@@ -149,7 +152,7 @@ class Database:
         if not self._queue.acquire(timeout=LOCK_TIMEOUT_S):
             raise StoreUnavailableError(LOCKED)
         try:
-            with _named_failures(), self._lock_path.open("ab") as lock:
+            with _named_failures(), open_private(self._lock_path) as lock:
                 _lock_until(deadline, lock)
                 yield  # closing the file gives the lock back
         finally:
@@ -231,8 +234,10 @@ def _sqlite_engine(url: URL, file: OpenFile) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args=options)
 
     @event.listens_for(engine, "do_connect")
-    def _look_first(*_: object) -> None:
-        file.before_connecting()
+    def _before_connecting(*_: object) -> None:
+        assert url.database
+        file.before_connecting()  # refuses where the database was there and is gone, before an empty one is made
+        make_private(Path(url.database))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -28,7 +29,19 @@ blueprint = Blueprint("metrics", __name__)
 
 METHODS = {"GET", "POST"}
 STATUSES = ("2xx", "4xx", "5xx")
-BY_A_PROXY = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+# What a program on this machine sends when it asks. Any other header may be a proxy's: every CDN has names of its own.
+LOCAL_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "host",
+    "pragma",
+    "user-agent",
+    "x-prometheus-scrape-timeout-seconds",
+    "x-request-id",
+}
 
 
 def measure_requests(app: Flask, runtime: Runtime) -> None:
@@ -67,11 +80,23 @@ def read_metrics() -> Response:
 def _asked_here() -> bool:
     """Whether a program on this machine asks: by loopback, or by a unix socket, which tells no address.
 
-    What a proxy hands on is from anywhere, though the proxy be here.
+    What a proxy hands on is from anywhere, though the proxy be here, and not every proxy says that it is one. So it
+    counts only where no proxy is configured, the request has no header that a proxy may have added, and its host is
+    this machine's.
     """
-    if any(name in request.headers for name in BY_A_PROXY):
+    told = {name.lower() for name, _ in request.headers}
+    if runtime_here().settings.trusted_proxies or told - LOCAL_HEADERS:
         return False
-    return not request.remote_addr or ipaddress.ip_address(request.remote_addr).is_loopback
+    if request.remote_addr and not ipaddress.ip_address(request.remote_addr).is_loopback:
+        return False
+    return _is_local(urlsplit(f"//{request.headers.get('Host', '')}").hostname or "")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", "")
 
 
 def _about_the_database() -> Iterator[Metric]:

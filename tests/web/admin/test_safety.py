@@ -144,6 +144,22 @@ def test_the_policy_allows_nothing_without_tls_and_no_other_host_but_on_a_tasks_
         assert answer.headers["X-DNS-Prefetch-Control"] == "off"
 
 
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    "path",
+    ["/admin", "/admin?x=//a", "/admin//actions", "/admin//", "/api//tasks", "/admin/", "/admin/sign-in/"],
+)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "evil.example/x", "localhost"])
+def test_no_redirect_leads_to_the_host_that_a_request_names(
+    client: FlaskClient, host: str, path: str, method: str
+) -> None:
+    answer = getattr(client, method)(path, headers={"Host": host})
+    location = answer.headers.get("Location", "/")
+    assert location.startswith("/")
+    assert not location.startswith("//")
+    assert "evil" not in location
+
+
 def test_half_a_surrogate_pair_does_not_break_a_page(admin: FlaskClient) -> None:
     admin.post(CALLBACKS, data='{"code": 200, "data": {"title": "\\ud800"}}')
     assert admin.get("/admin/quarantine").status_code == 200
