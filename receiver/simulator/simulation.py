@@ -138,6 +138,9 @@ class Simulator:
             generations = list(self._generations.values())
         return [generation.truth() for generation in generations]
 
+    def calls_about(self, task_id: str) -> int:
+        return self._meter.calls_about(task_id)
+
     def stats(self, window: float = 1.0) -> dict[str, object]:
         delivery = self._delivery.stats()
         with self._lock:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, true, update
 
 from receiver.core.cadence import TASK_SPACING_S, share_turns
 from receiver.core.task import PollRank
@@ -18,6 +18,7 @@ from receiver.store.schema import poll_slot, task, upstream
 
 ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
 LONGEST_CLAIM = timedelta(hours=1)
+EVERY = true()
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -166,25 +167,29 @@ def any_due(connection: Connection, *, now: datetime, requested: bool = False) -
 
 
 def _choose(connection: Connection, now: datetime, most: int, choice: Choice) -> list[Row[Any]]:
+    """After a failure another task than the one that failed, and one that was not answered by "slow down", if any."""
+    if choice.requested:
+        return _due(connection, now, PollRank.REQUESTED, most, lock=True)
+    if choice.failed is None:
+        return _in_turn(connection, now, most, choice, EVERY)
+    another = task.c.task_id != choice.failed
+    chosen = _in_turn(connection, now, most, choice, another & task.c.slowed_at.is_(None))
+    chosen = chosen or _in_turn(connection, now, most, choice, another)
+    return chosen or ([] if choice.in_flight else _in_turn(connection, now, 1, choice, EVERY))
+
+
+def _in_turn(
+    connection: Connection, now: datetime, most: int, choice: Choice, which: ColumnElement[bool]
+) -> list[Row[Any]]:
     """Fairly: an orphan beside others that wait only after two calls about such."""
     others = _due(connection, now, PollRank.REQUESTED, most, lock=True)
-    if choice.requested:
-        return others
-    skip = choice.failed
-    others += _due(connection, now, PollRank.REGISTERED, most - len(others), skip=skip, lock=True)
-    orphans = _due(connection, now, PollRank.ORPHAN, most, skip=skip, lock=True)
+    others += _due(connection, now, PollRank.REGISTERED, most - len(others), which, lock=True)
+    orphans = _due(connection, now, PollRank.ORPHAN, most, which, lock=True)
     turns = share_turns(
         others=len(others), orphans=len(orphans), turns=most, since_orphan=choice.since_orphan
     )
     left = {True: iter(orphans), False: iter(others)}
-    chosen = [next(left[is_orphan]) for is_orphan in turns]
-    if chosen or skip is None or choice.in_flight:
-        return chosen
-    return [
-        one
-        for rank in (PollRank.REGISTERED, PollRank.ORPHAN)
-        for one in _due(connection, now, rank, 1, lock=True)
-    ][:1]
+    return [next(left[is_orphan]) for is_orphan in turns]
 
 
 def _due(
@@ -192,8 +197,8 @@ def _due(
     now: datetime,
     rank: PollRank,
     most: int,
+    which: ColumnElement[bool] = EVERY,
     *,
-    skip: str | None = None,
     lock: bool = False,
 ) -> list[Row[Any]]:
     if most <= 0:
@@ -207,8 +212,7 @@ def _due(
             task.c.claimed_until > now + LONGEST_CLAIM,  # by a clock that has since been set back
         ),
     )
-    query = query.where(task.c.task_id != skip) if skip is not None else query
-    query = query.order_by(task.c.next_poll_at).limit(most)
+    query = query.where(which).order_by(task.c.next_poll_at).limit(most)
     # A task that somebody writes at this moment is not waited for: what is told may well settle it.
     query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
     return list(connection.execute(query))
