@@ -138,9 +138,7 @@ def _databases(folder: Path, count: int, *, postgresql: bool) -> Iterator[Iterat
 @contextmanager
 def _serving(variant: Variant, folder: Path, database_url: str) -> Iterator[str]:
     """The variant's address for callbacks, once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     given = ENVIRONMENT | {
         "RECEIVER_BIND": address,
         "RECEIVER_WORKERS": str(variant.workers),
@@ -152,7 +150,7 @@ def _serving(variant: Variant, folder: Path, database_url: str) -> Iterator[str]
     with (folder / f"{variant}.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=os.environ | given, stdout=log, stderr=log)  # noqa: S603  our own
     try:
-        _wait_until_ready(f"http://{address}/readyz", server)
+        wait_until_ready(f"http://{address}/readyz", server)
         if variant.pinned:
             _pin_workers(server.pid)
         yield f"http://{address}/callbacks/{ENVIRONMENT['RECEIVER_CALLBACK_TOKENS']}"
@@ -161,7 +159,13 @@ def _serving(variant: Variant, folder: Path, database_url: str) -> Iterator[str]
         server.wait()
 
 
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:
     ends = time.monotonic() + START_S
     while server.poll() is None and time.monotonic() < ends:
         try:

@@ -118,12 +118,12 @@ def prunings(runtime: Runtime) -> list[tuple[str, object]]:
 def test_old_bodies_go_unless_a_task_still_needs_them_and_every_row_stays(runtime: Runtime) -> None:
     register_task(runtime, "settled", label=None, now=T0, actor=SOMEBODY)
     tell(runtime, SETTLED, SETTLED, OPEN, SISTERS, b"<html>", NO_TASK)
-    tell(runtime, b"<html>new", SETTLED.replace(b"a.mp3", b"b.mp3"), at=NOW - timedelta(days=29))
+    tell(runtime, b"<html>new", SETTLED.replace(b"complete", b"first"), at=NOW - timedelta(days=29))
     with runtime.database.read() as connection:
         before = connection.execute(text("SELECT id, task_id, result FROM delivery ORDER BY id")).all()
         tasks_before = connection.execute(text("SELECT * FROM task ORDER BY task_id")).all()
     assert prune(runtime) == 4
-    assert list(bodies_left(runtime).values()) == [OPEN, b"<html>new", SETTLED.replace(b"a.mp3", b"b.mp3")]
+    assert list(bodies_left(runtime).values()) == [OPEN, b"<html>new", SETTLED.replace(b"complete", b"first")]
     assert [rebuild_task(runtime, key, now=NOW) for key in every_task_id(runtime)] == [False, False]
     assert read_again(runtime, Quarantined(), now=NOW, actor=SOMEBODY)[0].bodiless == 2
     with runtime.database.read() as connection:

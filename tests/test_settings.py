@@ -121,3 +121,22 @@ def test_the_examples_defaults_are_the_programs(tmp_path: Path) -> None:
     required = {name: value for name, value in environment(tmp_path).items() if name not in shown}
     required = {name: value for name, value in required.items() if "UPSTREAM" not in name}
     assert load_settings(required | shown) == load_settings(required)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://api.example.org", "https://api.example.org"),
+        ("https://api.example.org/", "https://api.example.org"),
+        ("https://api.example.org/api/v1", "https://api.example.org"),
+        ("https://api.example.org/api/v1/", "https://api.example.org"),
+        ("https://api.example.org//api//v1//", "https://api.example.org"),
+        ("https://api.example.org/API/V1", "https://api.example.org"),
+        ("http://127.0.0.1:9000/relay/api/v1", "http://127.0.0.1:9000/relay"),
+        ("https://api.example.org/api/v10", "https://api.example.org/api/v10"),
+    ],
+)
+def test_the_upstreams_url_may_end_in_the_path_that_all_documents_write(
+    tmp_path: Path, given: str, kept: str
+) -> None:
+    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == kept

@@ -21,8 +21,8 @@ def _told(task: Task) -> dict[str, str]:
     status = state.reconciled_status
     return {
         "status": status.word,
-        "confirmed": "yes" if status.confirmed else "no",
-        "ready": f"{state.ready}/{len(state.visible_tracks)}",
+        "confirmed": "yes" if state.confirmed else "no",
+        "ready": f"{state.count_playable()}/{len(state.visible_tracks)}",
         "outcome": task.verdict.outcome.value,
         "conflict": "yes" if state.conflict else "no",
         "version": str(task.version),

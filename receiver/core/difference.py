@@ -1,12 +1,14 @@
 """The difference between what callbacks said of a task, what record-info said, and what is stored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from receiver.core.claims import Claims, TrackClaims, is_disputed
 from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, Scalar
-from receiver.core.reconciliation import Claims, TaskState
+from receiver.core.reconciliation import TaskState
 
 STATUS = "status"
+RIVAL_SEPARATOR = " ≠ "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +35,18 @@ def compare(callbacks: TaskState, polls: TaskState, stored: TaskState) -> list[R
     """Field by field, each that anybody told a value for; the three states are of one task."""
     said = (callbacks, polls, stored)
     words = tuple(state.reconciled_status.word or None for state in said)
-    rows = [_row(STATUS, None, *words), *_rows(None, DETAIL_FIELDS, tuple(state.details for state in said))]
+    details = (callbacks.details, polls.details, stored.visible_details)
+    rows = [_row(STATUS, None, *words), *_rows(None, DETAIL_FIELDS, [_values(known) for known in details])]
     keys = dict.fromkeys(key for state in (stored, polls, callbacks) for key in sorted(state.visible_tracks))
     for key in keys:
-        rows += _rows(key, TRACK_FIELDS, tuple(state.tracks.get(key, {}) for state in said))
+        told = [_all_values(state.tracks.get(key, {})) for state in (callbacks, polls)]
+        rows += _rows(key, TRACK_FIELDS, [*told, _values(stored.visible_tracks.get(key, {}))])
     return [row for row in rows if (row.callback, row.record_info, row.stored) != (None, None, None)]
 
 
-def _rows(track: str | None, names: tuple[str, ...], said: tuple[Claims, ...]) -> Iterator[Row]:
+def _rows(track: str | None, names: tuple[str, ...], said: Sequence[Mapping[str, Scalar]]) -> Iterator[Row]:
     for name in names:
-        yield _row(name, track, *(_value(claims, name) for claims in said))
+        yield _row(name, track, *(values.get(name) for values in said))
 
 
 def _row(name: str, track: str | None, *values: Scalar | None) -> Row:
@@ -50,8 +54,18 @@ def _row(name: str, track: str | None, *values: Scalar | None) -> Row:
     return Row(name=name, track=track, callback=callback, record_info=record_info, stored=stored)
 
 
-def _value(claims: Claims, name: str) -> Scalar | None:
-    return claims[name].value if name in claims else None
+def _values(claims: Claims) -> Mapping[str, Scalar]:
+    return {name: claim.value for name, claim in claims.items()}
+
+
+def _all_values(track: TrackClaims) -> Mapping[str, Scalar]:
+    """What was told for each field; of a disputed URL all values that are kept."""
+    return {
+        name: RIVAL_SEPARATOR.join(str(claim.value) for claim in rivals)
+        if is_disputed(rivals)
+        else rivals[0].value
+        for name, rivals in track.items()
+    }
 
 
 def by_track(rows: list[Row]) -> Mapping[str | None, list[Row]]:

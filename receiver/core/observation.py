@@ -1,9 +1,11 @@
 """What we were told about one task, normalized: the only thing that reconciling reads."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 Scalar: TypeAlias = str | int | float
 """A value the upstream gave for a field. `None`, `""` and absent are no value and never get here."""
@@ -53,7 +55,20 @@ TRACK_FIELDS = (
     "createTime",
     "duration",
 )
+URL_FIELDS = frozenset(name for name in TRACK_FIELDS if name.endswith("Url"))
+ERROR_FIELDS = frozenset({"errorCode", "errorMessage"})
 DETAIL_FIELDS = ("operationType", "type", "parentMusicId", "param", "errorCode", "errorMessage")
+
+
+AUDIO_FILE = re.compile(r"\.(aac|flac|m4a|mp3|mp4|oga|ogg|opus|wav|webm)\Z", re.IGNORECASE)
+
+
+def is_audio_file(url: Scalar | None) -> bool:
+    """Whether the URL's path names an audio file, so that it can be played where `audioUrl` is missing."""
+    try:
+        return isinstance(url, str) and AUDIO_FILE.search(urlsplit(url).path) is not None
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +80,7 @@ class Track:
 
     @property
     def playable(self) -> bool:
-        return "audioUrl" in self.fields
+        return "audioUrl" in self.fields or is_audio_file(self.fields.get("sourceAudioUrl"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,76 +4,36 @@ Every part is a maximum over a total order, or a union, so `join` is commutative
 order and repetition cannot matter. No clock, no arrival order and no count ever enters a state.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from receiver.core.observation import FAILURES, Observation, Scalar, Source, Status, Track
+from receiver.core.claims import (
+    STAGES,
+    Claims,
+    StatusClaim,
+    TrackClaims,
+    came_with_success,
+    detail_claims,
+    every_claim,
+    is_disputed,
+    is_playable,
+    join_claims,
+    join_tracks,
+    may_show,
+    track_claims,
+)
+from receiver.core.facts import Told, facts_in
+from receiver.core.observation import (
+    ERROR_FIELDS,
+    FAILURES,
+    Observation,
+    Source,
+    Status,
+)
 
-# What a claim about a field is worth, by the stage at which it was made; also the order of statuses.
-STAGES: Mapping[Status | None, int] = {
-    None: 0,
-    Status.PENDING: 1,
-    Status.TEXT_SUCCESS: 2,
-    Status.FIRST_SUCCESS: 3,
-    Status.CALLBACK_EXCEPTION: 4,
-    **dict.fromkeys(FAILURES, 5),
-    Status.SUCCESS: 6,
-}
-CONFIRMED_END = 2  # lifts a confirmed failure (5) over a claimed SUCCESS (6), and keeps SUCCESS on top
-
-
-class Told(StrEnum):
-    """Facts that, once told, stay told."""
-
-    FAILURE = "failure"
-    SUCCESS = "success"
-    END_BY_CALLBACK = "end_by_callback"
-    SUCCESS_BY_CALLBACK = "success_by_callback"
-    EXCEPTION = "exception"
-    EXCEPTION_CONFIRMED = "exception_confirmed"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class StatusClaim:
-    """A status with its place in the order: stage, which failure, confirmed or not, then the word itself."""
-
-    stage: int = -1
-    failure: int = 0
-    confirmed: bool = False
-    word: str = ""
-
-    @classmethod
-    def of(cls, status: Status | None, word: str, *, confirmed: bool) -> "StatusClaim":
-        lifted = confirmed and STAGES[status] > STAGES[Status.CALLBACK_EXCEPTION]
-        return cls(
-            stage=STAGES[status] + (CONFIRMED_END if lifted else 0),
-            failure=FAILURES.index(status) if status in FAILURES else 0,
-            confirmed=confirmed,
-            word=status.value if status else word,
-        )
-
-    @property
-    def ends(self) -> bool:
-        """Whether this claims that the generation is over, or that its callbacks failed."""
-        return self.stage >= STAGES[Status.CALLBACK_EXCEPTION]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A value somebody gave for a field: confirmed beats claimed, a later stage an earlier, then the value decides."""
-
-    confirmed: bool
-    stage: int
-    value: Scalar
-
-    @property
-    def rank(self) -> tuple[bool, int, str]:
-        return self.confirmed, self.stage, json.dumps(self.value)
-
-
-Claims = Mapping[str, Claim]
+MAX_REPORTS = 2  # two different reports of a success are enough to know that they contradict each other
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,14 +41,16 @@ class TaskState:
     """Everything known of a task.
 
     `answers` holds, for each record-info answer that told `SUCCESS` or `CALLBACK_EXCEPTION`, the keys of the
-    tracks it listed: what was paid for, in the words of the only one who knows.
+    tracks it listed: what was paid for, in the words of the only one who knows. `reports` holds digests of
+    what callbacks told with `SUCCESS`, two at most: then callbacks contradict each other.
     """
 
     status: StatusClaim = StatusClaim()
     told: frozenset[Told] = frozenset()
     details: Claims = field(default_factory=dict)
-    tracks: Mapping[str, Claims] = field(default_factory=dict)
+    tracks: Mapping[str, TrackClaims] = field(default_factory=dict)
     answers: frozenset[frozenset[str]] = frozenset()
+    reports: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, seen: Observation) -> "TaskState":
@@ -97,74 +59,151 @@ class TaskState:
         meaning = seen.meaning
         if meaning is Status.CALLBACK_EXCEPTION and seen.delivered:
             meaning = Status.SUCCESS  # only the delivery to us failed; the music is there
-        stage = STAGES[meaning]
         listed = confirmed and meaning in (Status.SUCCESS, Status.CALLBACK_EXCEPTION) and seen.tracks
+        reported = not confirmed and meaning is Status.SUCCESS and seen.tracks
         return cls(
             status=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
             if seen.status
             else StatusClaim(),
-            told=frozenset(_facts(meaning, seen)),
-            details=_claims(seen.details, confirmed=confirmed, stage=stage),
-            tracks=_track_claims(seen.tracks, confirmed=confirmed, stage=stage),
+            told=frozenset(facts_in(meaning, seen)),
+            details=detail_claims(seen, meaning),
+            tracks=track_claims(seen, meaning),
             answers=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
+            reports=frozenset({_digest(seen)} if reported else ()),
         )
 
     @property
     def conflict(self) -> bool:
+        """Whether different ends were told, or callbacks contradict each other."""
+        return self.conflicting_ends or self.disputed
+
+    @property
+    def conflicting_ends(self) -> bool:
         """A failure and a success were both told."""
         return Told.FAILURE in self.told and (
             Told.SUCCESS in self.told or self.reconciled_status.word == Status.SUCCESS
         )
 
     @property
+    def disputed(self) -> bool:
+        """Callbacks told different tracks, or different URLs of one track, and record-info has not decided.
+
+        Two that told `SUCCESS` must tell the same, and another may add no track and no URL to what they told.
+        """
+        if self.listed_by_record_info is not None:
+            return False
+        tracks = [self.tracks[key] for key in self.visible_tracks]
+        added = bool(self.reports) and not all(map(came_with_success, tracks))
+        rivals = any(is_disputed(rivals) for track in tracks for rivals in track.values())
+        return added or rivals or len(self.reports) > 1
+
+    @property
     def reconciled_status(self) -> StatusClaim:
         """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
         if Told.EXCEPTION not in self.told or not self.playable:
             return self.status
-        told_by_record_info = all(self.tracks[key]["audioUrl"].confirmed for key in self._paid_for)
-        confirmed = Told.EXCEPTION_CONFIRMED in self.told and told_by_record_info
+        confirmed = Told.EXCEPTION_CONFIRMED in self.told and self.playable_by_record_info
         return max(self.status, StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed))
 
     @property
+    def confirmed(self) -> bool:
+        """Whether record-info told the reconciled status, and for a success also what there is to play."""
+        status = self.reconciled_status
+        return status.confirmed and (status.word != Status.SUCCESS or self.playable_by_record_info)
+
+    @property
     def playable(self) -> bool:
-        """Whether every track that was paid for, one at least, has an `audioUrl`."""
-        return self._all_playable(self._paid_for)
+        """Whether every track that was paid for, one at least, can be played."""
+        return self._all_playable(self._paid_for, confirmed=self.listed_by_record_info is not None)
 
     @property
-    def some_playable(self) -> bool:
-        return any("audioUrl" in claims for claims in self.tracks.values())
+    def playable_by_record_info(self) -> bool:
+        """The same, counting only URLs that record-info told."""
+        return self._all_playable(self._paid_for, confirmed=True)
+
+    def count_playable(self, *, confirmed: bool = False) -> int:
+        """How many of the tracks to show can be played; with `confirmed` by URLs that record-info told."""
+        confirmed = confirmed or self.listed_by_record_info is not None
+        return sum(is_playable(self.tracks[key], confirmed=confirmed) for key in self.visible_tracks)
 
     @property
-    def ready(self) -> int:
-        """How many of the tracks to show can be played."""
-        return sum("audioUrl" in claims for claims in self.visible_tracks.values())
+    def visible_details(self) -> Claims:
+        """The task's own fields to show; its error only as it came with the reconciled status, if that is a failure."""
+        status = self.reconciled_status
+        place = (
+            (status.confirmed, STAGES[Status(status.word)], status.failure)
+            if status.word in FAILURES
+            else None
+        )
+        return {
+            name: claim
+            for name, claim in self.details.items()
+            if name not in ERROR_FIELDS or (claim.confirmed, claim.stage, claim.failure) == place
+        }
 
     @property
     def visible_tracks(self) -> Mapping[str, Claims]:
-        """The tracks to show, by key. Rows without an id stand in only while no row with one is known."""
-        known = {key: claims for key, claims in self.tracks.items() if "id" in claims}
-        return known or self.tracks
+        """The tracks to show, without disputed URLs."""
+        return self.tracks_to_show()
+
+    def tracks_to_show(self, *, with_disputed: bool = False) -> Mapping[str, Claims]:
+        """The tracks to show, by key. Rows without an id stand in only while no row with one is known.
+
+        Once record-info has listed the tracks, there are no others, and a URL that it did not tell is left out.
+        Before that a disputed URL is left out, unless it is asked for.
+        """
+        listed = self.listed_by_record_info
+        present = self.tracks.keys() if listed is None else listed
+        named = [key for key in present if "id" in self.tracks[key]]
+        confirmed_urls = listed is not None
+        return {
+            key: {
+                name: rivals[0]
+                for name, rivals in self.tracks[key].items()
+                if may_show(name, rivals, confirmed_urls=confirmed_urls, with_disputed=with_disputed)
+            }
+            for key in (named or present)
+        }
+
+    @property
+    def listed_by_record_info(self) -> frozenset[str] | None:
+        """The keys of the task's tracks by record-info's complete list; None until it has told one.
+
+        A list in which every track is playable is complete for good. Otherwise, once it has told how the task
+        ended, all tracks count that it ever told of: no stray row out of a late or forged callback may take a
+        finished task apart again, or add a track to it.
+        """
+        complete = [keys for keys in self.answers if self._all_playable(keys, confirmed=True)]
+        if complete:
+            return frozenset().union(*complete)
+        confirmed = self._confirmed_keys
+        if self.status.confirmed and self.status.word in FAILURES:
+            return confirmed
+        succeeded = self.status.confirmed and self.status.word == Status.SUCCESS
+        delivered = Told.EXCEPTION_CONFIRMED in self.told and self._all_playable(confirmed, confirmed=True)
+        return confirmed or None if succeeded or delivered else None
 
     @property
     def _paid_for(self) -> frozenset[str]:
         """The keys of the tracks that must be playable.
 
-        A complete list of record-info's, once told, is complete for good. Until then all tracks count that it
-        told of, and mere claims only while it has not spoken of the end: no stray row out of a late or forged
-        callback may take a finished task apart again.
+        Tracks that only callbacks told count while record-info has listed none and has told none beside a
+        `CALLBACK_EXCEPTION`.
         """
-        complete = [keys for keys in self.answers if self._all_playable(keys)]
-        if complete:
-            return frozenset().union(*complete)
         visible = frozenset(self.visible_tracks)
-        if not (Told.EXCEPTION_CONFIRMED in self.told or (self.status.confirmed and self.status.ends)):
+        if self.listed_by_record_info is not None or Told.EXCEPTION_CONFIRMED not in self.told:
             return visible
-        confirmed = {key for key in visible if any(claim.confirmed for claim in self.tracks[key].values())}
-        return frozenset(confirmed) or visible
+        return (self._confirmed_keys & visible) or visible
 
-    def _all_playable(self, keys: Iterable[str]) -> bool:
-        rows = [self.tracks[key] for key in keys]
-        return bool(rows) and all("audioUrl" in row for row in rows)
+    @property
+    def _confirmed_keys(self) -> frozenset[str]:
+        return frozenset(
+            key for key, track in self.tracks.items() if any(claim.confirmed for claim in every_claim(track))
+        )
+
+    def _all_playable(self, keys: Iterable[str], *, confirmed: bool) -> bool:
+        plays = [is_playable(self.tracks[key], confirmed=confirmed) for key in keys]
+        return bool(plays) and all(plays)
 
 
 def join(a: TaskState, b: TaskState) -> TaskState:
@@ -172,12 +211,13 @@ def join(a: TaskState, b: TaskState) -> TaskState:
     return TaskState(
         status=max(a.status, b.status),
         told=a.told | b.told,
-        details=_join_claims(a.details, b.details),
+        details=join_claims(a.details, b.details),
         tracks={
-            key: _join_claims(a.tracks.get(key, {}), b.tracks.get(key, {}))
-            for key in a.tracks.keys() | b.tracks.keys()
+            **a.tracks,
+            **{key: join_tracks(a.tracks.get(key, {}), track) for key, track in b.tracks.items()},
         },
         answers=a.answers | b.answers,
+        reports=frozenset(sorted(a.reports | b.reports)[-MAX_REPORTS:]),
     )
 
 
@@ -186,38 +226,7 @@ def reconcile(state: TaskState, seen: Observation) -> TaskState:
     return join(state, TaskState.of(seen))
 
 
-def _facts(meaning: Status | None, seen: Observation) -> Iterable[Told]:
-    success, failure = meaning is Status.SUCCESS, meaning in FAILURES
-    if success:
-        yield Told.SUCCESS
-    if failure:
-        yield Told.FAILURE
-    if seen.source is Source.CALLBACK and (failure or seen.meaning is Status.SUCCESS):
-        yield Told.END_BY_CALLBACK
-    if seen.source is Source.CALLBACK and seen.meaning is Status.SUCCESS:
-        yield Told.SUCCESS_BY_CALLBACK
-    if seen.meaning is Status.CALLBACK_EXCEPTION:
-        yield Told.EXCEPTION
-    if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
-        yield Told.EXCEPTION_CONFIRMED
-
-
-def _claims(fields: Mapping[str, Scalar], *, confirmed: bool, stage: int) -> Claims:
-    return {name: Claim(confirmed, stage, value) for name, value in fields.items()}
-
-
-def _track_claims(tracks: Iterable[Track], *, confirmed: bool, stage: int) -> Mapping[str, Claims]:
-    merged: dict[str, Claims] = {}
-    for track in tracks:  # a list may name one id twice (a vendor's own example does)
-        claims = _claims(track.fields, confirmed=confirmed, stage=stage)
-        merged[track.key] = _join_claims(merged.get(track.key, {}), claims)
-    return merged
-
-
-def _join_claims(a: Claims, b: Claims) -> Claims:
-    joined = dict(a)
-    for name, claim in b.items():
-        held = joined.get(name)
-        if held is None or claim.rank > held.rank:
-            joined[name] = claim
-    return joined
+def _digest(seen: Observation) -> str:
+    """Of all that was told, in whatever order the tracks stood."""
+    rows = sorted(json.dumps([track.key, track.fields], sort_keys=True) for track in seen.tracks)
+    return hashlib.sha256(json.dumps([rows, seen.details], sort_keys=True).encode()).hexdigest()[:16]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from receiver.core.facts import Told
 from receiver.core.observation import FAILURES, Status
-from receiver.core.reconciliation import TaskState, Told
+from receiver.core.reconciliation import TaskState
 
 
 class Outcome(StrEnum):
@@ -29,6 +30,11 @@ class Policy:
     confirm: Confirm = Confirm.SUSPECT
     can_confirm: bool = True
 
+    @property
+    def believes_claims(self) -> bool:
+        """Whether what callbacks tell counts like what record-info tells."""
+        return self.confirm is Confirm.NEVER or not self.can_confirm
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
@@ -48,28 +54,42 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
     """The verdict on a task: `registered` by its owner or an orphan, `gave_up` once its time was over."""
     outcome = _ended(state, registered=registered, policy=policy)
     if outcome is Outcome.IN_PROGRESS and gave_up:
-        outcome = _given_up(state)
+        outcome = _given_up(state, registered=registered, policy=policy)
     settled = outcome is not Outcome.IN_PROGRESS
+    unclaimed = Told.SUCCESS_BY_CALLBACK not in state.told
     return Verdict(
         outcome=outcome,
-        urgent=not settled and state.reconciled_status.ends,
-        recovered=outcome is Outcome.SUCCEEDED and Told.SUCCESS_BY_CALLBACK not in state.told,
+        urgent=is_urgent(state, outcome),
+        recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
         lost_callback=settled and Told.END_BY_CALLBACK not in state.told,
     )
 
 
+def is_urgent(state: TaskState, outcome: Outcome) -> bool:
+    """Whether record-info should be asked at once: an end was told that does not settle, or callbacks disagree."""
+    return outcome is Outcome.IN_PROGRESS and (state.reconciled_status.ends or state.disputed)
+
+
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
-    claim = state.reconciled_status
-    believed = claim.confirmed or not policy.can_confirm or policy.confirm is Confirm.NEVER
-    if claim.word == Status.SUCCESS and state.playable:
+    status = state.reconciled_status
+    if status.word == Status.SUCCESS and state.playable:
         suspect = policy.confirm is Confirm.ALWAYS or not registered or state.conflict
-        return Outcome.SUCCEEDED if believed or not suspect else Outcome.IN_PROGRESS
-    if claim.word in FAILURES and believed:
+        believed = state.confirmed or policy.believes_claims or not suspect
+        return Outcome.SUCCEEDED if believed else Outcome.IN_PROGRESS
+    if status.word in FAILURES and (status.confirmed or policy.believes_claims):
         return Outcome.FAILED
     return Outcome.IN_PROGRESS
 
 
-def _given_up(state: TaskState) -> Outcome:
-    if state.some_playable:
+def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
+    """How a task ends whose time is over: by what is believed, so that no forged claim becomes an end."""
+    trusted = policy.confirm is Confirm.SUSPECT and registered and not state.conflict
+    if state.count_playable(confirmed=not (policy.believes_claims or trusted)):
         return Outcome.SUCCEEDED
-    return Outcome.FAILED if Told.FAILURE in state.told else Outcome.UNRESOLVED
+    failure = Told.FAILURE if policy.believes_claims else Told.FAILURE_CONFIRMED
+    return Outcome.FAILED if failure in state.told else Outcome.UNRESOLVED
+
+
+def _found_by_poll(state: TaskState) -> bool:
+    """Whether there is music that record-info told of, or that stood behind a failed callback."""
+    return Told.EXCEPTION in state.told or state.count_playable(confirmed=True) > 0

@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.core.reconciliation import Claim, Claims, StatusClaim, TaskState, Told
+from receiver.core.claims import Claim, Claims, Rivals, StatusClaim
+from receiver.core.facts import Told
+from receiver.core.reconciliation import TaskState
 
 
 def dump_state(state: TaskState) -> str:
@@ -13,9 +15,14 @@ def dump_state(state: TaskState) -> str:
         "status": [status.stage, status.failure, status.confirmed, status.word],
         "told": sorted(state.told),
         "details": _dump_claims(state.details),
-        "tracks": {key: _dump_claims(claims) for key, claims in state.tracks.items()},
+        "tracks": {
+            key: {name: _dump_rivals(rivals) for name, rivals in track.items()}
+            for key, track in state.tracks.items()
+        },
         "answers": sorted(sorted(keys) for keys in state.answers),
     }
+    if state.reports:
+        document["reports"] = sorted(state.reports)
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -25,14 +32,33 @@ def load_state(text: str) -> TaskState:
         status=StatusClaim(*document["status"]),
         told=frozenset(Told(fact) for fact in document["told"]),
         details=_load_claims(document["details"]),
-        tracks={key: _load_claims(claims) for key, claims in document["tracks"].items()},
+        tracks={
+            key: {name: _load_rivals(parts) for name, parts in track.items()}
+            for key, track in document["tracks"].items()
+        },
         answers=frozenset(frozenset(keys) for keys in document["answers"]),
+        reports=frozenset(document.get("reports", ())),
     )
 
 
 def _dump_claims(claims: Claims) -> dict[str, list[Any]]:
-    return {name: [claim.confirmed, claim.stage, claim.value] for name, claim in claims.items()}
+    return {name: _dump_claim(claim) for name, claim in claims.items()}
 
 
 def _load_claims(document: Mapping[str, list[Any]]) -> Claims:
     return {name: Claim(*parts) for name, parts in document.items()}
+
+
+def _dump_claim(claim: Claim) -> list[Any]:
+    parts = [claim.confirmed, claim.stage, claim.value]
+    return [*parts, claim.failure] if claim.failure else parts
+
+
+def _dump_rivals(rivals: Rivals) -> list[Any]:
+    """One claim as it is, several as a list of them."""
+    return _dump_claim(rivals[0]) if len(rivals) == 1 else [_dump_claim(claim) for claim in rivals]
+
+
+def _load_rivals(parts: list[Any]) -> Rivals:
+    several = parts if isinstance(parts[0], list) else [parts]
+    return tuple(Claim(*claim) for claim in several)

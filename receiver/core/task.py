@@ -1,10 +1,12 @@
 """A task's life: registered, told of, polled, given up. Each step is a pure function to the next `Task`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from receiver.core.cadence import Cadence
+from receiver.core.claims import Claims
 from receiver.core.observation import Observation
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome, Policy, Verdict, settle
@@ -63,6 +65,11 @@ class Task:
         if self.poll_requested:
             return PollRank.REQUESTED
         return PollRank.ORPHAN if self.registered_at is None else PollRank.REGISTERED
+
+    @property
+    def tracks(self) -> Mapping[str, Claims]:
+        """The tracks to show, by key; a URL that callbacks dispute only where claims settled the task."""
+        return self.state.tracks_to_show(with_disputed=self.verdict.outcome is Outcome.SUCCEEDED)
 
     @property
     def told_of(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from receiver.core.census import effect
-from receiver.core.settlement import Outcome, Verdict
+from receiver.core.settlement import Outcome, Verdict, is_urgent
 from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
 from receiver.core.words import words_of
@@ -96,7 +96,7 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
 
 
 def _row(known: Task) -> dict[str, Any]:
-    titles = [str(claims["title"].value) for claims in known.state.tracks.values() if "title" in claims]
+    titles = [str(claims["title"].value) for claims in known.tracks.values() if "title" in claims]
     return {name: getattr(known, name) for name in _PLAIN} | {
         "poll_rank": known.poll_rank,
         "state": dump_state(known.state),
@@ -115,7 +115,7 @@ def task_of(row: Row[Any]) -> Task:
     outcome = Outcome(row.outcome)
     verdict = Verdict(
         outcome=outcome,
-        urgent=outcome is Outcome.IN_PROGRESS and state.reconciled_status.ends,
+        urgent=is_urgent(state, outcome),
         recovered=row.recovered,
         lost_callback=row.lost_callback,
     )

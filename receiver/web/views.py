@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
+from receiver.core.claims import Claims
+from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, URL_FIELDS, is_audio_file
 from receiver.core.payloads.fields import iso as iso_text
-from receiver.core.reconciliation import Claims
 from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 
@@ -24,12 +24,12 @@ def show_task(task: Task) -> dict[str, Any]:
         "status": status.word or None,
         "outcome": verdict.outcome.value,
         "settled": verdict.settled,
-        "confirmed": status.confirmed,
+        "confirmed": state.confirmed,
         "recovered": verdict.recovered,
         "conflict": state.conflict,
         "registered": task.registered_at is not None,
-        **_values(DETAIL_FIELDS, state.details),
-        "tracks": [_values(TRACK_FIELDS, claims) for _, claims in sorted(state.visible_tracks.items())],
+        **_values(DETAIL_FIELDS, state.visible_details),
+        "tracks": [_show_track(claims) for _, claims in sorted(task.tracks.items())],
         "firstSeenAt": iso(task.first_seen_at),
         "lastCallbackAt": iso(task.last_callback_at),
         "lastPolledAt": iso(task.last_polled_at),
@@ -53,6 +53,22 @@ def show_delivery(delivery: StoredDelivery) -> dict[str, Any]:
         "errors": delivery.errors or {},
         "body": None if delivery.body is None else delivery.body.decode(errors="replace"),
     }
+
+
+def _show_track(claims: Claims) -> dict[str, Any]:
+    values = _values(TRACK_FIELDS, claims)
+    return {
+        "id": values["id"],
+        "confirmed": is_confirmed(claims),
+        "playable": values["audioUrl"] is not None or is_audio_file(values["sourceAudioUrl"]),
+        **values,
+    }
+
+
+def is_confirmed(claims: Claims) -> bool:
+    """Whether record-info told of the track, and every URL that is shown of it."""
+    urls = [claim for name, claim in claims.items() if name in URL_FIELDS]
+    return any(claim.confirmed for claim in claims.values()) and all(claim.confirmed for claim in urls)
 
 
 def _values(names: tuple[str, ...], claims: Claims) -> Mapping[str, Any]:

@@ -6,12 +6,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, Observation, Source, Status, Track
+from receiver.core.observation import (
+    DETAIL_FIELDS,
+    ERROR_FIELDS,
+    TRACK_FIELDS,
+    URL_FIELDS,
+    Observation,
+    Source,
+    Status,
+    Track,
+)
 from receiver.core.reconciliation import TaskState, join, reconcile
-from receiver.core.settlement import Outcome
+from receiver.core.settlement import Outcome, settle
 from receiver.core.state_document import dump_state, load_state
 
-from .told import FAILURES, TASK_ID, callback, every_verdict, knowing, poll, ready, started
+from .told import (
+    ALWAYS,
+    FAILURES,
+    SUSPECT,
+    TASK_ID,
+    callback,
+    every_verdict,
+    knowing,
+    poll,
+    ready,
+    started,
+)
 
 law = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -128,6 +148,7 @@ def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdict
     assert other == state
     assert dump_state(other) == dump_state(state)
     assert every_verdict(other) == every_verdict(state)
+    assert shown(other) == shown(state)
     assert (other.conflict, other.playable, other.reconciled_status) == (
         state.conflict,
         state.playable,
@@ -154,6 +175,111 @@ def test_a_state_survives_its_document(state):
 @given(states, states)
 def test_joining_loaded_documents_is_joining_the_states(a, b):
     assert join(load_state(dump_state(a)), load_state(dump_state(b))) == join(a, b)
+
+
+def shown(state, only_urls=False):
+    """What a person is shown: values by track and field, with and without disputed URLs, and the task's own."""
+    ways = [state.tracks_to_show(with_disputed=disputed) for disputed in (False, True)]
+    tracks = [
+        {
+            key: {name: claim.value for name, claim in claims.items() if not only_urls or name in URL_FIELDS}
+            for key, claims in way.items()
+        }
+        for way in ways
+    ]
+    errors = {name: claim.value for name, claim in state.visible_details.items() if name in ERROR_FIELDS}
+    status = state.reconciled_status
+    return tracks, errors, status.word, status.confirmed, state.confirmed, state.count_playable()
+
+
+HOSTILE_URLS = tuple(f"https://{host}.example/1.mp3" for host in ("0", "evil", "zzz"))
+HOSTILE = st.builds(
+    lambda status, rows, details: callback(status, *rows, **details),
+    st.sampled_from(WORDS),
+    st.lists(
+        st.builds(
+            lambda name, fields: Track(
+                key=name if name.startswith("#") else f"id:{name}",
+                fields=fields if name.startswith("#") else {"id": name, **fields},
+            ),
+            st.sampled_from((*IDS, "#0", "evil")),
+            st.dictionaries(
+                st.sampled_from(sorted(URL_FIELDS | {"title", "duration"})),
+                st.sampled_from(HOSTILE_URLS),
+                max_size=4,
+            ),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from(({}, {"errorCode": 501, "errorMessage": "forged"}, {"param": "{}"})),
+)
+
+
+@law
+@given(st.data(), final_answers(), st.lists(HOSTILE, max_size=5))
+def test_what_is_shown_of_a_confirmed_success_does_not_depend_on_any_claim(data, final, claims):
+    told = data.draw(st.permutations([final, *claims]), label="arrival")
+    assert shown(knowing(*told), only_urls=True) == shown(knowing(final), only_urls=True)
+    alone = knowing(final).visible_tracks
+    for key, fields in knowing(*told).visible_tracks.items():
+        assert {name: claim for name, claim in fields.items() if claim.confirmed} == alone[key]
+    assert [v.outcome for v in every_verdict(knowing(*told))] == [
+        v.outcome for v in every_verdict(knowing(final))
+    ]
+
+
+@law
+@given(
+    st.data(),
+    st.sampled_from(FAILURES),
+    st.lists(st.sampled_from((ready("a"), started("b"))), max_size=2),
+    st.lists(HOSTILE, max_size=5),
+)
+def test_what_is_shown_of_a_confirmed_failure_does_not_depend_on_any_claim(data, failure, rows, claims):
+    final = poll(failure, *rows, errorCode=413)
+    told = data.draw(st.permutations([final, *claims]), label="arrival")
+    assert shown(knowing(*told), only_urls=True) == shown(knowing(final), only_urls=True)
+    assert {v.outcome for v in every_verdict(knowing(*told))} == {Outcome.FAILED}
+
+
+@law
+@given(st.data(), st.lists(HOSTILE, max_size=4), st.booleans())
+def test_a_claim_never_rewrites_what_settled(data, others, early):
+    """Under `suspect` a success that callbacks settled is shown as it was, or is not settled any more."""
+    names = data.draw(st.lists(st.sampled_from(IDS), min_size=1, max_size=2, unique=True))
+    success = callback("SUCCESS", *(ready(name, title="Song") for name in names))
+    settled = knowing(callback("TEXT_SUCCESS"), success) if early else knowing(success)
+    assert settle(settled, registered=True, gave_up=False, policy=SUSPECT).outcome is Outcome.SUCCEEDED
+    state = settled
+    for other in others:
+        state = reconcile(state, other)
+        verdict = settle(state, registered=True, gave_up=False, policy=SUSPECT)
+        if verdict.settled:
+            assert urls_and_titles(state) == urls_and_titles(settled)
+        else:
+            assert verdict.urgent
+
+
+def urls_and_titles(state):
+    return {
+        key: {name: claim.value for name, claim in claims.items() if name in URL_FIELDS | {"title"}}
+        for key, claims in state.tracks_to_show(with_disputed=True).items()
+    }
+
+
+@law
+@given(st.lists(HOSTILE, min_size=1, max_size=5), st.sampled_from((SUSPECT, ALWAYS)), st.booleans())
+def test_claims_about_a_task_that_nobody_registered_never_settle_it(claims, policy, gave_up):
+    verdict = settle(knowing(*claims), registered=False, gave_up=gave_up, policy=policy)
+    assert verdict.outcome is (Outcome.UNRESOLVED if gave_up else Outcome.IN_PROGRESS)
+    assert not verdict.recovered
+
+
+@law
+@given(st.lists(HOSTILE, min_size=1, max_size=5), st.booleans())
+def test_claims_never_settle_a_task_where_all_must_be_confirmed(claims, registered):
+    verdict = settle(knowing(*claims), registered=registered, gave_up=True, policy=ALWAYS)
+    assert verdict.outcome is Outcome.UNRESOLVED
 
 
 @law

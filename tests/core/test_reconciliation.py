@@ -26,7 +26,7 @@ def value(state, name):
 def test_nothing_known_is_no_status_and_nothing_to_play():
     state = TaskState()
     assert (state.reconciled_status.word, state.reconciled_status.confirmed) == ("", False)
-    assert not state.playable and not state.some_playable and not state.conflict
+    assert not state.playable and not state.count_playable() and not state.conflict
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,16 @@ def test_a_track_named_twice_in_one_list_is_one_track():
 
 
 def test_a_value_beats_none_even_when_none_was_confirmed_later():
-    state = knowing(callback("FIRST_SUCCESS", ready("a")), poll("SUCCESS", started("a")))
+    state = knowing(callback("FIRST_SUCCESS", ready("a", title="Song")), poll("FIRST_SUCCESS", started("a")))
     assert shown(state)["id:a"]["audioUrl"] == "https://cdn.example/a.mp3"
+    listed = reconcile(state, poll("SUCCESS", started("a")))
+    assert shown(listed)["id:a"] == {"id": "a", "title": "Song"}
+
+
+def test_a_title_that_record_info_never_told_is_shown_and_a_url_that_it_never_told_is_not():
+    claim = callback("SUCCESS", ready("a", title="Song", imageUrl="https://elsewhere.example/x.jpeg"))
+    state = knowing(claim, poll("SUCCESS", ready("a")))
+    assert shown(state)["id:a"] == {"id": "a", "title": "Song", "audioUrl": "https://cdn.example/a.mp3"}
 
 
 def test_a_confirmed_value_beats_a_claimed_one_of_a_later_stage():
@@ -154,12 +162,27 @@ def test_a_row_without_an_id_and_without_audio_does_not_keep_known_tracks_from_b
 def test_every_track_must_have_audio_to_be_playable_and_one_suffices_for_some():
     state = knowing(poll("SUCCESS", ready("a"), started("b")))
     assert not state.playable
-    assert state.some_playable
+    assert state.count_playable() == 1
 
 
-def test_a_stream_url_or_a_source_url_is_not_an_audio_url():
-    row = Track(key="id:a", fields={"id": "a", "streamAudioUrl": "s", "sourceAudioUrl": "o"})
-    assert not knowing(poll("SUCCESS", row)).some_playable
+SOURCES = {
+    "https://cdn1.suno.ai/x.mp3": True,
+    "https://cdn1.suno.ai/x.M4A?e=1#t": True,
+    "https://cdn1.suno.ai/x.mp4": True,
+    "https://audiopipe.suno.ai/?item_id=x.mp3": False,
+    "https://musicfile.example/MzY": False,
+    "https://cdn1.suno.ai/mp3": False,
+    "https://cdn1.suno.ai/x.jpeg": False,
+    "https://[": False,
+}
+
+
+@pytest.mark.parametrize(("url", "plays"), SOURCES.items())
+def test_a_source_url_is_played_only_where_it_leads_to_a_file_and_a_stream_never(url, plays):
+    row = Track(key="id:a", fields={"id": "a", "streamAudioUrl": "https://s/x.mp3", "sourceAudioUrl": url})
+    state = knowing(poll("SUCCESS", row))
+    assert state.playable is plays
+    assert state.count_playable() == plays
 
 
 def test_a_stray_row_does_not_take_apart_what_record_info_listed_as_complete():
@@ -170,8 +193,8 @@ def test_a_stray_playable_row_does_not_make_an_incomplete_answer_complete():
     assert not knowing(poll("SUCCESS", started("a")), callback("SUCCESS", ready("stray"))).playable
 
 
-def test_what_record_info_listed_becomes_playable_by_a_url_that_a_callback_told():
-    assert knowing(poll("SUCCESS", started("a")), callback("FIRST_SUCCESS", ready("a"))).playable
+def test_what_record_info_listed_does_not_become_playable_by_a_url_that_a_callback_told():
+    assert not knowing(poll("SUCCESS", started("a")), callback("FIRST_SUCCESS", ready("a"))).playable
 
 
 # Error, param, type, operationType, parentMusicId
@@ -180,7 +203,7 @@ def test_what_record_info_listed_becomes_playable_by_a_url_that_a_callback_told(
 def test_details_follow_the_rule_of_tracks():
     state = knowing(
         callback("FAILED", errorCode=501, errorMessage="claimed"),
-        poll("PENDING", type="chirp-v4", operationType="underpainting", errorMessage="early"),
+        poll("PENDING", type="chirp-v4", operationType="underpainting", errorMessage="no failure"),
         poll("FAILED", errorCode=413, errorMessage="late", parentMusicId="p", param="{}"),
     )
     expected = {
@@ -194,8 +217,41 @@ def test_details_follow_the_rule_of_tracks():
     assert {name: claim.value for name, claim in state.details.items()} == expected
 
 
-def test_a_claimed_error_is_kept_while_record_info_tells_none():
-    assert value(knowing(callback("FAILED", errorCode=531), poll("FAILED")), "errorCode") == 531
+ERRORS = {
+    "a claimed failure shows its own": ((callback("FAILED", errorCode=531),), 531),
+    "a confirmed failure shows its own": (
+        (callback("FAILED", errorCode=531), poll("FAILED", errorCode=413)),
+        413,
+    ),
+    "a confirmed failure shows no claimed one": ((callback("FAILED", errorCode=531), poll("FAILED")), None),
+    "a success shows none": ((callback("FAILED", errorCode=531), poll("SUCCESS", ready("a"))), None),
+    "a claimed success shows none": (
+        (callback("FAILED", errorCode=531), callback("SUCCESS", ready("a"))),
+        None,
+    ),
+    "what is under way shows none": ((poll("PENDING", errorCode=531),), None),
+    "a callback exception shows none": ((poll("CALLBACK_EXCEPTION", errorCode=531),), None),
+    "a named failure shows its own": (
+        (poll("FAILED", errorCode=999), poll("SENSITIVE_WORD_ERROR", errorCode=400)),
+        400,
+    ),
+    "a named failure shows none of a vague one": (
+        (poll("FAILED", errorCode=999), poll("SENSITIVE_WORD_ERROR")),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_shown_only_with_the_status_that_it_came_with(case):
+    told, expected = ERRORS[case]
+    for order in (told, told[::-1]):
+        claim = knowing(*order).visible_details.get("errorCode")
+        assert (claim and claim.value) == expected
+
+
+def test_an_error_that_is_not_shown_is_known_all_the_same():
+    assert value(knowing(callback("FAILED", errorCode=531), poll("SUCCESS", ready("a"))), "errorCode") == 531
 
 
 def test_a_detail_that_is_a_word_and_one_that_is_a_number_can_be_told_of_one_task():

@@ -12,6 +12,7 @@ from .told import (
     SUSPECT,
     WITHOUT_KEY,
     callback,
+    knowing,
     outcome_of,
     poll,
     ready,
@@ -174,14 +175,115 @@ def test_an_unsettled_task_has_lost_no_callback_yet():
         ((poll("CALLBACK_EXCEPTION"),), UNRESOLVED),
         ((poll("CALLBACK_EXCEPTION", ready("a"), started("b")),), SUCCEEDED),
         ((poll("FIRST_SUCCESS", ready("a"), started("b")),), SUCCEEDED),
-        ((CLAIMED_SUCCESS,), SUCCEEDED),
-        ((CLAIMED_FAILURE,), FAILED),
-        ((CLAIMED_FAILURE, callback("FIRST_SUCCESS", ready("a"))), SUCCEEDED),
-        ((CLAIMED_FAILURE, callback("SUCCESS")), FAILED),
+        ((poll("FAILED"), poll("SUCCESS")), FAILED),
     ],
 )
-def test_a_task_given_up_settles_as_far_as_it_is_known(told, outcome):
-    assert outcome_of(*told, policy=ALWAYS, gave_up=True) is outcome
+def test_a_task_given_up_settles_by_what_record_info_told(told, outcome):
+    for policy in POLICIES:
+        for registered in (True, False):
+            assert outcome_of(*told, policy=policy, registered=registered, gave_up=True) is outcome
+
+
+OTHER_URL = callback("FIRST_SUCCESS", started("a", audioUrl="https://elsewhere.example/a.mp3"))
+# How a task ends that is given up with nothing but claims: registered under never, suspect, always, without a
+# key; then an orphan under the same.
+CLAIMED_ENDS = {
+    "a success": (
+        (CLAIMED_SUCCESS,),
+        (SUCCEEDED, SUCCEEDED, UNRESOLVED, SUCCEEDED),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+    ),
+    "a failure": (
+        (CLAIMED_FAILURE,),
+        (FAILED, UNRESOLVED, UNRESOLVED, FAILED),
+        (FAILED, UNRESOLVED, UNRESOLVED, FAILED),
+    ),
+    "a track": (
+        (callback("FIRST_SUCCESS", ready("a")),),
+        (SUCCEEDED, SUCCEEDED, UNRESOLVED, SUCCEEDED),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+    ),
+    "a track beside a pending answer": (
+        (callback("TEXT_SUCCESS", ready("a")), poll("PENDING")),
+        (SUCCEEDED, SUCCEEDED, UNRESOLVED, SUCCEEDED),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+    ),
+    "a track and a failure": (
+        (CLAIMED_FAILURE, callback("FIRST_SUCCESS", ready("a"))),
+        (FAILED, SUCCEEDED, UNRESOLVED, FAILED),
+        (FAILED, UNRESOLVED, UNRESOLVED, FAILED),
+    ),
+    "a success and a failure": (
+        (CLAIMED_FAILURE, CLAIMED_SUCCESS),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+    ),
+    "a success without tracks after a failure": (
+        (CLAIMED_FAILURE, callback("SUCCESS")),
+        (FAILED, UNRESOLVED, UNRESOLVED, FAILED),
+        (FAILED, UNRESOLVED, UNRESOLVED, FAILED),
+    ),
+    "a disputed track": (
+        (callback("FIRST_SUCCESS", ready("a")), OTHER_URL),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+        (SUCCEEDED, UNRESOLVED, UNRESOLVED, SUCCEEDED),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLAIMED_ENDS)
+@pytest.mark.parametrize("place", range(4), ids=["never", "suspect", "always", "without a key"])
+def test_giving_up_turns_no_claim_into_an_end_that_had_to_be_confirmed(case, place):
+    told, registered, orphan = CLAIMED_ENDS[case]
+    policy = (NEVER, SUSPECT, ALWAYS, WITHOUT_KEY)[place]
+    assert outcome_of(*told, policy=policy, gave_up=True) is registered[place]
+    assert outcome_of(*told, policy=policy, registered=False, gave_up=True) is orphan[place]
+
+
+def test_music_that_only_a_claim_told_of_is_not_recovered():
+    claim = callback("TEXT_SUCCESS", ready("a"))
+    assert verdict_on(claim, gave_up=True).outcome is SUCCEEDED
+    assert not verdict_on(claim, gave_up=True).recovered
+    assert verdict_on(claim, poll("FIRST_SUCCESS", ready("a")), gave_up=True).recovered
+
+
+# Contradictions between callbacks
+
+DISPUTES = {
+    "another audio": callback("SUCCESS", started("a", audioUrl="https://z.example/a.mp3"), ready("b")),
+    "another audio, told earlier": callback("TEXT_SUCCESS", started("a", audioUrl="https://z.example/a.mp3")),
+    "another lesser audio": callback("SUCCESS", started("a", audioUrl="http://0.example/a.mp3"), ready("b")),
+    "another title": callback("SUCCESS", ready("a", title="Zzz"), ready("b")),
+    "one more link": callback("SUCCESS", ready("a", sourceImageUrl="https://z.example/1"), ready("b")),
+    "one more track": callback("SUCCESS", ready("a"), ready("b"), ready("c")),
+    "one more track, told earlier": callback("FIRST_SUCCESS", ready("c")),
+    "one track less": callback("SUCCESS", ready("a")),
+    "a failure": CLAIMED_FAILURE,
+}
+
+
+@pytest.mark.parametrize("case", DISPUTES)
+def test_claims_that_contradict_a_claimed_success_unsettle_it_until_record_info_decides(case):
+    for told in ((CLAIMED_SUCCESS, DISPUTES[case]), (DISPUTES[case], CLAIMED_SUCCESS)):
+        verdict = verdict_on(*told)
+        assert (verdict.outcome, verdict.urgent) == (IN_PROGRESS, True)
+        assert verdict_on(*told, CONFIRMED_SUCCESS).outcome is SUCCEEDED
+        for policy in (NEVER, WITHOUT_KEY):
+            assert outcome_of(*told, policy=policy) is SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (callback("TEXT_SUCCESS", started("a"), started("b")), CLAIMED_SUCCESS),
+        (callback("FIRST_SUCCESS", ready("a", title="T"), started("b")), CLAIMED_SUCCESS),
+        (CLAIMED_SUCCESS, CLAIMED_SUCCESS),
+        (callback("FIRST_SUCCESS", ready("#0")), CLAIMED_SUCCESS),
+        (poll("FIRST_SUCCESS", ready("a", title="T"), started("c")), callback("SUCCESS", ready("a"))),
+    ],
+)
+def test_stages_that_add_to_each_other_do_not_contradict(told):
+    assert not knowing(*told).disputed
 
 
 @pytest.mark.parametrize(
@@ -190,7 +292,7 @@ def test_a_task_given_up_settles_as_far_as_it_is_known(told, outcome):
         (CONFIRMED_SUCCESS, SUCCEEDED),
         (CLAIMED_SUCCESS, SUCCEEDED),
         (CONFIRMED_FAILURE, FAILED),
-        (CLAIMED_FAILURE, FAILED),
+        (CLAIMED_FAILURE, UNRESOLVED),
         (callback("FIRST_SUCCESS", ready("a")), SUCCEEDED),
         (poll("PENDING"), UNRESOLVED),
     ],

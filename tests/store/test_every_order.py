@@ -33,6 +33,8 @@ FIRST_ROW = {"id": "a", "audio_url": "https://example.org/a-early.mp3", "title":
 UNFINISHED = {"id": "b", "audio_url": "", "stream_audio_url": "https://example.org/b"}
 DONE_A = {"id": "a", "audioUrl": "https://example.org/a.mp3", "title": "Tides", "duration": 163.88}
 DONE_B = {"id": "b", "audioUrl": "https://example.org/b.mp3", "title": "Tides", "duration": 120}
+CLAIMED_A = {"id": "a", "audio_url": "https://example.org/a.mp3", "title": "Tides"}
+CLAIMED_B = {"id": "b", "audio_url": "https://example.org/b.mp3", "title": "Tides"}
 
 STORIES = {
     "a success whose callbacks and polls cross": (
@@ -55,6 +57,21 @@ STORIES = {
         stage("complete", {"title": "no id"}, code=501),
         record_info("SENSITIVE_WORD_ERROR", errorCode=400, errorMessage="flagged"),
         record_info("GENERATING"),
+    ),
+    "a success that a forger contradicts": (
+        stage("complete", CLAIMED_A, CLAIMED_B),
+        stage(
+            "complete", {**CLAIMED_A, "audio_url": "https://evil.example/a.mp3", "title": "Zzz"}, CLAIMED_B
+        ),
+        stage("first", CLAIMED_A, {"id": "evil", "audio_url": "https://evil.example/e.mp3"}),
+        stage("error", code=531),
+        record_info("SUCCESS", DONE_A, DONE_B),
+    ),
+    "a forger alone, of whom record-info knows nothing": (
+        stage("complete", {"id": "evil", "audio_url": "https://evil.example/1.mp3"}),
+        stage("complete", {"id": "evil", "audio_url": "https://evil.example/2.mp3"}),
+        stage("error", code=501),
+        record_info("PENDING"),
     ),
     "a finished task and a late row nobody paid for": (
         stage("first", FIRST_ROW, {"id": "c", "audio_url": ""}),
@@ -114,5 +131,7 @@ def test_the_stories_end_as_their_owner_would_wish(runtime: Runtime) -> None:
         ("succeeded", "SUCCESS", False, False),
         ("succeeded", "SUCCESS", True, True),
         ("failed", "SENSITIVE_WORD_ERROR", False, False),
+        ("succeeded", "SUCCESS", False, True),
+        ("in_progress", "SUCCESS", False, True),
         ("succeeded", "SUCCESS", False, False),
     ]

@@ -67,7 +67,7 @@ def fits(task: Task, wanted: Filter) -> bool:
         Flag.LOST_CALLBACK: task.verdict.lost_callback,
         Flag.ORPHAN: task.registered_at is None,
     }
-    title = "".join(str(claims["title"].value) for claims in task.state.tracks.values())
+    title = "".join(str(claims["title"].value) for claims in task.tracks.values())
     said = f"{title} {task.label or ''}".lower().split()
     return (
         flags[wanted.flag]

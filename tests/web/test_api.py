@@ -21,7 +21,7 @@ FIELDS = {
     "lastCallbackAt", "lastPolledAt", "nextPollAt", "settledAt", "callbacks", "polls", "version",
 }  # fmt: skip
 TRACK_FIELDS = {
-    "id", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
+    "id", "confirmed", "playable", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
     "prompt", "modelName", "title", "tags", "createTime", "duration",
 }  # fmt: skip
 
@@ -182,7 +182,9 @@ def test_stats_count_what_happened(api: Api) -> None:
     assert stats["tasks"] == {"in_progress": 0, "succeeded": 1, "failed": 0, "unresolved": 0}
     assert stats["deliveries"] == {"callback": {"accepted": 1, "duplicate": 1}}
     assert (stats["recovered"], stats["lostCallbacks"]) == (0, 0)
-    assert stats["poller"].keys() >= {"holder", "heartbeatAge", "state", "pausedUntil"}
+    assert stats["poller"].keys() >= {
+        "holder", "heartbeatAge", "state", "pausedUntil", "pausedSince", "trouble",
+    }  # fmt: skip
 
 
 def test_without_an_api_key_stats_say_that_polling_is_off(new_runtime: Callable[..., Runtime]) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from receiver.core.change import Change
-from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
-from receiver.core.reconciliation import Claims
+from receiver.core.claims import Claims
+from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, is_audio_file
 from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.bodies import LONGEST_BODY, Body, body_of
@@ -75,7 +75,7 @@ class DeliveryRow:
 
 def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
     """A look that was planned before `late` is overdue; None: nobody looks."""
-    tracks = list(task.state.visible_tracks.values())
+    tracks = list(task.tracks.values())
     titles = {str(claims["title"].value): None for claims in tracks if "title" in claims}
     return TaskRow(
         task_id=task.task_id,
@@ -84,7 +84,7 @@ def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
         mark=mark_of(task, late=late),
         flags=flags_of(task),
         told_by=_told_by(task),
-        ready=task.state.ready,
+        ready=task.state.count_playable(),
         tracks=len(tracks),
         first_seen=moment_words(task.first_seen_at, now),
         next_look=_next_look(task, now) if late else None,
@@ -104,11 +104,11 @@ def moments_of(task: Task, now: datetime) -> Sequence[tuple[str, When | None]]:
 
 
 def details_of(task: Task) -> tuple[Field, ...]:
-    return _fields(DETAIL_FIELDS, task.state.details)
+    return _fields(DETAIL_FIELDS, task.state.visible_details)
 
 
 def track_cards(task: Task, now: datetime) -> list[TrackCard]:
-    tracks = sorted(task.state.visible_tracks.items())
+    tracks = sorted(task.tracks.items())
     return [_track_card(key, claims, seen=task.first_seen_at, now=now) for key, claims in tracks]
 
 
@@ -153,12 +153,13 @@ def _told_by(task: Task) -> str:
 def _track_card(key: str, claims: Claims, *, seen: datetime, now: datetime) -> TrackCard:
     links = [(name, web_address(claims[name].value)) for name in TRACK_FIELDS if name in claims]
     safe = {name: address for name, address in links if address and name.endswith("Url")}
+    source = safe["sourceAudioUrl"] if is_audio_file(safe.get("sourceAudioUrl")) else None
     vanishes = _created(claims, seen) + KEPT
     return TrackCard(
         key=key,
         title=str(claims["title"].value) if "title" in claims else "",
         image=safe.get("imageUrl") or safe.get("sourceImageUrl"),
-        audio=safe.get("audioUrl") or safe.get("streamAudioUrl"),
+        audio=safe.get("audioUrl") or source or safe.get("streamAudioUrl"),
         vanishes=moment_words(vanishes, now),
         gone=vanishes <= now,
         links=tuple(safe.items()),

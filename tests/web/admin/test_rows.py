@@ -177,10 +177,13 @@ def test_a_look_that_is_past_is_due_and_where_nobody_looks_there_is_none() -> No
 
 
 def test_details_say_who_vouches_for_them() -> None:
-    known = details_of(knowing_task(callback("", errorMessage="no"), poll("", errorCode=0)))
+    known = details_of(
+        knowing_task(callback("", type="t", param="{}"), poll("FAILED", type="u", errorCode=0))
+    )
     assert [(field.name, field.value, field.confirmed) for field in known] == [
+        ("type", "u", True),
+        ("param", "{}", False),
         ("errorCode", "0", True),
-        ("errorMessage", "no", False),
     ]
 
 

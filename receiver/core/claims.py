@@ -1,0 +1,164 @@
+"""What was claimed about one field or about the status, and which claim wins: each a maximum over a total order."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from receiver.core.observation import (
+    ERROR_FIELDS,
+    FAILURES,
+    URL_FIELDS,
+    Observation,
+    Scalar,
+    Source,
+    Status,
+    is_audio_file,
+)
+
+# What a claim about a field is worth, by the stage at which it was made; also the order of statuses.
+STAGES: Mapping[Status | None, int] = {
+    None: 0,
+    Status.PENDING: 1,
+    Status.TEXT_SUCCESS: 2,
+    Status.FIRST_SUCCESS: 3,
+    Status.CALLBACK_EXCEPTION: 4,
+    **dict.fromkeys(FAILURES, 5),
+    Status.SUCCESS: 6,
+}
+CONFIRMED_END = 2  # lifts a confirmed failure (5) over a claimed SUCCESS (6), and keeps SUCCESS on top
+MAX_RIVALS = 2  # two different values of a URL are enough to know that it is disputed
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StatusClaim:
+    """A status with its place in the order: stage, which failure, confirmed or not, then the word itself."""
+
+    stage: int = -1
+    failure: int = 0
+    confirmed: bool = False
+    word: str = ""
+
+    @classmethod
+    def of(cls, status: Status | None, word: str, *, confirmed: bool) -> "StatusClaim":
+        lifted = confirmed and STAGES[status] > STAGES[Status.CALLBACK_EXCEPTION]
+        return cls(
+            stage=STAGES[status] + (CONFIRMED_END if lifted else 0),
+            failure=FAILURES.index(status) if status in FAILURES else 0,
+            confirmed=confirmed,
+            word=status.value if status else word,
+        )
+
+    @property
+    def ends(self) -> bool:
+        """Whether this claims that the generation is over, or that its callbacks failed."""
+        return self.stage >= STAGES[Status.CALLBACK_EXCEPTION]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A value somebody gave for a field: confirmed beats claimed, a later stage an earlier, then the value decides.
+
+    `failure` is which of the failures an error belongs to, as in `StatusClaim`; 0 for all that is no error.
+    """
+
+    confirmed: bool
+    stage: int
+    value: Scalar
+    failure: int = 0
+
+    @property
+    def rank(self) -> tuple[bool, int, int, str]:
+        return self.confirmed, self.stage, self.failure, json.dumps(self.value)
+
+
+Claims = Mapping[str, Claim]
+"""The best claim for each field, by name."""
+
+Rivals = tuple[Claim, ...]
+"""The claims for one field that are kept, the best first. An unconfirmed URL has up to two, of different values."""
+
+TrackClaims = Mapping[str, Rivals]
+"""The claims for each field of a track, by name."""
+
+
+def detail_claims(seen: Observation, meaning: Status | None) -> Claims:
+    """What an observation claims about the task itself. An error is one only together with a failure."""
+    confirmed, failed = seen.source is Source.POLL, meaning in FAILURES
+    failure = FAILURES.index(meaning) if meaning in FAILURES else 0
+    return {
+        name: Claim(confirmed, STAGES[meaning], value, failure if name in ERROR_FIELDS else 0)
+        for name, value in seen.details.items()
+        if failed or name not in ERROR_FIELDS
+    }
+
+
+def track_claims(seen: Observation, meaning: Status | None) -> Mapping[str, TrackClaims]:
+    """What an observation claims about each track, by its key."""
+    confirmed, merged = seen.source is Source.POLL, dict[str, TrackClaims]()
+    for track in seen.tracks:  # a list may name one id twice (a vendor's own example does)
+        claims = {name: (Claim(confirmed, STAGES[meaning], value),) for name, value in track.fields.items()}
+        merged[track.key] = join_tracks(merged.get(track.key, {}), claims)
+    return merged
+
+
+def every_claim(track: TrackClaims) -> Iterator[Claim]:
+    for rivals in track.values():
+        yield from rivals
+
+
+def is_disputed(rivals: Rivals) -> bool:
+    """Whether callbacks gave different values, and record-info has given none."""
+    return len(rivals) > 1
+
+
+def is_playable(track: TrackClaims, *, confirmed: bool) -> bool:
+    """Whether the track has a URL to play; with `confirmed` one that record-info told."""
+    audio, source = (
+        next((claim.value for claim in track.get(name, ()) if claim.confirmed or not confirmed), None)
+        for name in ("audioUrl", "sourceAudioUrl")
+    )
+    return audio is not None or is_audio_file(source)
+
+
+def join_claims(a: Claims, b: Claims) -> Claims:
+    joined = dict(a)
+    for name, claim in b.items():
+        held = joined.get(name)
+        if held is None or claim.rank > held.rank:
+            joined[name] = claim
+    return joined
+
+
+def join_tracks(a: TrackClaims, b: TrackClaims) -> TrackClaims:
+    """What is claimed of one track by both."""
+    return {**a, **{name: _join_rivals(name, a.get(name, ()), rivals) for name, rivals in b.items()}}
+
+
+def _join_rivals(name: str, a: Rivals, b: Rivals) -> Rivals:
+    """The best of both. Each value counts with its best claim, so that a repetition is no rival of itself."""
+    if not a:
+        return b
+    ranked = sorted((*a, *b), key=lambda claim: claim.rank, reverse=True)
+    if ranked[0].confirmed or name not in URL_FIELDS:
+        return (ranked[0],)
+    best: dict[str, Claim] = {}
+    for claim in ranked:
+        best.setdefault(json.dumps(claim.value), claim)
+    return tuple(best.values())[:MAX_RIVALS]
+
+
+def may_show(name: str, rivals: Rivals, *, confirmed_urls: bool, with_disputed: bool) -> bool:
+    """Whether a field may be shown: once URLs must be confirmed, no other URL, and a disputed one only if asked for."""
+    if name not in URL_FIELDS or rivals[0].confirmed:
+        return True
+    return not confirmed_urls and (with_disputed or not is_disputed(rivals))
+
+
+def came_with_success(track: TrackClaims) -> bool:
+    """Whether record-info, or a callback that told `SUCCESS`, told this track and each of its URLs."""
+    sure = {
+        name
+        for name, rivals in track.items()
+        if rivals[0].confirmed or rivals[0].stage == STAGES[Status.SUCCESS]
+    }
+    return bool(sure) and track.keys() & URL_FIELDS <= sure

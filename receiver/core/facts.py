@@ -1,0 +1,37 @@
+"""Facts about a task that, once told, stay told."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from receiver.core.observation import FAILURES, Observation, Source, Status
+
+
+class Told(StrEnum):
+    """Who told what: all of it, whatever else was told."""
+
+    FAILURE = "failure"
+    FAILURE_CONFIRMED = "failure_confirmed"
+    SUCCESS = "success"
+    END_BY_CALLBACK = "end_by_callback"
+    SUCCESS_BY_CALLBACK = "success_by_callback"
+    EXCEPTION = "exception"
+    EXCEPTION_CONFIRMED = "exception_confirmed"
+
+
+def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Told]:
+    """The facts that one observation tells; `meaning` is its status, read together with its tracks."""
+    success, failure = meaning is Status.SUCCESS, meaning in FAILURES
+    if success:
+        yield Told.SUCCESS
+    if failure:
+        yield Told.FAILURE
+    if failure and seen.source is Source.POLL:
+        yield Told.FAILURE_CONFIRMED
+    if seen.source is Source.CALLBACK and (failure or seen.meaning is Status.SUCCESS):
+        yield Told.END_BY_CALLBACK
+    if seen.source is Source.CALLBACK and seen.meaning is Status.SUCCESS:
+        yield Told.SUCCESS_BY_CALLBACK
+    if seen.meaning is Status.CALLBACK_EXCEPTION:
+        yield Told.EXCEPTION
+    if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
+        yield Told.EXCEPTION_CONFIRMED
