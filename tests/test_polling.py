@@ -238,7 +238,8 @@ def test_after_a_pause_one_probe_about_another_task_decides(world: World) -> Non
         world.upstream.put(name, {"code": 500}, 500)
     world.run(after_s=90)
     asked = [name for name in names if world.task(name).attempt]
-    assert len(asked) <= world.runtime.settings.poll_concurrency
+    # The first failure is its task's own, so that its place may be taken once before the second pauses the upstream.
+    assert len(asked) <= world.runtime.settings.poll_concurrency + 1
     first, calls = world.health(), world.calls
     world.run(after_s=1.5)
     assert world.calls == calls + 1

@@ -224,7 +224,9 @@ def _plan(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
     task = replace(task, attempt=0) if raised else task
     planned = task.next_poll_at
     if task.verdict.urgent and (raised or task.registered_at != before.registered_at):
-        return replace(task, next_poll_at=min(now, planned or now))
+        # A raised end may always be looked into at once, and counts as the poll that callbacks brought forward.
+        expedited = now if raised else task.expedited_at
+        return replace(task, next_poll_at=min(now, planned or now), expedited_at=expedited)
     if task.verdict.urgent and (task.state != before.state or before.verdict.settled):
         return _expedite(task, now, rules)
     planned = rules.cadence.after_news(now, planned=planned, raised=raised)
