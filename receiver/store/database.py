@@ -2,7 +2,6 @@
 
 import fcntl
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -14,14 +13,14 @@ from typing import IO
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from receiver.store.engines import postgresql_engine, sqlite_engine
 from receiver.store.open_file import FileState, OpenFile
-from receiver.store.private_files import hide_from_others, make_private, open_private
+from receiver.store.private_files import hide_from_others, open_private
 from receiver.store.refusals import StatementRefusedError, message_of, was_refused
 from receiver.store.versions import MIGRATIONS, read_versions
 
@@ -29,24 +28,10 @@ log = logging.getLogger(__name__)
 
 # Together well under the 15 seconds that the upstream waits for an answer.
 LOCK_TIMEOUT_S = 4.0
-BUSY_TIMEOUT_S = 2
 LOCK_LOOK_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
 
-# PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
-POOL_SIZE = 4
-POOL_OVERFLOW = 4
-# A network that is cut answers nothing: libpq must find out by itself, in time for a 503. What the URL says wins.
-CONNECT_ARGS = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 5000,
-    "keepalives_idle": 3,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "prepare_threshold": None,  # a prepared statement belongs to one session, which pgbouncer gives to others
-    "application_name": "receiver",
-}
 # Set for each transaction, not for the session: that is pgbouncer's, too. The idle limit takes its locks from a node
 # that is gone in the middle of a transaction, before others have waited too long for them. What is answered 2xx is on
 # disk, whatever the server's default is.
@@ -76,7 +61,7 @@ class Database:
         self._queue = threading.Lock()
         self._lock_path = _lock_path(self.url) if self.is_sqlite else None
         self._file = OpenFile(self.url.database or "")
-        self.engine = _sqlite_engine(self.url, self._file) if self.is_sqlite else _postgresql_engine(self.url)
+        self.engine = sqlite_engine(self.url, self._file) if self.is_sqlite else postgresql_engine(self.url)
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(**snapshot)
 
@@ -159,11 +144,6 @@ class Database:
             self._queue.release()
 
 
-def writes(connection: Connection) -> bool:
-    """Whether this is the connection of a writing transaction, whose rows are locked as they are read."""
-    return bool(connection.get_execution_options().get("immediate"))
-
-
 def clock_of(connection: Connection) -> datetime:
     """The time by the clock that all who share the database share: PostgreSQL's own, or this one machine's."""
     if connection.dialect.name == "sqlite":
@@ -207,47 +187,7 @@ def _lock_path(url: URL) -> Path:
     return Path(f"{url.database}.lock")
 
 
-def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        pool_timeout=LOCK_TIMEOUT_S,
-        pool_pre_ping=True,
-        connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
-    )
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
-    return engine
-
-
 def _driver_connection(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
-
-
-def _sqlite_engine(url: URL, file: OpenFile) -> Engine:
-    assert url.database
-    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    engine = create_engine(url, hide_parameters=True, connect_args=options)
-
-    @event.listens_for(engine, "do_connect")
-    def _before_connecting(*_: object) -> None:
-        assert url.database
-        file.before_connecting()  # refuses where the database was there and is gone, before an empty one is made
-        make_private(Path(url.database))
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # we begin transactions, not the driver
-        connection.execute("PRAGMA synchronous=FULL")
-        file.connected(connection, record.info)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
-
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
-    return engine

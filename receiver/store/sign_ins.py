@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, insert, select
 
 from receiver.core.tries import FORGOTTEN_AFTER, Lockout, Tries
-from receiver.store.database import writes
+from receiver.store.engines import writes
 from receiver.store.schema import admin_session, sign_in
 from receiver.store.upsert import insert_into
 

@@ -15,7 +15,7 @@ from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store import tallies
-from receiver.store.database import writes
+from receiver.store.engines import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
 from receiver.store.upsert import insert_into

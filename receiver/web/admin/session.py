@@ -197,7 +197,8 @@ def _note_lockout(connection: Connection, now: datetime) -> None:
 def _cannot_sign_in(error: StoreUnavailableError) -> Response:
     """Wrong passwords must be counted and sessions be known to all processes, so nobody gets in unwritten."""
     log.error("nobody can sign in to the admin page: %s", error)
-    session.clear()
+    for name in ("id", "password"):  # but not the form's token, for the next try
+        session.pop(name, None)
     problem = f"Nobody can sign in now: {short_cause(str(error))}. `receiver check` on the server says more."
     answer = page("sign_in.html", status=503, problem=problem)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)

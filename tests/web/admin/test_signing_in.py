@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -293,3 +294,28 @@ def test_actions_of_one_kind_are_told_apart(admin: FlaskClient) -> None:
     assert only.count("-line") == 1
     assert "Nobody has done this" in admin.get("/admin/actions?kind=labelled").text
     assert admin.get("/admin/actions?kind=odd").status_code == 422
+
+
+def test_where_the_database_takes_no_writes_the_page_says_so_and_nobody_gets_in(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    form = {"csrf_token": token_of(client), "password": PASSWORD}
+    (tmp_path / "receiver.db").rename(tmp_path / "away.db")
+    for password in (PASSWORD, "wrong horse"):
+        answer = client.post("/admin/sign-in", data=form | {"password": password})
+        assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
+        assert "Nobody can sign in now: the database cannot be reached, or takes no writes" in answer.text
+    (tmp_path / "away.db").rename(tmp_path / "receiver.db")
+    assert client.get("/admin/").status_code == 303
+    assert sign_in(client).status_code == 303
+    assert client.get("/admin/").status_code == 200
+
+
+def test_who_is_signed_in_sees_why_nothing_is_stored(admin: FlaskClient, tmp_path: Path) -> None:
+    (tmp_path / "receiver.db").rename(tmp_path / "away.db")
+    text = admin.get("/admin/").text
+    assert "The database takes no callbacks" in text
+    assert "deleted or moved away while in use" in text
+    answer = admin.post("/admin/tasks/task-1/poll", data={"csrf_token": token_of(admin, "/admin/")})
+    assert answer.status_code in (404, 503)
+    (tmp_path / "away.db").rename(tmp_path / "receiver.db")
