@@ -19,7 +19,15 @@ from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store.tallies import Tallies, hour_of, in_hour
 
-MOMENTS = ("registered_at", "last_callback_at", "last_polled_at", "gave_up_at", "settled_at", "next_poll_at")
+MOMENTS = (
+    "registered_at",
+    "last_callback_at",
+    "last_polled_at",
+    "gave_up_at",
+    "settled_at",
+    "changed_at",
+    "next_poll_at",
+)
 Row = Mapping[str, Any]
 
 

@@ -47,6 +47,7 @@ def build_app(runtime: Runtime) -> Flask:
         log.warning("no RECEIVER_UPSTREAM_API_KEY: callbacks only, nothing is polled or confirmed")
     app = Flask("receiver.web", static_folder=None)
     app.config.update(SECRET_KEY=settings.secret_key, MAX_CONTENT_LENGTH=settings.max_body_bytes)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # a task's keys stand in the contract's order
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)

@@ -1,5 +1,6 @@
 """What a person or a program may do with tasks, beside telling of them."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +23,11 @@ from receiver.core.task import (
     with_query,
 )
 from receiver.runtime import Runtime
-from receiver.store import actions, deliveries, tallies, tasks
+from receiver.store import actions, deliveries, removal, tallies, tasks
 from receiver.store.actions import Actor, Kind
 
 MOST_TOLD_BEFORE = 20
+PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
 
 
 def register_task(
@@ -39,7 +41,7 @@ def register_task(
         rules = runtime.settings.rules
         told = known if known.told_of else _told_before(connection, known, rules=rules)
         task = register(told, label=label, now=now, rules=rules)
-        tasks.save(connection, [(known, task)])
+        [task] = tasks.save(connection, [(known, task)])
         if known.registered_at is not None:
             _note_label(connection, task, now=now, actor=actor)
     return task, not known.told_of
@@ -77,6 +79,23 @@ def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: A
         tasks.save(connection, [(known, task)])
         actions.note(connection, Kind.POLL_REQUESTED, actor, now=now, task_id=task_id)
     return task
+
+
+def delete_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> bool:
+    """Delete the task and its deliveries for good; False when it is unknown.
+
+    The task stays until the last of its deliveries is gone: broken off, it can be deleted again.
+    """
+    while True:
+        with _changing(runtime, task_id) as (connection, known):
+            if known is None:
+                return False
+            if removal.delete_some_deliveries(connection, task_id):
+                outcome = {"outcome": known.verdict.outcome.value}
+                actions.note(connection, Kind.DELETED, actor, now=now, task_id=task_id, detail=outcome)
+                removal.delete_task_row(connection, known)
+                return True
+        time.sleep(PAUSE_S)
 
 
 def acknowledge_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> None:
@@ -155,7 +174,9 @@ def _rebuilt(
         if reading.to_reconcile and reading.task_id == task_id:
             state = reconcile(state, reading.to_reconcile)
     task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
-    return None if task == known else (known, replace(task, version=known.version + 1))
+    if task == known:
+        return None
+    return known, replace(task, version=known.version + 1, changed_at=now)
 
 
 @contextmanager

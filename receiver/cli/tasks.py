@@ -11,6 +11,7 @@ from rich.text import Text
 from receiver.cli.frame import as_json, console, example, open_runtime, paper, printable, told
 from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.settlement import Outcome
+from receiver.core.task import LONGEST_LABEL
 from receiver.operations import register_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import deliveries, listing, tasks
@@ -48,6 +49,8 @@ TASK_ID = TaskId()
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled without callbacks."""
+    if label and len(label) > LONGEST_LABEL:
+        raise click.BadParameter(f"{LONGEST_LABEL} characters at most", param_hint="--label")
     task, created = register_task(open_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
     word = "registered" if created else "known"
     told(show_task(task), f"{task_id}: {word}, {task.verdict.outcome.value}", as_json=as_json)
@@ -95,7 +98,7 @@ def show(task_id: str, as_json: bool) -> None:
         click.echo(json.dumps(both, indent=2))
         return
     for name, value in (shown or {}).items():
-        if name != "tracks" and value not in (None, ""):
+        if not isinstance(value, list) and value not in (None, ""):
             click.echo(f"{name:16}{_cell(value)}")
     for track in (shown or {}).get("tracks", ()):
         line = f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"

@@ -33,6 +33,7 @@ class Task:
 
     `expedited_at` is when a callback brought the next poll forward to at once; none may do so again until a poll came
     in its own time.
+    `changed_at` is when the version last grew; the store makes it later than that of every change before.
     """
 
     task_id: str
@@ -44,6 +45,7 @@ class Task:
     last_polled_at: datetime | None = None
     gave_up_at: datetime | None = None
     settled_at: datetime | None = None
+    changed_at: datetime | None = None
     next_poll_at: datetime | None = None
     expedited_at: datetime | None = None
     poll_requested: bool = False
@@ -210,6 +212,7 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
         verdict=verdict,
         settled_at=ended if verdict.settled else None,
         version=before.version + changed,
+        changed_at=now if changed else before.changed_at,
     )
 
 

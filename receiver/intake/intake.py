@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from receiver.core.observation import Source
 from receiver.core.task import Rules, give_up
 from receiver.group_commit import GroupCommit
@@ -64,6 +66,19 @@ class Intake:
             _log_delivery(delivery, result)
         return results
 
+    def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
+        """The same for record-info's answers; one about a task that was deleted meanwhile is dropped."""
+        if not answers:
+            return []
+        with self._metrics.commits.time(), self._database.write() as connection:
+            asked = {answer.reading.task_id or "" for answer in answers}
+            known = tasks.lock_or_create(connection, {}, if_known=asked)
+            wanted = [answer for answer in answers if answer.reading.task_id in known]
+            results = self._store(connection, wanted)
+        for delivery, result in zip(wanted, results, strict=True):
+            _log_delivery(delivery, result)
+        return results
+
     def note_refused(self, reason: str, *, now: datetime) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:
@@ -112,7 +127,10 @@ class Intake:
 
     def _commit(self, batch: Sequence[Delivery]) -> Sequence[Result]:
         with self._metrics.commits.time(), self._database.write() as connection:
-            return Batch(deliveries=batch, rules=self._rules, spread=self._spread).take_in(connection)
+            return self._store(connection, batch)
+
+    def _store(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
+        return Batch(deliveries=batch, rules=self._rules, spread=self._spread).take_in(connection)
 
 
 def _log_delivery(delivery: Delivery, result: Result) -> None:

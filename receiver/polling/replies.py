@@ -65,7 +65,7 @@ class Replies:
             if isinstance(reply.told, Answer)
         ]
         try:
-            self._intake.accept([delivery for _, delivery in answers])
+            self._intake.accept_answers([delivery for _, delivery in answers])
         except Exception:  # noqa: BLE001  one answer that we cannot handle must not take the others with it
             for call, delivery in answers:
                 self._accept_alone(call, delivery)
@@ -74,7 +74,7 @@ class Replies:
     def _accept_alone(self, call: Call, delivery: Delivery) -> None:
         """An answer that cannot be stored still counts as a poll: else it would be asked for again at once."""
         try:
-            self._intake.accept([delivery])
+            self._intake.accept_answers([delivery])
         except Exception:
             log.exception("an answer could not be taken in", extra={"told": {"task": call.task_id}})
             self._count_unstored(call, delivery.received_at)

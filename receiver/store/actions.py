@@ -23,6 +23,7 @@ class Kind(StrEnum):
     READ_AGAIN = "read_again"
     REBUILT = "rebuilt"
     PRUNED = "pruned"
+    DELETED = "deleted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,10 +11,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal_column, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    false,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from receiver.core.cadence import PollRank
+from receiver.core.settlement import Outcome
 from receiver.core.task import Problem, Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
@@ -36,7 +48,7 @@ class Flag(StrEnum):
 
 
 Place = tuple[datetime, str]
-"""Where a list is: first seen, and the task id where that is the same."""
+"""Where a list is: when a task was first seen, or in the list of changes changed, and its id where that is the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,10 +57,13 @@ class Filter:
 
     `text` finds ids that begin with it, and tasks in whose label and titles each of its words begins a word.
     `due_before` is what `OVERDUE` means: not settled, and the next look was planned before; None: nothing is.
+    `label` is the whole label.
     """
 
     outcome: str | None = None
     status: str | None = None
+    label: str | None = None
+    settled: bool | None = None
     flag: Flag | None = None
     text: str | None = None
     before: Place | None = None
@@ -80,6 +95,7 @@ _WALK = tuple(
     for name in (
         "number",
         "task_id",
+        "label",
         "first_seen_at",
         "registered_at",
         "next_poll_at",
@@ -109,38 +125,57 @@ def overdue(due_before: datetime | None, of: Columns = task.c) -> ColumnElement[
 
 def find(connection: Connection, wanted: Filter, *, limit: int) -> Page:
     """At most `limit` tasks, newest first. Of the overdue ones the `WALKED` longest due are looked at."""
-    conditions = list(_conditions(wanted))
+    conditions = list(conditions_of(wanted))
+    if contradicts_itself(wanted):
+        return Page(tasks=[])
     if wanted.text is not None:
         return _find_matches(connection, wanted, conditions, limit)
     if wanted.flag is Flag.OVERDUE:
         late = select(task.c.number).where(overdue(wanted.due_before)).limit(WALKED)
         fitting = _among(late, conditions)
         return _page(connection, _newest(fitting, task.c, wanted.before, limit + 1), limit)
-    if len(conditions) <= 1:
+    if not conditions or (len(conditions) == 1 and conditions[0] is not _is_settled):
         query = _newest(select(task), task.c, wanted.before, limit + 1)
         return _page(connection, query.where(*(holds(task.c) for holds in conditions)), limit)
     return _walk(connection, wanted, conditions, limit)
 
 
-def _conditions(wanted: Filter) -> Iterator[Condition]:
+def conditions_of(wanted: Filter) -> Iterator[Condition]:
     """What must hold, first what most likely narrows most; being overdue apart."""
     if wanted.flag is not None and wanted.flag is not Flag.OVERDUE:
         yield _FLAGS[wanted.flag]
+    if wanted.label is not None:
+        yield lambda of: of.label == wanted.label
     if wanted.status is not None:
         yield lambda of: of.status == wanted.status
     if wanted.outcome is not None:
         yield lambda of: of.outcome == wanted.outcome
+    elif wanted.settled is not None:
+        yield _is_settled if wanted.settled else lambda of: of.outcome == Outcome.IN_PROGRESS.value
+
+
+def _is_settled(of: Columns) -> ColumnElement[bool]:
+    """Which no index says: most tasks are, so that the newest few hold enough of them."""
+    settled: ColumnElement[bool] = of.outcome != Outcome.IN_PROGRESS.value
+    return settled
+
+
+def contradicts_itself(wanted: Filter) -> bool:
+    """Whether no task can have both this outcome and this `settled`."""
+    if wanted.outcome is None or wanted.settled is None:
+        return False
+    return wanted.settled is (wanted.outcome == Outcome.IN_PROGRESS.value)
 
 
 def _walk(connection: Connection, wanted: Filter, conditions: Sequence[Condition], limit: int) -> Page:
-    first, *others = conditions
-    walked = _newest(select(*_WALK), task.c, wanted.before, WALKED).where(first(task.c)).subquery()
-    found = select(walked.c.number).where(*(holds(walked.c) for holds in others)).limit(limit + 1)
+    first = true() if conditions[0] is _is_settled else conditions[0](task.c)
+    walked = _newest(select(*_WALK), task.c, wanted.before, WALKED).where(first).subquery()
+    found = select(walked.c.number).where(*(holds(walked.c) for holds in conditions)).limit(limit + 1)
     page = _page(connection, _newest(select(task).where(task.c.number.in_(found)), task.c), limit)
     if page.next is not None:
         return page
     last = _newest(select(task.c.first_seen_at, task.c.task_id), task.c, wanted.before, 1)
-    return _going_on(connection, page, last.where(first(task.c)).offset(WALKED - 1))
+    return _going_on(connection, page, last.where(first).offset(WALKED - 1))
 
 
 def _find_matches(

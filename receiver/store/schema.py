@@ -61,6 +61,7 @@ task = Table(
     Column("last_polled_at", Moment),
     Column("gave_up_at", Moment),
     Column("settled_at", Moment),
+    Column("changed_at", Moment),
     Column("next_poll_at", Moment),
     Column("poll_requested", Boolean, nullable=False),
     Column("poll_rank", SmallInteger, nullable=False),
@@ -84,6 +85,8 @@ task = Table(
     Index("task_newest", "first_seen_at", "task_id"),
     Index("task_outcome", "outcome", "first_seen_at", "task_id"),
     Index("task_status", "status", "first_seen_at", "task_id"),
+    _partial("task_label", "label", "first_seen_at", "task_id", where="label IS NOT NULL"),
+    Index("task_changed", "changed_at", "task_id"),
     # Only what is to be polled: stays small, however many tasks have settled.
     _partial("task_due", "poll_rank", "next_poll_at", where="next_poll_at IS NOT NULL"),
     _partial("task_unsettled", "first_seen_at", where="outcome = 'in_progress'"),
@@ -163,6 +166,14 @@ lease = Table(
     Column("fence", BigInteger, nullable=False),
     Column("heartbeat_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
+)
+
+# One row: the time of the last change of any task. See `change_clock`.
+change_clock = Table(
+    "change_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("changed_at", Moment, nullable=False),
 )
 
 # As many rows as calls are allowed in the limit's period; a call takes one until a whole period after its end.

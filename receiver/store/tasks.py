@@ -15,6 +15,7 @@ from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store import tallies
+from receiver.store.change_clock import time_of_change
 from receiver.store.engines import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
@@ -36,6 +37,7 @@ _PLAIN = (
     "last_polled_at",
     "gave_up_at",
     "settled_at",
+    "changed_at",
     "next_poll_at",
     "expedited_at",
     "poll_requested",
@@ -75,7 +77,10 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
     """These tasks, locked; the unknown ones are created, seen first at the time given."""
     _create_unknown(connection, first_seen)
-    return dict(load_many(connection, first_seen))
+    locked = dict(load_many(connection, first_seen))
+    if deleted := first_seen.keys() - locked.keys():
+        locked |= load_or_create(connection, {key: first_seen[key] for key in deleted})
+    return locked
 
 
 def lock_or_create(
@@ -85,7 +90,7 @@ def lock_or_create(
     created = _create_unknown(connection, first_seen)
     columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
     query = select(*columns).where(task.c.task_id.in_(sorted({*first_seen, *if_known})))
-    return {
+    locked = {
         row.task_id: TaskStatus(
             status=row.status,
             outcome=Outcome(row.outcome),
@@ -94,13 +99,17 @@ def lock_or_create(
         )
         for row in connection.execute(query.order_by(task.c.task_id).with_for_update(key_share=True))
     }
+    if deleted := first_seen.keys() - locked.keys():
+        locked |= lock_or_create(connection, {key: first_seen[key] for key in deleted})
+    return locked
 
 
 def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> set[str]:
     """Make rows for those that have none; says for which.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
-    one and waits to create another could wait for somebody who waits for him.
+    one and waits to create another could wait for somebody who waits for him. One that was deleted in between is
+    created anew; should two do so for each other's tasks at once, the database refuses one of them, and it is repeated.
     """
     known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
     unknown = first_seen.keys() - set(known)
@@ -120,11 +129,15 @@ def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetim
         connection.execute(_COUNT, rows)
 
 
-def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None) -> None:
+def save(
+    connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None
+) -> Sequence[Task]:
     """Write tasks that changed, each as (before, after), and their effect on the totals, with what `also` counts.
 
-    Once in a transaction and at its end. Who claimed a task for polling is not theirs to change.
+    Once in a transaction and at its end; returns the tasks as they are stored. Who claimed a task for polling is not
+    theirs to change.
     """
+    steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
@@ -134,6 +147,25 @@ def save(connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Ta
     for rows in alike.values():
         connection.execute(_UPDATE, rows)
     tallies.add(connection, counts)
+    return [after for _, after in steps]
+
+
+def _with_time_of_change(
+    connection: Connection, steps: Sequence[tuple[Task, Task]]
+) -> Sequence[tuple[Task, Task]]:
+    """The steps, with one time for all that changed; that a task is new is a change, too."""
+    changed = {
+        after.task_id: after.changed_at or after.first_seen_at
+        for before, after in steps
+        if before.changed_at is None or after.version != before.version
+    }
+    if not changed:
+        return steps
+    at = time_of_change(connection, max(changed.values()))
+    return [
+        (before, replace(after, changed_at=at) if after.task_id in changed else after)
+        for before, after in steps
+    ]
 
 
 def overdue_ids(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:

@@ -3,23 +3,30 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
-from flask import Blueprint, Response, current_app, jsonify, request
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from flask import Blueprint, Response, current_app, g, jsonify, request
 
-from receiver.core.payloads.envelope import readable_task_id
-from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.core.settlement import Outcome
 from receiver.core.task import Task
-from receiver.operations import register_task, request_task_poll
+from receiver.operations import delete_task, label_task, register_task, request_task_poll
 from receiver.runtime import utc_now
-from receiver.store import deliveries, listing, quarantine, tasks
+from receiver.store import changes, deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.listing import Filter
-from receiver.web.cursors import cursor_at, id_cursor, task_cursor
+from receiver.web.api_input import (
+    LABEL,
+    NEW_TASK,
+    NO_PARAMETERS,
+    PAGE,
+    TASK_PAGE,
+    WAIT,
+    json_body,
+    load,
+    parameters,
+)
+from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
@@ -28,56 +35,15 @@ from receiver.web.views import show_delivery, show_task
 
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 
-LONGEST_WAIT_S = 60
 LOOK_S = 0.2
+# What each call takes in its query string; all others take nothing.
+PARAMETERS = {
+    "api.list_tasks": TASK_PAGE,
+    "api.read_task": WAIT,
+    "api.list_deliveries": PAGE,
+    "api.list_quarantine": PAGE,
+}
 EVERY_ONE = quarantine.Quarantined(seen=True)
-
-
-class TaskId(fields.Field[str]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        task_id = readable_task_id(value)
-        if task_id is None:
-            raise ValidationError("A task id: text without white space or slashes, 200 characters at most.")
-        return task_id
-
-
-def storable(text: str) -> None:
-    if UNSTORABLE.search(text):
-        raise ValidationError("Must not hold NUL or half a surrogate pair.")
-
-
-class NewTaskSchema(Schema):
-    class Meta:
-        unknown = RAISE
-
-    taskId = TaskId(required=True)
-    label = fields.String(allow_none=True, load_default=None, validate=[validate.Length(max=200), storable])
-
-
-class PageSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
-    cursor = fields.String(load_default=None)
-
-
-class TaskPageSchema(PageSchema):
-    outcome = fields.String(
-        load_default=None, validate=validate.OneOf([outcome.value for outcome in Outcome])
-    )
-    status = fields.String(load_default=None, validate=storable)
-    q = fields.String(load_default=None, validate=storable)
-
-
-class WaitSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
-    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=LONGEST_WAIT_S))
-
-
-NEW_TASK, PAGE, TASK_PAGE, WAIT = NewTaskSchema(), PageSchema(), TaskPageSchema(), WaitSchema()
 
 
 class WaitingRoom:
@@ -103,10 +69,21 @@ class WaitingRoom:
         return not self._closed.wait(seconds)
 
 
-@blueprint.before_request
+@blueprint.before_app_request
 def _authorize() -> None:
+    """First of all, so that without a token nobody learns which paths there are."""
+    if not f"{request.path}/".startswith("/api/"):
+        return
     if not has_bearer_token(runtime_here().settings.api_tokens):
         raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
+
+
+@blueprint.before_request
+def _read_query() -> None:
+    task_id = (request.view_args or {}).get("task_id", "")
+    if UNSTORABLE.search(task_id):  # PostgreSQL would not even look for it
+        raise _unknown(task_id)
+    g.parameters = parameters(PARAMETERS.get(request.endpoint or "", NO_PARAMETERS))
 
 
 @blueprint.after_request
@@ -117,7 +94,7 @@ def _challenge(response: Response) -> Response:
 
 @blueprint.post("/tasks")
 def create_task() -> tuple[Response, int]:
-    wanted = _load(NEW_TASK, _json_body())
+    wanted = load(NEW_TASK, json_body())
     task, created = register_task(
         runtime_here(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
     )
@@ -126,17 +103,34 @@ def create_task() -> tuple[Response, int]:
 
 @blueprint.get("/tasks")
 def list_tasks() -> Response:
-    wanted = _load(TASK_PAGE, request.args)
-    before = task_cursor(wanted["cursor"])
-    chosen = Filter(outcome=wanted["outcome"], status=wanted["status"], text=wanted["q"], before=before)
+    wanted = g.parameters
+    if wanted["changedSince"] is not None:
+        return _list_changes()
+    chosen = replace(_filter(), before=task_cursor(wanted["cursor"]))
     with runtime_here().database.read() as connection:
         found = listing.find(connection, chosen, limit=wanted["limit"])
     return jsonify(tasks=[show_task(task) for task in found.tasks], next=found.next and cursor_at(found.next))
 
 
+def _list_changes() -> Response:
+    wanted = g.parameters
+    since, after = wanted["changedSince"], change_cursor(wanted["cursor"])
+    with runtime_here().database.read() as connection:
+        found = changes.find_changes(connection, _filter(), since=since, after=after, limit=wanted["limit"])
+    going_on = found.next and change_cursor_at(found.next)
+    return jsonify(tasks=[show_task(task) for task in found.tasks], next=going_on)
+
+
+def _filter() -> Filter:
+    """By product there is nothing to choose as long as there is one."""
+    wanted = g.parameters
+    names = ("outcome", "status", "label", "settled")
+    return Filter(text=wanted["q"], **{name: wanted[name] for name in names})
+
+
 @blueprint.get("/tasks/<task_id>")
 def read_task(task_id: str) -> Response:
-    wait_s = _load(WAIT, request.args)["wait"]
+    wait_s = g.parameters["wait"]
     task = _known(task_id)
     room: WaitingRoom = current_app.extensions["waiting_room"]
     if wait_s and not task.verdict.settled:
@@ -151,9 +145,25 @@ def read_task(task_id: str) -> Response:
     return jsonify(show_task(task))
 
 
+@blueprint.patch("/tasks/<task_id>")
+def change_task(task_id: str) -> Response:
+    wanted = load(LABEL, json_body())
+    task = label_task(runtime_here(), task_id, label=wanted["label"], now=utc_now(), actor=_caller())
+    if task is None:
+        raise _unknown(task_id)
+    return jsonify(show_task(task))
+
+
+@blueprint.delete("/tasks/<task_id>")
+def remove_task(task_id: str) -> Response:
+    if not delete_task(runtime_here(), task_id, now=utc_now(), actor=_caller()):
+        raise _unknown(task_id)
+    return Response(status=204)
+
+
 @blueprint.get("/tasks/<task_id>/deliveries")
 def list_deliveries(task_id: str) -> Response:
-    wanted = _load(PAGE, request.args)
+    wanted = g.parameters
     after = id_cursor(wanted["cursor"]) or 0
     with runtime_here().database.read() as connection:
         shown, last = deliveries.page_of_task(connection, task_id, after=after, limit=wanted["limit"])
@@ -172,7 +182,7 @@ def poll_task(task_id: str) -> tuple[Response, int]:
 
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
-    wanted = _load(PAGE, request.args)
+    wanted = g.parameters
     before = id_cursor(wanted["cursor"])
     with runtime_here().database.read() as connection:
         shown, older = quarantine.page(connection, EVERY_ONE, limit=wanted["limit"], before=before)
@@ -190,21 +200,6 @@ def _delivery_page(shown: Sequence[StoredDelivery], going_on: int | None) -> Res
 
 def _caller() -> Actor:
     return Actor(via="API", address=request.remote_addr)
-
-
-def _json_body() -> Any:
-    try:
-        return request.get_json(silent=True, force=True)
-    except RecursionError:
-        return None
-
-
-def _load(schema: Schema, values: Any) -> dict[str, Any]:
-    try:
-        return dict(schema.load(values if values is not None else {}))
-    except ValidationError as error:
-        detail = "Correct the fields named in errors."
-        raise ProblemError(422, "Invalid request", detail, errors=flat_errors(error.messages)) from None
 
 
 def _known(task_id: str) -> Task:

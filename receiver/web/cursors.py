@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from receiver.core.payloads.fields import UNSTORABLE
 from receiver.store.actions import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.listing import Place
 from receiver.store.schema import LARGEST_ID
 from receiver.web.problems import ProblemError
 
+CHANGE = "~"  # no sign of base64
 Numbered = TypeVar("Numbered", Action, StoredDelivery)
 
 
@@ -22,12 +24,29 @@ def cursor_at(place: Place) -> str:
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
+def change_cursor_at(place: Place) -> str:
+    """The same for the list of changes, which is another order."""
+    return CHANGE + cursor_at(place)
+
+
+def change_cursor(cursor: str | None) -> Place | None:
+    """The change to go on behind; None at the beginning."""
+    if cursor is None:
+        return None
+    if not cursor.startswith(CHANGE):
+        raise _bad_cursor()
+    return task_cursor(cursor.removeprefix(CHANGE))
+
+
 def task_cursor(cursor: str | None) -> Place | None:
     """The task to go on behind; None at the beginning."""
     if cursor is None:
         return None
     try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        padded = cursor + "=" * (-len(cursor) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        if UNSTORABLE.search(raw):
+            raise _bad_cursor()
         moment, _, task_id = raw.partition("|")
         return datetime.fromisoformat(moment).astimezone(UTC), task_id
     except (ValueError, OverflowError, binascii.Error):
@@ -51,5 +70,8 @@ def page_of(found: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], 
 
 def _bad_cursor() -> ProblemError:
     return ProblemError(
-        422, "Invalid request", "Take the cursor from `next`.", errors={"cursor": ["Not one of ours."]}
+        422,
+        "Invalid request",
+        "Take the cursor from `next` of the same list.",
+        errors={"cursor": ["Not one of ours."]},
     )

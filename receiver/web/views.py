@@ -1,4 +1,4 @@
-"""Tasks and deliveries as JSON, in the contract's names."""
+"""Tasks and deliveries as JSON, in the contract's names and order."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any
 from receiver.core.claims import Claims
 from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS, URL_FIELDS, is_audio_file
 from receiver.core.payloads.fields import iso as iso_text
+from receiver.core.product import Product
 from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 
@@ -29,8 +30,12 @@ def show_task(task: Task) -> dict[str, Any]:
         "conflict": state.conflict,
         "registered": task.registered_at is not None,
         **_values(DETAIL_FIELDS, state.visible_details),
+        "product": Product.MUSIC.value,
+        "results": [],
         "tracks": [_show_track(claims) for _, claims in sorted(task.tracks.items())],
+        "registeredAt": iso(task.registered_at),
         "firstSeenAt": iso(task.first_seen_at),
+        "changedAt": iso(task.changed_at),
         "lastCallbackAt": iso(task.last_callback_at),
         "lastPolledAt": iso(task.last_polled_at),
         "nextPollAt": iso(task.next_poll_at),

@@ -73,6 +73,8 @@ def fits(task: Task, wanted: Filter) -> bool:
         flags[wanted.flag]
         and wanted.outcome in (None, task.verdict.outcome)
         and wanted.status in (None, task.state.reconciled_status.word)
+        and wanted.label in (None, task.label)
+        and wanted.settled in (None, task.verdict.settled)
         and all(any(one.startswith(word) for one in said) for word in (wanted.text or "").split())
     )
 
@@ -82,12 +84,16 @@ def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) 
     store(runtime, known)
     outcomes = (None, "in_progress", "succeeded", "failed")
     statuses = (None, "SUCCESS", "ODD", "GENERATE_AUDIO_FAILED", "none such")
+    labels = (None, "order 2")
     seen = set()
     with runtime.database.read() as connection:
-        for outcome, status, flag, text in product(
-            outcomes, statuses, (None, *Flag), (None, "song 2", "order 1")
+        for outcome, status, flag, text, label, settled in product(
+            outcomes, statuses, (None, *Flag), (None, "song 2", "order 1"), labels, (None, True, False)
         ):
-            wanted = Filter(outcome=outcome, status=status, flag=flag, text=text, due_before=DUE_BEFORE)
+            wanted = Filter(
+                outcome=outcome, status=status, flag=flag, text=text, label=label, settled=settled,
+                due_before=DUE_BEFORE,
+            )  # fmt: skip
             expected = [task.task_id for task in reversed(known) if fits(task, wanted)]
             assert [key for page in pages(connection, wanted, limit=7) for key in page] == expected
             seen.add(len(expected))
@@ -190,3 +196,16 @@ def test_the_longest_overdue_are_found_among_any_number_in_progress(runtime: Run
         wanted = Filter(flag=Flag.OVERDUE, due_before=T0)
         assert list(pages(connection, wanted, limit=5)) == [["late"]]
         assert list(pages(connection, replace(wanted, due_before=None), limit=5)) == [[]]
+
+
+def test_the_settled_ones_are_found_behind_any_number_in_progress(runtime: Runtime) -> None:
+    waiting = [
+        replace(_titled(f"t{n:04}", "x"), first_seen_at=T0 + timedelta(seconds=n)) for n in range(WALKED + 5)
+    ]
+    ended = replace(a_task(11, runtime), task_id="ended", first_seen_at=T0 - timedelta(days=1))
+    assert ended.verdict.settled
+    store(runtime, [ended, *waiting])
+    with runtime.database.read() as connection:
+        assert list(pages(connection, Filter(settled=True), limit=5)) == [[], ["ended"]]
+        assert list(pages(connection, Filter(settled=True, outcome="in_progress"), limit=5)) == [[]]
+        assert len(list(pages(connection, Filter(settled=False), limit=5000))) == 1

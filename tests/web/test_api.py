@@ -17,15 +17,16 @@ from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
 pytestmark = BOTH_STORES
 
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
-FIELDS = {
+FIELDS = [
     "taskId", "label", "status", "outcome", "settled", "confirmed", "recovered", "conflict", "registered",
-    "operationType", "type", "parentMusicId", "param", "errorCode", "errorMessage", "tracks", "firstSeenAt",
-    "lastCallbackAt", "lastPolledAt", "nextPollAt", "settledAt", "callbacks", "polls", "version",
-}  # fmt: skip
-TRACK_FIELDS = {
+    "operationType", "type", "parentMusicId", "param", "errorCode", "errorMessage", "product", "results", "tracks",
+    "registeredAt", "firstSeenAt", "changedAt", "lastCallbackAt", "lastPolledAt", "nextPollAt", "settledAt",
+    "callbacks", "polls", "version",
+]  # fmt: skip
+TRACK_FIELDS = [
     "id", "confirmed", "playable", "audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl",
     "prompt", "modelName", "title", "tags", "createTime", "duration",
-}  # fmt: skip
+]  # fmt: skip
 
 
 class Api:
@@ -92,11 +93,16 @@ def test_a_wrong_registration_names_the_fields_at_fault(api: Api, body: Any) -> 
     assert answer["title"]
 
 
-def test_a_task_has_the_contracts_fields_and_no_others(api: Api) -> None:
+def test_a_task_has_the_contracts_fields_in_their_order_and_no_others(api: Api) -> None:
+    registered = api.post("/tasks", 201, {"taskId": "task-1"})
     api.callback("task-1")
     task = api.get("/tasks/task-1")
-    assert task.keys() == FIELDS
-    assert task["tracks"][0].keys() == TRACK_FIELDS
+    for one in (registered, task, api.get("/tasks")["tasks"][0], api.post("/tasks/task-1/poll", 202)):
+        assert list(one) == FIELDS
+    assert list(task["tracks"][0]) == TRACK_FIELDS
+    assert (task["product"], task["results"]) == ("music", [])
+    assert task["registeredAt"] == registered["registeredAt"] == registered["changedAt"]
+    assert task["changedAt"] == task["settledAt"] > registered["changedAt"]
     assert task["tracks"][0]["title"] == "Song of task-1"
 
 

@@ -53,6 +53,7 @@ ACTIONS = {
     actions.Kind.READ_AGAIN: Mark("blue", "↺", "read again"),
     actions.Kind.REBUILT: Mark("blue", "↺", "rebuilt"),
     actions.Kind.PRUNED: Mark("slate", "−", "pruned"),
+    actions.Kind.DELETED: Mark("red", "✕", "deleted"),
 }
 
 

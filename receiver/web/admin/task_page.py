@@ -10,6 +10,7 @@ from receiver.core.observation import Source
 from receiver.core.payloads import read_again
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
+from receiver.core.task import LONGEST_LABEL
 from receiver.operations import acknowledge_task, label_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import actions, deliveries, tasks
@@ -29,7 +30,6 @@ from receiver.web.here import runtime_here
 
 DELIVERIES_SHOWN = 100
 ACTIONS_SHOWN = 100
-LONGEST_LABEL = 200
 # What two sources said is put together of so many contents and bytes: whoever may call back must not stall the page.
 COMPARED = 200
 LARGEST_COMPARED = 2_000_000

@@ -1,4 +1,4 @@
-"""What keeps one sender or one task from harming the others: ranks for polling, and a callback's query string."""
+"""What keeps one sender or task from harming the others, a callback's query string, and tasks in order of change."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +16,7 @@ def upgrade() -> None:
     _index_for_flat_costs()
     _add_alarms()
     _add_troubles()
+    _add_changed_at()
 
 
 def _add_poll_rank() -> None:
@@ -94,3 +95,26 @@ def _add_troubles() -> None:
     for name in ("answered_at", "paused_since"):
         op.add_column("upstream", sa.Column(name, Moment()))
     op.execute("UPDATE upstream SET paused_since = failed_at WHERE failures > 0")
+
+
+def _add_changed_at() -> None:
+    """Of old tasks: when they settled, else the latest time that is known of them."""
+    op.add_column("task", sa.Column("changed_at", Moment()))
+    latest = "max" if op.get_context().dialect.name == "sqlite" else "greatest"
+    known = ("registered_at", "last_callback_at", "last_polled_at")
+    times = ", ".join(f"coalesce({name}, first_seen_at)" for name in known)
+    op.execute(f"UPDATE task SET changed_at = coalesce(settled_at, {latest}({times}))")
+    op.create_index("task_changed", "task", ["changed_at", "task_id"])
+    # Only a command could give a longer one, which does not fit into an index.
+    op.execute("UPDATE task SET label = substr(label, 1, 200) WHERE length(label) > 200")
+    labelled = sa.text("label IS NOT NULL")
+    columns = ["label", "first_seen_at", "task_id"]
+    op.create_index("task_label", "task", columns, sqlite_where=labelled, postgresql_where=labelled)
+    op.create_table(
+        "change_clock",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("changed_at", Moment(), nullable=False),
+    )
+    op.execute(
+        "INSERT INTO change_clock (id, changed_at) SELECT 1, max(changed_at) FROM task HAVING count(*) > 0"
+    )

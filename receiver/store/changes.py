@@ -1,0 +1,76 @@
+"""Tasks listed in order of change, so that a program reads on from where it was and loses nothing.
+
+As in `listing` no filter makes a page slow: at most `WALKED` of the changes are looked at for one page. A page may
+so be short, or empty, and yet go on.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
+
+from receiver.core.words import words_of
+from receiver.store.listing import (
+    WALKED,
+    Columns,
+    Condition,
+    Filter,
+    Page,
+    Place,
+    conditions_of,
+    contradicts_itself,
+)
+from receiver.store.schema import task
+from receiver.store.tasks import task_of
+
+_LOOKED_AT = (
+    "number", "task_id", "changed_at", "label", "registered_at", "status", "outcome", "conflict", "recovered",
+    "lost_callback", "problem", "words",
+)  # fmt: skip
+
+
+def find_changes(
+    connection: Connection, wanted: Filter, *, since: datetime, after: Place | None, limit: int
+) -> Page:
+    """At most `limit` tasks that changed at `since` or later, or behind the place `after`; first the oldest change."""
+    if contradicts_itself(wanted):
+        return Page(tasks=[])
+    conditions = [*conditions_of(wanted), *_text_conditions(connection, wanted.text)]
+    place = task.c.changed_at >= since
+    if after is not None:
+        place = tuple_(task.c.changed_at, task.c.task_id) > tuple_(*after)
+    if not conditions:
+        return _page(connection, _in_order(select(task).where(place)).limit(limit + 1), limit)
+    walked = _in_order(select(*(task.c[name] for name in _LOOKED_AT)).where(place)).limit(WALKED).subquery()
+    found = select(walked.c.number).where(*(holds(walked.c) for holds in conditions)).limit(limit + 1)
+    page = _page(connection, _in_order(select(task).where(task.c.number.in_(found))), limit)
+    if page.next is not None:
+        return page
+    last = _in_order(select(task.c.changed_at, task.c.task_id).where(place)).offset(WALKED - 1).limit(1)
+    end = connection.execute(last).first()
+    return page if end is None else Page(tasks=page.tasks, next=(end.changed_at, end.task_id))
+
+
+def _text_conditions(connection: Connection, text: str | None) -> Sequence[Condition]:
+    """What a search finds, told of a row rather than looked up in the index of words."""
+    if text is None:
+        return ()
+    position = func.instr if connection.dialect.name == "sqlite" else func.strpos
+
+    def matches(of: Columns) -> ColumnElement[bool]:
+        begins = [position(" " + of.words, literal(f" {word}")) > 0 for word in words_of(text).split()]
+        has_id = func.substr(of.task_id, 1, len(text)) == text if text else false()
+        return or_(has_id, and_(*begins)) if begins else has_id
+
+    return (matches,)
+
+
+def _in_order(query: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
+    return query.order_by(task.c.changed_at, task.c.task_id)
+
+
+def _page(connection: Connection, query: Select[tuple[object, ...]], limit: int) -> Page:
+    found = [task_of(row) for row in connection.execute(query)]
+    shown = found[:limit]
+    last = shown[-1] if len(found) > limit else None
+    return Page(tasks=shown, next=(last.changed_at, last.task_id) if last and last.changed_at else None)

@@ -1,0 +1,126 @@
+"""What the API takes: parameters and JSON bodies, checked whole; what nobody knows is refused by its name."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import request
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.errors import flat_errors
+from receiver.core.payloads.fields import UNSTORABLE
+from receiver.core.product import Product
+from receiver.core.settlement import Outcome
+from receiver.core.task import LONGEST_LABEL
+from receiver.web.problems import ProblemError
+
+LONGEST_WAIT_S = 60
+LONGEST_SEARCH = 500
+LARGEST_BODY = 131_072
+
+
+class TaskId(fields.Field[str]):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        task_id = readable_task_id(value)
+        if task_id is None:
+            raise ValidationError("A task id: text without white space or slashes, 200 characters at most.")
+        return task_id
+
+
+class Moment(fields.Field[datetime]):
+    """ISO 8601; without a zone it is UTC. A `+` that a query string has turned into a space is one again."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        day, _, time = str(value).partition("T")
+        try:
+            moment = datetime.fromisoformat(f"{day}T{time.replace(' ', '+')}" if time else day)
+            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValidationError("A time such as 2026-01-31T12:00:00Z.") from None
+
+
+def storable(text: str) -> None:
+    if UNSTORABLE.search(text):
+        raise ValidationError("Must not hold NUL or half a surrogate pair.")
+
+
+def _label(**options: Any) -> fields.String:
+    return fields.String(allow_none=True, validate=[validate.Length(max=LONGEST_LABEL), storable], **options)
+
+
+def _one_of(names: type[Outcome] | type[Product], default: str | None) -> fields.String:
+    return fields.String(load_default=default, validate=validate.OneOf([name.value for name in names]))
+
+
+class StrictSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+
+class NewTaskSchema(StrictSchema):
+    taskId = TaskId(required=True)
+    label = _label(load_default=None)
+    product = _one_of(Product, Product.MUSIC.value)
+
+
+class LabelSchema(StrictSchema):
+    label = _label(required=True)
+
+
+class PageSchema(StrictSchema):
+    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
+    cursor = fields.String(load_default=None)
+
+
+class TaskPageSchema(PageSchema):
+    outcome = _one_of(Outcome, None)
+    status = fields.String(load_default=None, validate=storable)
+    q = fields.String(load_default=None, validate=[validate.Length(max=LONGEST_SEARCH), storable])
+    label = _label(load_default=None)
+    product = _one_of(Product, None)
+    settled = fields.Boolean(load_default=None)
+    changedSince = Moment(load_default=None)
+
+
+class WaitSchema(StrictSchema):
+    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=LONGEST_WAIT_S))
+
+
+NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
+PAGE, TASK_PAGE, WAIT, NO_PARAMETERS = PageSchema(), TaskPageSchema(), WaitSchema(), StrictSchema()
+
+
+def parameters(schema: Schema) -> dict[str, Any]:
+    """The request's query string; a parameter that is given twice would be half ignored, and so is refused."""
+    repeated = {name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1}
+    if repeated:
+        raise _invalid(repeated)
+    return load(schema, request.args.to_dict())
+
+
+def json_body() -> Any:
+    """The request's body; nothing at all counts as an empty object."""
+    request.max_content_length = min(request.max_content_length or LARGEST_BODY, LARGEST_BODY)
+    raw = request.get_data()
+    if raw and request.mimetype and not request.is_json:
+        detail = f"Send the body as application/json, not as {request.mimetype}."
+        raise ProblemError(415, "Unsupported media type", detail)
+    try:
+        return json.loads(raw) if raw else {}
+    except RecursionError:
+        raise _invalid({"": ["Nested too deeply."]}) from None
+    except ValueError:
+        raise ProblemError(400, "Not JSON", "The body must be one JSON object.") from None
+
+
+def load(schema: Schema, values: Any) -> dict[str, Any]:
+    try:
+        return dict(schema.load(values))
+    except ValidationError as error:
+        raise _invalid(flat_errors(error.messages)) from None
+
+
+def _invalid(errors: Mapping[str, Any]) -> ProblemError:
+    return ProblemError(422, "Invalid request", "Correct the fields named in errors.", errors=errors)

@@ -1,0 +1,137 @@
+"""How both databases find what changed, what has a label, and what is to be deleted: by an index, in its order."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, select, text
+
+from receiver.core.task import Task
+from receiver.intake import callback_delivery
+from receiver.operations import delete_task
+from receiver.runtime import Runtime
+from receiver.store import listing, tasks
+from receiver.store.changes import find_changes
+from receiver.store.listing import Filter, Flag
+from receiver.store.schema import delivery, task
+from tests.conftest import BOTH_STORES, SOMEBODY, T0
+
+pytestmark = BOTH_STORES
+
+MANY = 20_000
+
+
+@pytest.fixture
+def filled(runtime: Runtime) -> Runtime:
+    """So many tasks and deliveries that a plan that reads them all costs more than one that looks a few up."""
+    body = b'{"code": 200, "data": {"callbackType": "complete", "task_id": "t"}}'
+    runtime.intake.accept([callback_delivery(body, now=T0, secrets=())])
+    with runtime.database.write() as connection:
+        for table, key in ((task, "number"), (delivery, "id")):
+            one = dict(connection.execute(select(table)).mappings().one())
+            del one[key]
+            rows = (one | variety(number, table.name) for number in range(MANY))
+            connection.execute(insert(table), list(rows))
+    with runtime.database.write() as connection:
+        connection.execute(text("ANALYZE"))
+    return runtime
+
+
+def variety(number: int, table: str) -> dict[str, Any]:
+    if table == "delivery":
+        return {"task_id": f"t{number}"}
+    seen = T0 + timedelta(seconds=number)
+    return {
+        "task_id": f"t{number}",
+        "label": f"label {number % 50}" if number % 2 else None,
+        "first_seen_at": seen,
+        "changed_at": seen + timedelta(days=number % 7),
+        "outcome": "succeeded" if number % 10 else "in_progress",
+    }
+
+
+@contextmanager
+def statements(runtime: Runtime) -> Iterator[list[tuple[str, Any]]]:
+    told: list[tuple[str, Any]] = []
+
+    def listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
+        told.append((statement, parameters[0] if many else parameters))
+
+    event.listen(runtime.database.engine, "before_cursor_execute", listen)
+    yield told
+    event.remove(runtime.database.engine, "before_cursor_execute", listen)
+
+
+def walks(runtime: Runtime, statement: str, parameters: Any) -> list[str]:
+    """The steps of its plan that read a whole table that grows, or sort what no limit bounds."""
+    is_sqlite = runtime.database.is_sqlite
+    with runtime.database.read() as connection:
+        explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+    plan = [str(row[3] if is_sqlite else row[0]).strip() for row in rows]
+    names = ("SCAN task", "SCAN delivery") if is_sqlite else ("Seq Scan on task", "Seq Scan on delivery")
+    whole = [step for step in plan if any(name in step for name in names) and "INDEX" not in step]
+    bounded = " IN (" in statement
+    sorts = [
+        step for step in plan if "ORDER BY" in step or step.removeprefix("->").strip().startswith("Sort")
+    ]
+    return whole + ([] if bounded else sorts)
+
+
+def test_no_list_of_changes_walks_over_the_whole_table_or_sorts_it(filled: Runtime) -> None:
+    filters = product(
+        (None, "failed"), (None, "SUCCESS"), (None, Flag.CONFLICT), (None, "label 7"), (None, True, False),
+        (None, "tides"), (None, (T0 + timedelta(days=3), "t9")),
+    )  # fmt: skip
+    with statements(filled) as told, filled.database.read() as connection:
+        for outcome, status, flag, label, settled, words, after in filters:
+            wanted = Filter(
+                outcome=outcome, status=status, flag=flag, label=label, settled=settled, text=words
+            )
+            find_changes(connection, wanted, since=T0 + timedelta(days=2), after=after, limit=50)
+    queries = {statement: parameters for statement, parameters in told if statement.startswith("SELECT")}
+    assert len(queries) > 50
+    for statement, parameters in queries.items():
+        assert not walks(filled, statement, parameters), statement
+
+
+def test_no_list_by_label_or_settled_walks_over_the_whole_table_or_sorts_it(filled: Runtime) -> None:
+    filters = product(
+        (None, "failed"), (None, "SUCCESS"), (None, Flag.CONFLICT), ("label 7", "no such", None), (None, True, False),
+        (None, (T0 + timedelta(seconds=MANY), "t9")),
+    )  # fmt: skip
+    with statements(filled) as told, filled.database.read() as connection:
+        for outcome, status, flag, label, settled, before in filters:
+            wanted = Filter(
+                outcome=outcome, status=status, flag=flag, label=label, settled=settled, before=before
+            )
+            listing.find(connection, wanted, limit=50)
+    queries = {statement: parameters for statement, parameters in told if statement.startswith("SELECT")}
+    for statement, parameters in queries.items():
+        assert not walks(filled, statement, parameters), statement
+
+
+def change(runtime: Runtime) -> None:
+    with runtime.database.write() as connection:
+        known = tasks.load_or_create(connection, {"new": T0})["new"]
+        tasks.save(connection, [(known, Task(task_id="new", first_seen_at=T0, registered_at=T0, version=1))])
+
+
+@pytest.mark.parametrize(
+    "do",
+    [change, lambda runtime: delete_task(runtime, "t77", now=T0, actor=SOMEBODY)],
+    ids=["change", "delete"],
+)
+def test_no_statement_of_a_change_or_a_deletion_reads_a_whole_table(
+    filled: Runtime, do: Callable[[Runtime], object]
+) -> None:
+    with statements(filled) as told:
+        do(filled)
+    kinds = ("SELECT", "UPDATE", "DELETE")
+    mine = [one for one in told if one[0].startswith(kinds) and "set_config" not in one[0]]
+    assert len(mine) >= 3
+    for statement, parameters in mine:
+        assert not walks(filled, statement, parameters), statement

@@ -1,0 +1,184 @@
+"""Tasks in order of change: complete, in order, and nothing lost to those who write at the same time."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import product
+
+import pytest
+from sqlalchemy import Connection, select
+
+from receiver.core.task import Task
+from receiver.intake import callback_delivery
+from receiver.runtime import Runtime
+from receiver.store import tasks
+from receiver.store.changes import find_changes
+from receiver.store.listing import WALKED, Filter, Flag
+from receiver.store.schema import change_clock, task
+from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.store.test_listing import DUE_BEFORE, a_task, fits, store
+from receiver.operations import delete_task, register_task
+
+pytestmark = BOTH_STORES
+
+LONG_AGO = T0 - timedelta(days=9)
+
+
+def callback(task_id: str, stage: str) -> bytes:
+    return f'{{"code": 200, "data": {{"callbackType": "{stage}", "task_id": "{task_id}"}}}}'.encode()
+
+
+def accept(runtime: Runtime, task_id: str, stage: str, *, now: datetime) -> None:
+    runtime.intake.accept([callback_delivery(callback(task_id, stage), now=now, secrets=())])
+
+
+def changes(
+    connection: Connection, wanted: Filter = Filter(), *, since: datetime = LONG_AGO, limit: int = 7
+) -> Iterator[Task]:
+    """All of them, page by page; fails when the pages have no end."""
+    after = None
+    for _ in range(1000):
+        page = find_changes(connection, wanted, since=since, after=after, limit=limit)
+        assert len(page.tasks) <= limit
+        yield from page.tasks
+        if page.next is None:
+            return
+        after = page.next
+    pytest.fail("no end")
+
+
+def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None:
+    known = [a_task(number, runtime) for number in range(120)]
+    for one in reversed(known):
+        store(runtime, [one])
+    filters = product(
+        (None, "in_progress", "failed"),
+        (None, "SUCCESS"),
+        [flag for flag in (None, *Flag) if flag is not Flag.OVERDUE],
+        (None, "song 2", "task-0001", "order", "no such", ""),
+        (None, "order 2"),
+        (None, True, False),
+    )
+    seen = set()
+    with runtime.database.read() as connection:
+        for outcome, status, flag, text, label, settled in filters:
+            wanted = Filter(
+                outcome=outcome, status=status, flag=flag, text=text, label=label, settled=settled
+            )
+            plain = replace(wanted, text=None, due_before=DUE_BEFORE)
+            expected = [one.task_id for one in reversed(known) if fits(one, plain) and found_by(one, text)]
+            assert [one.task_id for one in changes(connection, wanted)] == expected, wanted
+            seen.add(len(expected))
+    assert len(seen) > 15, "the filters really tell tasks apart"
+
+
+def found_by(one: Task, text: str | None) -> bool:
+    if text is None:
+        return True
+    begins_id = bool(text) and one.task_id.startswith(text)
+    return begins_id or (bool(text) and fits(one, Filter(text=text)))
+
+
+def test_a_task_moves_to_the_end_when_it_changes_and_only_then(runtime: Runtime) -> None:
+    for name in ("a", "b", "c"):
+        register_task(runtime, name, label=None, now=T0, actor=SOMEBODY)
+    accept(runtime, "a", "text", now=T0)
+    accept(runtime, "a", "text", now=T0)  # a repetition
+    accept(runtime, "b", "first", now=T0)
+    accept(runtime, "b", "text", now=T0)  # brings nothing new to show, but is news to the state
+    with runtime.database.read() as connection:
+        found = list(changes(connection))
+    assert [one.task_id for one in found] == ["c", "a", "b"]
+    assert [one.changed_at for one in found] == sorted({one.changed_at for one in found if one.changed_at})
+
+
+@pytest.mark.parametrize(
+    "step", [timedelta(0), timedelta(seconds=-1), timedelta(days=-400), timedelta(hours=1)]
+)
+def test_the_times_of_changes_grow_whatever_the_clocks_say(runtime: Runtime, step: timedelta) -> None:
+    for number in range(5):
+        accept(runtime, f"t{4 - number}", "text", now=T0 + number * step)
+    with runtime.database.read() as connection:
+        found = list(changes(connection, since=T0 - timedelta(days=9999)))
+    assert [one.task_id for one in found] == ["t4", "t3", "t2", "t1", "t0"]
+    assert len({one.changed_at for one in found}) == 5
+
+
+def test_since_a_time_means_at_that_time_or_later(runtime: Runtime) -> None:
+    for number in range(3):
+        accept(runtime, f"t{number}", "text", now=T0 + timedelta(seconds=number))
+    with runtime.database.read() as connection:
+        middle = tasks.load(connection, "t1")
+        assert middle and middle.changed_at
+        assert [one.task_id for one in changes(connection, since=middle.changed_at)] == ["t1", "t2"]
+
+
+def test_the_times_still_grow_when_the_last_changed_task_was_deleted(runtime: Runtime) -> None:
+    accept(runtime, "ahead", "text", now=T0 + timedelta(hours=1))
+    delete_task(runtime, "ahead", now=T0, actor=SOMEBODY)
+    accept(runtime, "later", "text", now=T0)
+    with runtime.database.read() as connection:
+        later = tasks.load(connection, "later")
+    assert later and later.changed_at and later.changed_at > T0 + timedelta(hours=1)
+
+
+def test_a_page_of_changes_looks_at_so_many_at_most_and_the_pages_still_reach_the_end(
+    runtime: Runtime,
+) -> None:
+    many = [replace(a_task(0, runtime), task_id=f"m{n:05}", label="many") for n in range(WALKED + 10)]
+    store(runtime, many)
+    store(runtime, [replace(a_task(1, runtime), task_id="rare", label="rare")])
+    with runtime.database.read() as connection:
+        first = find_changes(connection, Filter(label="rare"), since=LONG_AGO, after=None, limit=5)
+        assert (list(first.tasks), first.next is None) == ([], False)
+        assert [one.task_id for one in changes(connection, Filter(label="rare"))] == ["rare"]
+
+
+def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
+    new_runtime: Callable[..., Runtime],
+) -> None:
+    """Each writer raises its tasks through three stages; the reader must in the end know every last version."""
+    nodes = [new_runtime() for _ in range(4)]
+    skews = [timedelta(seconds=seconds) for seconds in (0, -3, 2, -0.001)]
+    done = threading.Event()
+
+    def write(number: int) -> None:
+        for turn in range(12):
+            for stage in ("text", "first", "complete"):
+                now = T0 + timedelta(milliseconds=turn) + skews[number]
+                shared, own = callback(f"shared-{turn}", stage), callback(f"own-{number}-{turn}", stage)
+                some = [shared.replace(b"}}", f'}}, "n": {number}}}'.encode()), own]
+                nodes[number].intake.accept([callback_delivery(body, now=now, secrets=()) for body in some])
+
+    def read(by_time: bool) -> dict[str, int]:
+        """By cursor within a run, and by the last task's time from run to run; or by the cursor alone."""
+        known: dict[str, int] = {}
+        since, after = LONG_AGO, None
+        while True:
+            last = done.is_set()
+            with nodes[0].database.read() as connection:
+                page = find_changes(connection, Filter(), since=since, after=after, limit=5)
+            for one in page.tasks:
+                assert one.changed_at
+                known[one.task_id] = one.version
+                since = one.changed_at
+                after = None if by_time else (one.changed_at, one.task_id)
+            after = page.next if by_time else after
+            if last and page.next is None:
+                return known
+
+    with ThreadPoolExecutor(6) as pool:
+        readers = [pool.submit(read, by_time) for by_time in (True, False)]
+        for writer in [pool.submit(write, number) for number in range(4)]:
+            writer.result()
+        done.set()
+        told = [reader.result(timeout=60) for reader in readers]
+    with nodes[0].database.read() as connection:
+        truth = {
+            row.task_id: row.version for row in connection.execute(select(task.c.task_id, task.c.version))
+        }
+        assert connection.execute(select(change_clock)).all()
+    assert len(truth) == 12 * 5
+    assert told == [truth, truth]
