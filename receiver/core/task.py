@@ -31,9 +31,8 @@ class Problem(StrEnum):
 class Task:
     """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state.
 
-    `expedited_at` is when a callback brought the next poll forward to at once; none may do so again until a poll came
-    in its own time.
-    `changed_at` is when the version last grew; the store makes it later than that of every change before.
+    `expedited_at`: when a callback brought the next poll forward; none may again until a poll came in its own time.
+    `changed_at`: when the version last grew; the store makes it later than that of every change before.
     """
 
     task_id: str

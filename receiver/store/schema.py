@@ -115,8 +115,7 @@ delivery = Table(
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary),
     Column("query", Text),
-    # The body's size while it counts against what strangers may store: see `body_cap`.
-    Column("capped_bytes", Integer),
+    Column("capped_bytes", Integer),  # the body's size while it counts against what strangers may store
     Index("delivery_of_task", "task_id", "id"),
     # With the id at its end, so that the first of a thousand repetitions is found as fast as the first of two.
     Index("delivery_digest", "task_id", "source", "digest", "id"),
@@ -168,7 +167,7 @@ lease = Table(
     Column("expires_at", Moment, nullable=False),
 )
 
-# One row: the time of the last change of any task. See `change_clock`.
+# One row: the time of the last change of any task.
 change_clock = Table(
     "change_clock",
     metadata,
