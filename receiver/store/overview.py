@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, func, literal_column, select
 from receiver.core.alarms import AWAITED_AFTER, COUNTED, LAST_SETTLED, SETTLED_WITHIN, Overview
 from receiver.core.cadence import PollRank
 from receiver.core.observation import Source
+from receiver.core.settlement import Outcome
 from receiver.core.task import Problem
 from receiver.store import quarantine, recent_failures
 from receiver.store.database import clock_of
@@ -74,10 +75,18 @@ def _awaited(
 
 
 def _last_settled(connection: Connection, now: datetime) -> tuple[int, int]:
-    """How many of the tasks that settled last there are, and how many of them by polls alone."""
-    lately = select(task.c.lost_callback).where(task.c.settled_at > now - SETTLED_WITHIN)
-    lost = connection.scalars(lately.order_by(task.c.settled_at.desc()).limit(LAST_SETTLED)).all()
-    return len(lost), sum(lost)
+    """How many of the tasks that settled last there are, and how many of them by polls alone.
+
+    Looked for among the newest of each outcome: an index by time of settling would have to be kept by every callback.
+    """
+    found: list[tuple[datetime, bool]] = []
+    for outcome in Outcome:
+        if outcome is not Outcome.IN_PROGRESS:
+            newest = select(task.c.settled_at, task.c.lost_callback).where(task.c.outcome == outcome.value)
+            rows = connection.execute(newest.order_by(task.c.first_seen_at.desc()).limit(LAST_SETTLED))
+            found += [(row.settled_at, row.lost_callback) for row in rows if row.settled_at]
+    lately = sorted((one for one in found if one[0] > now - SETTLED_WITHIN), reverse=True)[:LAST_SETTLED]
+    return len(lately), sum(lost for _, lost in lately)
 
 
 def read_oldest(connection: Connection, *, due_before: datetime | None) -> Oldest:

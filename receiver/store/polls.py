@@ -136,7 +136,9 @@ def release(connection: Connection, call: Call, *, ended_at: datetime, period_s:
     received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
     my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
     free_at = received + timedelta(seconds=period_s)
-    connection.execute(update(poll_slot).where(my_slot).values(free_at=free_at))
+    # A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
+    mine = select(poll_slot.c.number).where(my_slot).with_for_update(skip_locked=True)
+    connection.execute(update(poll_slot).where(poll_slot.c.number.in_(mine)).values(free_at=free_at))
     my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.claimed_until)
     again = ended_at + timedelta(seconds=TASK_SPACING_S)
     connection.execute(update(task).where(my_task).values(claimed_until=again))

@@ -95,7 +95,6 @@ task = Table(
     _partial("task_recovered", "first_seen_at", "task_id", where="recovered IS true"),
     _partial("task_lost_callback", "first_seen_at", "task_id", where="lost_callback IS true"),
     _partial("task_orphan", "first_seen_at", "task_id", where="registered_at IS NULL"),
-    _partial("task_settled", "settled_at", "lost_callback", where="settled_at IS NOT NULL"),
 )
 
 delivery = Table(

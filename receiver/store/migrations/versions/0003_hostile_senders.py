@@ -64,7 +64,7 @@ def _index_for_flat_costs() -> None:
 
 
 def _add_alarms() -> None:
-    """What tells that something is wrong: recent failures, a probe of full size, the tasks settled last."""
+    """What tells that something is wrong: recent failures, and a probe of full size."""
     op.create_table(
         "recent_failure",
         sa.Column("minute", Moment(), primary_key=True),
@@ -75,14 +75,6 @@ def _add_alarms() -> None:
         "probe_body",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-    )
-    settled = sa.text("settled_at IS NOT NULL")
-    op.create_index(
-        "task_settled",
-        "task",
-        ["settled_at", "lost_callback"],
-        sqlite_where=settled,
-        postgresql_where=settled,
     )
 
 
