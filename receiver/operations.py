@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.core import census, payloads
+from receiver.core.observation import Source
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
 from receiver.core.task import (
@@ -17,6 +18,7 @@ from receiver.core.task import (
     Task,
     acknowledge,
     hear,
+    learn,
     register,
     rejudge,
     request_poll,
@@ -39,7 +41,7 @@ def register_task(
         if known.registered_at is not None and label in (None, known.label):
             return known, False
         rules = runtime.settings.rules
-        told = known if known.told_of else _told_before(connection, known, rules=rules)
+        told = known if known.registered_at else _told_before(connection, known, rules=rules)
         task = register(told, label=label, now=now, rules=rules)
         [task] = tasks.save(connection, [(known, task)])
         if known.registered_at is not None:
@@ -48,11 +50,13 @@ def register_task(
 
 
 def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
-    """The task with another product's callbacks, which came before anybody registered it and made no task."""
+    """The task with another product's callbacks, which came before anybody registered it."""
+    counted = task.told_of
     for told in reversed(deliveries.bodies_of(connection, task.task_id, newest=MOST_TOLD_BEFORE)):
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task.task_id)
         if reading.not_music is not None:
-            heard = hear(task, reading.not_music, now=told.received_at, rules=rules)
+            step = learn if counted else hear  # an orphan has counted its callbacks
+            heard = step(task, reading.not_music, now=told.received_at, rules=rules)
             task = with_query(heard, told.query or "")
     return task
 
@@ -171,6 +175,9 @@ def _rebuilt(
         if told.cause == payloads.Kind.TOO_MUCH:
             continue  # it did not fit, and does not fit now
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
+        theirs = told.source == Source.CALLBACK and reading.not_music is not None
+        if known.registered_at is None and theirs:
+            continue  # another product's job, which matters only where its owner has registered it
         if reading.to_reconcile and reading.task_id == task_id:
             state = reconcile(state, reading.to_reconcile)
     task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)

@@ -101,7 +101,8 @@ class Batch:
         now, seen = delivery.received_at, delivery.reading.to_reconcile
         if delivery.source is Source.POLL:
             return answer(task, seen, now=now, spread=self.spread(), rules=self.rules)
-        if result == DUPLICATE:
+        # Another product's job matters only where its owner has registered it; else its callback is only counted.
+        if result == DUPLICATE or (task.registered_at is None and _is_sister_callback(delivery)):
             return hear_again(task, now=now)
         return hear(task, seen, now=now, rules=self.rules, lossy=bool(delivery.reading.errors))
 

@@ -20,7 +20,7 @@ from receiver.store.body_cap import BodyCap
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.recent_failures import UnsavedFailures
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("receiver.intake")
 
 GIVEN_UP_AT_ONCE = 256
 

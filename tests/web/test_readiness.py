@@ -279,7 +279,7 @@ if how == "tmpfs":
     (folder / "ballast").unlink(); ballast.close()
     said["recovered"] = ready()
     said["last"] = send("last", 60_000)
-    said["in"] = sign_in(stranger).status_code
+    said["in"] = sign_in(app.test_client()).status_code
 print(json.dumps(said))
 """
 
