@@ -11,6 +11,10 @@ from receiver import NewerTablesError, SettingsError, load_settings
 from receiver.app import background, retire, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
+from receiver.serving.callback_path import body_wanted
+from receiver.serving.worker import buffering_worker
+from receiver.settings.advice import log_settings_warnings
+from receiver.web.callbacks import READ_TO_REFUSE
 
 try:
     settings = load_settings(os.environ)
@@ -21,7 +25,11 @@ except SettingsError as error:
 bind = settings.bind
 workers = settings.workers
 threads = settings.threads
-worker_class = "gthread"
+# gthread, with requests collected before a thread sees them; headers have 10 seconds, bodies 20, answers 10.
+worker_class = buffering_worker(
+    max_body=READ_TO_REFUSE * settings.max_body_bytes, wants_body=body_wanted(settings.callback_tokens)
+)
+worker_connections = max(1000, 2 * threads)
 timeout = 60  # for a process that hangs; a thread may take as long as it needs
 graceful_timeout = 20  # longer than a callback behind a locked database (12) and a call to the upstream (10)
 keepalive = 5  # longer than a proxy keeps its own (4), so that nobody sends on a connection just closed
@@ -52,6 +60,11 @@ def on_starting(server):
         measured.remove()
         sys.stderr.write(f"{error}\n")
         sys.exit(os.EX_CONFIG)
+    log_settings_warnings(settings)
+
+
+def on_reload(server):
+    log_settings_warnings(settings)
 
 
 def pre_fork(server, worker):

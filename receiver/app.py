@@ -12,7 +12,10 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
+from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import register_request_ids
+from receiver.web.slashes import with_single_slashes
+from receiver.web.storage import WriteProbe
 
 BOOT_RETRY_S = 2.0
 
@@ -48,13 +51,15 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
-    app.extensions["write_probe"] = health.WriteProbe(runtime.database)
+    app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
+    register_redirects(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)
     for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
         app.register_blueprint(blueprint)
     admin.register(app)
+    app.wsgi_app = with_single_slashes(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

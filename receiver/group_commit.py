@@ -86,8 +86,9 @@ class GroupCommit(Generic[Item, Outcome]):
             if len(group) == 1:
                 group[0].error = error
                 return
-            for waiting in group:  # one item that we cannot handle must not take the others with it
-                self._commit([waiting])
+            half = len(group) // 2  # an item that cannot be stored must not take the others with it
+            self._commit(group[:half])
+            self._commit(group[half:])
         else:
             for waiting, outcome in zip(group, outcomes, strict=True):
                 waiting.outcomes = [outcome]

@@ -5,8 +5,9 @@ import time
 from collections import deque
 from datetime import datetime, timedelta
 
-from receiver.store import actions, chores, deliveries, tallies
+from receiver.store import actions, body_retention, chores, tallies
 from receiver.store.actions import Actor, Kind
+from receiver.store.body_cap import BodyCap
 from receiver.store.database import Database, StoreUnavailableError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Housekeeper:
         self._database = database
         self._retention = retention
         self._name = name
+        self._cap = BodyCap(database)
         self._pruning: Pruning | None = None
         self._next_at: datetime | None = None
 
@@ -43,9 +45,10 @@ class Housekeeper:
         self._next_at = now + TRIED_AGAIN_AFTER  # where this fails
         if self._pruning is None:
             keep_house(self._database, now=now)
+        within_cap = self._cap.enforce()
         pruning, self._pruning = self._pruning, None  # begun anew where this fails
         self._pruning = self._prune(pruning, now)
-        self._next_at = None if self._pruning else now + KEPT_EVERY
+        self._next_at = now + KEPT_EVERY if within_cap and not self._pruning else None
 
     def _prune(self, begun: "Pruning | None", now: datetime) -> "Pruning | None":
         """Old bodies go once a day, by whoever comes first; returns what is left to do."""
@@ -83,7 +86,7 @@ class Pruning:
         self.dropped = 0
         self.place = 0
         with database.read() as connection:
-            self.end = deliveries.last_id(connection)
+            self.end = body_retention.last_id(connection)
 
     def run_once(self) -> bool:
         """Look at a piece of the log, or drop a few of its bodies in a short transaction; False: nothing is left."""
@@ -91,13 +94,13 @@ class Pruning:
             return self._look()
         ids = [self._found.popleft() for _ in range(min(BODIES_AT_ONCE, len(self._found)))]
         with self._database.write() as connection:
-            self.dropped += deliveries.drop_bodies(connection, ids)
+            self.dropped += body_retention.drop_bodies(connection, ids)
         time.sleep(PAUSE_S)
         return True
 
     def _look(self) -> bool:
         with self._database.read() as connection:
-            piece = deliveries.find_old_bodies(
+            piece = body_retention.find_old_bodies(
                 connection, after=self.place, received_before=self._received_before
             )
         if piece is None:

@@ -10,13 +10,25 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.core import census, payloads
+from receiver.core.observation import Source
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
-from receiver.core.task import Task, acknowledge, register, rejudge, request_poll
+from receiver.core.task import (
+    Rules,
+    Task,
+    acknowledge,
+    hear,
+    learn,
+    register,
+    rejudge,
+    request_poll,
+    with_query,
+)
 from receiver.runtime import Runtime
 from receiver.store import actions, deliveries, removal, tallies, tasks
 from receiver.store.actions import Actor, Kind
 
+MOST_TOLD_BEFORE = 20
 PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
 
 
@@ -28,11 +40,25 @@ def register_task(
         known = tasks.load_or_create(connection, {task_id: now})[task_id]
         if known.registered_at is not None and label in (None, known.label):
             return known, False
-        task = register(known, label=label, now=now, rules=runtime.settings.rules)
+        rules = runtime.settings.rules
+        told = known if known.registered_at else _told_before(connection, known, rules=rules)
+        task = register(told, label=label, now=now, rules=rules)
         [task] = tasks.save(connection, [(known, task)])
         if known.registered_at is not None:
             _note_label(connection, task, now=now, actor=actor)
     return task, not known.told_of
+
+
+def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
+    """The task with another product's callbacks, which came before anybody registered it."""
+    counted = task.told_of
+    for told in reversed(deliveries.bodies_of(connection, task.task_id, newest=MOST_TOLD_BEFORE)):
+        reading = payloads.read_again(told.body or b"", source=told.source, task_id=task.task_id)
+        if reading.not_music is not None:
+            step = learn if counted else hear  # an orphan has counted its callbacks
+            heard = step(task, reading.not_music, now=told.received_at, rules=rules)
+            task = with_query(heard, told.query or "")
+    return task
 
 
 def label_task(
@@ -145,10 +171,15 @@ def _rebuilt(
     rows_gone = deliveries.count_of_task(connection, task_id) < known.callbacks + known.polls
     gone = rows_gone or deliveries.any_body_dropped(connection, task_id)
     state = known.state if gone else TaskState()
-    for told in deliveries.bodies_of(connection, task_id):
+    for told in deliveries.every_body_of(connection, task_id):
+        if told.cause == payloads.Kind.TOO_MUCH:
+            continue  # it did not fit, and does not fit now
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
-        if reading.kind is payloads.Kind.READ and reading.observation and reading.task_id == task_id:
-            state = reconcile(state, reading.observation)
+        theirs = told.source == Source.CALLBACK and reading.not_music is not None
+        if known.registered_at is None and theirs:
+            continue  # another product's job, which matters only where its owner has registered it
+        if reading.to_reconcile and reading.task_id == task_id:
+            state = reconcile(state, reading.to_reconcile)
     task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
     if task == known:
         return None

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from receiver.core import payloads
 from receiver.core.change import Change, change
 from receiver.core.payloads import Reading
-from receiver.core.task import Rules, Task, hear, learn
-from receiver.intake import result_of, told_status
+from receiver.core.task import Rules, Task, hear, learn, with_query
+from receiver.intake import result_of, told_status, within_bounds
 from receiver.runtime import Runtime
 from receiver.store import actions, quarantine, tallies, tasks
 from receiver.store.actions import Actor, Kind
@@ -20,7 +20,7 @@ from receiver.store.quarantine import Quarantined
 from receiver.store.tallies import Tallies
 
 AT_ONCE = 100
-MOST_AT_ONCE = 400  # as many as a preview shows the effect of
+MOST_AT_ONCE = 400  # as many as a preview shows the effect of, where they are not too large for that
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,19 +77,16 @@ def read_again(
     At most `MOST_AT_ONCE`, in small transactions, so that no callback is held up; where there are more, the id
     to go on before is told too.
     """
+    with runtime.database.read() as connection:
+        found, older = quarantine.page(connection, wanted, limit=MOST_AT_ONCE, before=before)
     total = Summary()
-    while total.looked_at < MOST_AT_ONCE:
-        with runtime.database.read() as connection:
-            found = quarantine.find(connection, wanted, limit=AT_ONCE, before=before)
-        total += summarize(_read_some_again(runtime, found, now=now, actor=actor))
-        before = found[-1].id if found else before
-        if len(found) < AT_ONCE:
-            before = None
-            break
+    for first in range(0, len(found), AT_ONCE):
+        some = found[first : first + AT_ONCE]
+        total += summarize(_read_some_again(runtime, some, now=now, actor=actor))
     with runtime.database.write() as connection:
         told = {"lookedAt": total.looked_at, "readable": total.readable, "changing": total.changing}
         actions.note(connection, Kind.READ_AGAIN, actor, now=now, detail=told)
-    return total, before
+    return total, older
 
 
 def summarize(reread: Sequence[Reread]) -> Summary:
@@ -151,11 +148,12 @@ def _plan(
     current = {
         key: known.get(key) or Task(task_id=key, first_seen_at=seen) for key, seen in first_seen.items()
     }
-    for one, reading in zip(told, readings, strict=True):
-        if reading is None:
+    for one, read in zip(told, readings, strict=True):
+        if read is None:
             yield Reread(before=one, after=one)
             continue
-        was = current.get(reading.task_id or "")
+        was = current.get(read.task_id or "")
+        reading = within_bounds(read, was.state) if was else read
         task = was and _taken_in(was, one, reading, now=now, rules=rules)
         if task:
             current[task.task_id] = task
@@ -169,6 +167,7 @@ def _plan(
 
 def _taken_in(was: Task, told: StoredDelivery, reading: Reading, *, now: datetime, rules: Rules) -> Task:
     if told.task_id != reading.task_id:
+        was = with_query(was, told.query or "")
         # Whose it is can be read only now: to the task it is a first callback.
         heard = hear(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
         return replace(

@@ -21,11 +21,19 @@ STATE = "receiver_poller_state"
 TASKS, LOST = 'receiver_tasks{outcome="succeeded"}', "receiver_lost_callback_tasks"
 ANSWERED = 'receiver_record_info_calls_total{result="answered"}'
 FAILED = 'receiver_http_request_duration_seconds_count{route="callbacks.receive",method="POST",status="5xx"}'
+DISK_FREE, DISK_SIZE = 'receiver_disk_free_bytes{of="database"}', 'receiver_disk_size_bytes{of="database"}'
+AWAITED, SHARE = 'receiver_alarm{name="no_callbacks"}', "receiver_lost_callback_share"
+TOO_LARGE = 'receiver_callbacks_total{result="too_large"}'
 
 # Two hours, a value a minute: `start+step` or one value. A task a minute, and all is well.
 HEALTHY = {
     "up": "1",
     "receiver_database_up": "1",
+    DISK_FREE: "50000000000",
+    DISK_SIZE: "100000000000",
+    AWAITED: "0",
+    SHARE: "0.1",
+    TOO_LARGE: "3",
     "receiver_poller_heartbeat_age_seconds": "2",
     "receiver_last_callback_age_seconds": "30",
     "receiver_oldest_overdue_task_age_seconds": "0",
@@ -47,10 +55,12 @@ FIRING: dict[str, dict[str, str]] = {
     "ReceiverAbsent": dict.fromkeys(HEALTHY, "_"),
     "ReceiverDown": {"up": "0"},
     "ReceiverDatabaseDown": {"receiver_database_up": "0"},
+    "ReceiverDiskFull": {DISK_FREE: "190000000"},
     "ReceiverCallbacksFailing": {FAILED: "0+1"},
     "ReceiverPollerSilent": {"receiver_poller_heartbeat_age_seconds": "+Inf"},
     "ReceiverKeyRefused": {f'{STATE}{{state="refused"}}': "1"},
     "ReceiverNoCallbacks": {"receiver_last_callback_age_seconds": "0+60"},
+    "ReceiverCallbacksAwaited": {AWAITED: "2"},
     "ReceiverNoAnswers": {ANSWERED: "100", "receiver_oldest_overdue_task_age_seconds": "400"},
     "ReceiverUpstreamPaused": {f'{STATE}{{state="paused"}}': "1"},
     "ReceiverTasksOverdue": {"receiver_oldest_overdue_task_age_seconds": "0+60"},
@@ -58,6 +68,8 @@ FIRING: dict[str, dict[str, str]] = {
     "ReceiverTasksInConflict": {"receiver_conflicting_tasks": "1"},
     "ReceiverQuarantine": {"receiver_quarantined_deliveries": "1"},
     "ReceiverCallbacksRefused": {'receiver_callbacks_total{result="wrong_token"}': "7+1"},
+    "ReceiverSenderRefused": {TOO_LARGE: "3+1"},
+    "ReceiverDiskLow": {DISK_FREE: "4000000000"},
     "ReceiverCallbacksLost": {LOST: "10+0.5"},
     "ReceiverCommitsSlow": {'receiver_commit_duration_seconds_bucket{le="1.0"}': "0+98"},
 }
@@ -71,6 +83,8 @@ QUIET: dict[str, dict[str, str]] = {
         'receiver_commit_duration_seconds_bucket{le="2.5"}': "100",
         'receiver_commit_duration_seconds_bucket{le="+Inf"}': "100",
     },
+    "a tenth of the callbacks is lost, and tasks wait for a short while": {SHARE: "0.2", AWAITED: "1"},
+    "two bodies are too large": {TOO_LARGE: "3x110 5x10"},
     "one callback of many fails, and is sent again": {FAILED: "0x110 1x10"},
     "the poller is off on purpose": {
         "receiver_poller_heartbeat_age_seconds": "+Inf",
@@ -84,6 +98,8 @@ FIRING_SMALL: dict[str, dict[str, str]] = {
     "ReceiverNoCallbacks": {"receiver_last_callback_age_seconds": "0+300"},
     "ReceiverCallbacksLost": {LOST: "10+0.17"},
 }
+# What a rule fires for beside what it fires for above.
+ALSO: dict[str, dict[str, str]] = {"ReceiverCallbacksLost": {SHARE: "0.22"}}
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +149,9 @@ def scene(
 
 
 def test_each_rule_fires_for_what_it_names_and_no_other_does(promtool: str, tmp_path: Path) -> None:
-    on_each_machine = {"ReceiverDown", "ReceiverDatabaseDown"}
+    on_each_machine = {"ReceiverDown", "ReceiverDatabaseDown", "ReceiverDiskFull", "ReceiverDiskLow"}
     scenes = [scene(name, changes, {}) for name, changes in QUIET.items()]
-    for alert, changes in FIRING.items():
+    for alert, changes in (*FIRING.items(), *ALSO.items()):
         scenes.append(scene(alert, changes, {alert: len(MACHINES) if alert in on_each_machine else 1}))
     small = [scene("all is well with a small one", SELDOM, {}, **SMALL)]
     for alert, changes in FIRING_SMALL.items():

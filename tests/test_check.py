@@ -10,27 +10,39 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from receiver.check import Finding, Level, run_checks
+from receiver.core.payloads import Trouble
 from receiver.runtime import Runtime, utc_now
+from receiver.store import polls
+from receiver.store.polls import UpstreamHealth
 from receiver.upstream import reach
 from tests.conftest import BOTH_STORES, environment, need
 
+agents: list[str] = []
 NOT_KNOWN = b'{"code": 200, "msg": "success", "data": null}'
 
 
 @contextmanager
-def serving(*, clock_off: timedelta = timedelta(), certificate: Path | None = None) -> Iterator[str]:
+def serving(
+    *,
+    clock_off: timedelta = timedelta(),
+    certificate: Path | None = None,
+    status: int = 200,
+    body: bytes = NOT_KNOWN,
+) -> Iterator[str]:
     """A server that answers everything alike, with a clock of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(NOT_KNOWN)))
+            agents.append(self.headers["User-Agent"])
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(NOT_KNOWN if self.command != "HEAD" else b"")
+            self.wfile.write(body if self.command != "HEAD" else b"")
 
         do_POST = do_HEAD = do_GET
 
@@ -170,3 +182,94 @@ def test_the_day_a_certificate_ends_is_seen(
         ends = reach.certificate_ends("127.0.0.1", int(url.rsplit(":", 1)[1]))
     assert ends is not None
     assert timedelta(days=9) < ends - utc_now() < timedelta(days=11)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"404 page not found"),
+        (404, b"<html>nginx</html>"),
+        (404, b'{"detail": "Not Found"}'),
+        (404, b'{"timestamp": 1, "status": 404, "error": "Not Found"}'),
+        (200, b"<html>welcome</html>"),
+        (200, b'{"status": "ok"}'),
+        (301, b""),
+    ],
+)
+def test_an_upstream_url_that_is_wrong_is_named(
+    runtime: Runtime, tmp_path: Path, status: int, body: bytes
+) -> None:
+    with serving(status=status, body=body) as upstream:
+        ((level, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
+    assert level is Level.BAD
+    assert "the URL is wrong, check RECEIVER_UPSTREAM_URL" in told
+    assert f"HTTP {status}" in told
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level", "words"),
+    [
+        (200, NOT_KNOWN, Level.OK, "accepts the key"),
+        (200, b'{"code": 422, "msg": "recordInfo is null", "data": null}', Level.OK, "accepts the key"),
+        (404, b'{"code": 404, "msg": "not found"}', Level.OK, "accepts the key"),
+        (200, b'{"code": 500, "msg": "x", "data": null}', Level.WARNING, "code 500"),
+        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is refused"),
+        (403, b"error code: 1010", Level.BAD, "denies our calls (HTTP 403)"),
+        (502, b"", Level.BAD, "server errors (HTTP 502)"),
+        (429, b"", Level.BAD, "slow down (HTTP 429)"),
+    ],
+)
+def test_what_the_upstream_says_is_told_in_plain_words(
+    runtime: Runtime, tmp_path: Path, status: int, body: bytes, level: Level, words: str
+) -> None:
+    with serving(status=status, body=body) as upstream:
+        ((found, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
+    assert (found, words in told) == (level, True), told
+    assert {agent.partition("/")[0] for agent in agents if agent} == {"receiver"}
+
+
+def save_health(runtime: Runtime, **known: Any) -> None:
+    with runtime.database.write() as connection:
+        polls.save_health(connection, UpstreamHealth(**known))
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize("left_s", [300, -5])
+def test_while_polling_is_paused_it_is_bad_and_says_since_when_and_why(
+    runtime: Runtime, tmp_path: Path, trouble: Trouble, left_s: float
+) -> None:
+    now = utc_now()
+    save_health(
+        runtime,
+        failures=2,
+        trouble=trouble.value,
+        detail="HTTP 599",
+        paused_since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        paused_until=now + timedelta(seconds=left_s),
+    )
+    with serving() as upstream:
+        ((level, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")
+    assert level is Level.BAD
+    for words in ("paused since 2026-01-02 03:04:05 UTC", trouble.meaning, "(HTTP 599)"):
+        assert words in told
+
+
+def test_one_tasks_failed_call_is_no_pause(runtime: Runtime, tmp_path: Path) -> None:
+    save_health(runtime, trouble="server_error", detail="HTTP 500", failed_task="t")
+    with serving() as upstream:
+        assert not about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")
+
+
+def test_a_key_refused_here_counts_as_refused_and_one_accepted_is_tried_again_at_once(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    with serving(body=b'{"code": 401, "msg": "x", "data": null}') as upstream:
+        findings(tmp_path, UPSTREAM_URL=upstream)
+    with runtime.database.read() as connection:
+        health = polls.health(connection)
+    assert (health.trouble, health.paused(utc_now())) == ("refused", True)
+    with serving() as upstream:
+        assert about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")[0][0] is Level.BAD
+    with runtime.database.read() as connection:
+        health = polls.health(connection)
+    assert (health.trouble, health.paused(utc_now())) == ("refused", False)

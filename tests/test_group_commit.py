@@ -51,3 +51,41 @@ def test_who_waits_for_a_database_that_hangs_is_told_in_time_and_leaves_nothing_
         assert first.result(5) == "stored first"
         assert group.submit("third") == "stored third"
     assert store.batches == [["first"], ["third"]]
+
+
+def test_an_item_that_cannot_be_stored_is_found_in_few_transactions_and_fails_alone() -> None:
+    batches: list[Sequence[int]] = []
+    holding = threading.Event()
+
+    def accept(items: Sequence[int]) -> Sequence[str]:
+        batches.append(items)
+        if len(batches) == 1:
+            assert holding.wait(20)
+        if 13 in items:
+            raise ZeroDivisionError
+        return [f"stored {item}" for item in items]
+
+    group = GroupCommit(accept)
+    with ThreadPoolExecutor(65) as pool:
+        first = pool.submit(group.submit, 100)
+        eventually(lambda: batches)
+        others = {number: pool.submit(group.submit, number) for number in range(64)}
+        eventually(lambda: len(group._waiting) == 64)
+        holding.set()
+        assert first.result(5) == "stored 100"
+        told = {number: other.exception(5) or other.result() for number, other in others.items()}
+    assert isinstance(told.pop(13), ZeroDivisionError)
+    assert told == {number: f"stored {number}" for number in range(64) if number != 13}
+    assert len(batches) <= 2 + 2 * 6, "halved again and again, not one by one"
+
+
+def test_a_database_that_is_away_is_not_asked_for_each_item() -> None:
+    tried: list[int] = []
+
+    def accept(items: Sequence[int]) -> Sequence[str]:
+        tried.append(len(items))
+        raise StoreUnavailableError("away")
+
+    with pytest.raises(StoreUnavailableError):
+        GroupCommit(accept).submit(1)
+    assert tried == [1]

@@ -11,9 +11,9 @@ from receiver.intake import callback_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.rereading import read_again
 from receiver.runtime import Runtime
-from receiver.store import actions, deliveries, tallies
+from receiver.store import actions, body_retention, tallies
 from receiver.store.actions import Kind
-from receiver.store.deliveries import WALKED
+from receiver.store.body_retention import WALKED
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery
 from tests.conftest import BOTH_STORES, PAYLOADS, SOMEBODY, T0
@@ -199,7 +199,7 @@ def test_pruning_walks_along_the_log_and_never_over_all_of_it(runtime: Runtime) 
         ran: list[str] = []
         connection.connection.dbapi_connection.set_trace_callback(ran.append)  # type: ignore[union-attr]
         tell(runtime, b"<html>")
-        deliveries.find_old_bodies(connection, after=0, received_before=NOW)
+        body_retention.find_old_bodies(connection, after=0, received_before=NOW)
         connection.connection.dbapi_connection.set_trace_callback(None)  # type: ignore[union-attr]
         for statement in (one for one in ran if one.startswith("SELECT")):
             plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all())

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,86 +19,15 @@ from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, polls, quarantine, tasks
+from receiver.store.database import StoreUnavailableError
 from receiver.store.quarantine import Quarantined
 from receiver.upstream.client import Answer, Failure, UpstreamClient
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, Clock, eventually
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
+from tests.world import World, new_world, upstream  # noqa: F401  fixtures
 
 pytestmark = BOTH_STORES
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
-
-
-class World:
-    """A receiver's poller and its upstream."""
-
-    def __init__(self, runtime: Runtime, upstream: Simulator, clock: Clock, name: str = "one") -> None:
-        self.runtime, self.upstream, self.clock = runtime, upstream, clock
-        settings = runtime.settings
-        self.client = UpstreamClient(
-            url=settings.upstream_url,
-            api_key=settings.upstream_api_key,
-            timeout_s=settings.poll_timeout,
-            concurrency=8,
-        )
-        self.poller = Poller(
-            settings=settings,
-            database=runtime.database,
-            intake=Intake(runtime.database, settings.rules, spread=lambda: 0.0),
-            client=self.client,
-            name=name,
-            clock=lambda _connection: clock(),
-            spread=lambda: 0.0,
-        )
-
-    def register(self, *task_ids: str) -> None:
-        for task_id in task_ids:
-            register_task(self.runtime, task_id, label=None, now=self.clock.now, actor=SOMEBODY)
-
-    def answers(self, task_id: str, status: str = "PENDING", *rows: Any, **data: Any) -> None:
-        told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
-        self.upstream.put(task_id, {"code": 200, "msg": "success", "data": told})
-
-    def run(self, after_s: float = 0) -> PassCounts:
-        self.clock.advance(after_s)
-        return self.poller.run_once(threading.Event())
-
-    def task(self, task_id: str) -> Task:
-        with self.runtime.database.read() as connection:
-            found = tasks.load(connection, task_id)
-        assert found is not None
-        return found
-
-    def health(self) -> polls.UpstreamHealth:
-        with self.runtime.database.read() as connection:
-            return polls.health(connection)
-
-    @property
-    def calls(self) -> int:
-        calls = self.upstream.stats()["calls"]
-        assert isinstance(calls, int)
-        return calls
-
-
-@pytest.fixture
-def upstream() -> Iterator[SimulatorServer]:
-    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
-        yield server
-
-
-@pytest.fixture
-def new_world(
-    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
-) -> Iterator[Callable[..., World]]:
-    made: list[World] = []
-
-    def make(name: str = "one", **changes: str) -> World:
-        changes = {"UPSTREAM_URL": upstream.url, "POLL_LIMIT": "100/second", **changes}
-        made.append(World(new_runtime(**changes), upstream.simulator, clock, name))
-        return made[-1]
-
-    yield make
-    for world in made:
-        world.client.close()
 
 
 @pytest.fixture
@@ -185,15 +115,9 @@ def test_an_answer_about_another_task_is_refused_and_kept(world: World) -> None:
         ({"code": 430, "msg": "too often"}, 200, "limited"),
         ({"code": 405, "msg": "rate"}, 200, "limited"),
         ({"code": 455, "msg": "maintenance"}, 200, "maintenance"),
-        ({"msg": "outage"}, 500, "server_error"),
-        ({"code": 500, "msg": "error", "data": None}, 200, "server_error"),
-        ({"code": 401, "msg": "no access", "data": None}, 200, "refused"),
-        ({"code": 200, "data": "odd"}, 200, "not_record_info"),
-        (["list"], 200, "not_record_info"),
-        ({"code": 200, "data": {}}, 302, "not_record_info"),
     ],
 )
-def test_an_upstream_in_trouble_is_paused_and_the_task_keeps_its_place(
+def test_an_upstream_that_asks_to_slow_down_is_paused_and_the_task_keeps_its_place(
     world: World, body: Any, http_status: int, trouble: str
 ) -> None:
     world.register("t")
@@ -207,21 +131,152 @@ def test_an_upstream_in_trouble_is_paused_and_the_task_keeps_its_place(
     assert health.paused_until > world.clock.now
 
 
-def test_after_a_pause_one_probe_decides(world: World) -> None:
-    names = [f"t{number}" for number in range(5)]
+FAILURES = [
+    ({"msg": "outage"}, 500, "server_error"),
+    ({"code": 500, "msg": "error", "data": None}, 503, "server_error"),
+    ({"code": 401, "msg": "no access", "data": None}, 200, "refused"),
+    ("error code: 1010", 403, "denied"),
+    ("no", 401, "denied"),
+    ({"code": 200, "data": "odd"}, 200, "not_record_info"),
+    (["list"], 200, "not_record_info"),
+    ({"code": 200, "data": {}}, 302, "not_record_info"),
+    ({"detail": "Not Found"}, 404, "not_record_info"),
+]
+
+
+@pytest.mark.parametrize(("body", "http_status", "trouble"), FAILURES)
+def test_a_failed_call_is_first_its_tasks_trouble_and_two_tasks_are_the_upstreams(
+    world: World, body: Any, http_status: int, trouble: str
+) -> None:
+    world.register("t")
+    world.upstream.put("t", body, http_status)
+    assert world.run(after_s=90).failed == 1
+    task = world.task("t")
+    assert task.next_poll_at == world.clock.now + timedelta(seconds=30)
+    assert (task.polls, task.attempt, world.health().in_trouble) == (0, 1, False)
+    world.register("u")
+    world.upstream.put("u", body, http_status)
+    world.clock.advance(-65)  # that `t` is not due again before `u` is
+    with world.runtime.database.write() as connection:
+        known = tasks.load_many(connection, ["u"])["u"]
+        tasks.save(connection, [(known, replace(known, next_poll_at=world.clock.now))])
+    assert world.run(after_s=66).failed == 1
+    assert (world.health().in_trouble, world.health().trouble) == (True, trouble)
+
+
+ANSWERS = {
+    "code 451": {"code": 451, "msg": "Failed to fetch the image.", "data": None},
+    "code 500": {"code": 500, "msg": "Internal Error", "data": None},
+    "code 403": {"code": 403, "msg": "not yours", "data": None},
+    "code 531 and a record": {"code": 531, "msg": "no", "data": {"taskId": "t", "status": "SUCCESS"}},
+    "null": {"code": 200, "msg": "success", "data": None},
+    "nothing": {"code": 200, "msg": "success", "data": {}},
+    "zero": {"code": 0, "msg": "success", "data": {"taskId": "t", "status": "PENDING", "response": None}},
+    "another task": {"code": 200, "msg": "success", "data": {"taskId": "other", "status": "SUCCESS"}},
+    "another product": {
+        "code": 200,
+        "data": {"taskId": "t", "successFlag": "1", "response": {"audioWavUrl": "u"}},
+    },
+    "another product's other task": {"code": 200, "data": {"taskId": "o", "audioWavUrl": "u"}},
+    "keys of another product": {
+        "code": 200,
+        "data": {"taskId": "t", "status": "PENDING", "response": None, "failCode": None, "resultJson": None},
+    },
+    "unreadable": {"code": 200, "data": {"taskId": "t", "status": {"odd": 1}, "response": "text"}},
+    "a long status": {"code": 200, "data": {"taskId": "t", "status": "x7Q" * 950, "response": None}},
+    "deep": {"code": 200, "data": {"taskId": "t", "status": "PENDING", "response": None, "x": [[[[[[]]]]]]}},
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_of_any_kind_counts_as_a_poll_and_is_not_asked_for_again_at_once(
+    world: World, kind: str
+) -> None:
+    world.register("t")
+    world.upstream.put("t", ANSWERS[kind])
+    world.run(after_s=90)
+    for span, polls_made in ((30, 1), (60, 2), (120, 3)):
+        task = world.task("t")
+        assert (task.polls, world.calls, task.next_poll_at) == (
+            polls_made,
+            polls_made,
+            world.clock.now + timedelta(seconds=span),
+        )
+        assert (task.verdict.settled, world.health().failed_task) == (False, None)
+        world.run(after_s=span)
+
+
+def test_a_record_of_another_task_leaves_no_trace_there(world: World) -> None:
+    world.register("t")
+    world.upstream.put("t", ANSWERS["another product's other task"])
+    world.run(after_s=90)
+    with world.runtime.database.read() as connection:
+        assert tasks.load(connection, "o") is None
+
+
+def test_a_record_with_a_param_that_is_wrongly_escaped_is_read_and_kept_as_it_came(world: World) -> None:
+    body = (
+        '{"code":200,"msg":"success","data":{"taskId":"t","param":"{\\"input\\":\\"{\\\\"loop\\\\":true}\\"}",'
+        '"status":"SUCCESS","response":{"sunoData":[{"id":"a","audioUrl":"https://example.org/a.mp3"}]}}}'
+    ).encode()
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(body)
+    world.register("t")
+    world.upstream.put_bytes("t", body)
+    world.run(after_s=90)
+    assert world.task("t").verdict.outcome.value == "succeeded"
+    with world.runtime.database.read() as connection:
+        (told,) = deliveries.of_task(connection, "t")
+    assert told.body == body
+    assert "data.param" in told.errors
+
+
+def test_after_a_pause_one_probe_about_another_task_decides(world: World) -> None:
+    names = [f"t{number}" for number in range(20)]
     world.register(*names)
     for name in names:
         world.upstream.put(name, {"code": 500}, 500)
     world.run(after_s=90)
+    asked = [name for name in names if world.task(name).attempt]
+    # The first failure is its task's own, so that its place may be taken once before the second pauses the upstream.
+    assert len(asked) <= world.runtime.settings.poll_concurrency + 1
     first, calls = world.health(), world.calls
-    world.run(after_s=2)
+    world.run(after_s=1.5)
     assert world.calls == calls + 1
     second = world.health()
     assert second.failures == first.failures + 1
+    assert second.failed_task not in asked
     for name in names:
         world.answers(name)
-    assert world.run(after_s=10).answered == 5
-    assert world.health() == polls.UpstreamHealth()
+    world.run(after_s=10)
+    assert not world.health().in_trouble
+    assert world.run(after_s=50).answered + sum(world.task(name).polls for name in names) >= 20
+
+
+def test_a_persons_request_goes_through_a_pause_as_a_probe(world: World) -> None:
+    world.register("t", "wanted")
+    world.upstream.put("t", {"code": 429}, 429, {"Retry-After": "9" * 30})
+    world.answers("wanted")
+    world.run(after_s=90)
+    world.run(after_s=60)
+    assert world.health().paused(world.clock.now)
+    polls_made = world.task("wanted").polls
+    request_task_poll(world.runtime, "wanted", now=world.clock.now, actor=SOMEBODY)
+    world.run(after_s=1)
+    assert world.task("wanted").polls == polls_made + 1
+    assert not world.health().in_trouble
+
+
+def test_requests_whose_calls_fail_in_a_pause_are_not_repeated_at_once(world: World) -> None:
+    world.register("a", "b")
+    for name in ("a", "b"):
+        world.upstream.put(name, {"code": 500}, 500)
+    world.run(after_s=90)
+    until = world.health().paused_until
+    request_task_poll(world.runtime, "a", now=world.clock.now, actor=SOMEBODY)
+    calls = world.calls
+    world.run(after_s=0.5)
+    assert (world.calls, world.health().paused_until) == (calls + 1, until)
 
 
 def test_retry_after_is_never_shortened(world: World) -> None:
@@ -235,11 +290,22 @@ def test_retry_after_is_never_shortened(world: World) -> None:
 
 def test_a_refused_key_pauses_long(new_world: Callable[..., World]) -> None:
     world = new_world(UPSTREAM_API_KEY="wrong-key")
+    world.register("t", "u")
+    world.run(after_s=90)
+    world.run(after_s=30)
+    assert world.health().trouble == "refused"
+    calls = world.calls
+    assert world.run(after_s=600).failed == 0
+    assert world.calls == calls <= 4
+
+
+def test_a_refused_key_is_seen_by_the_only_task_too(new_world: Callable[..., World]) -> None:
+    world = new_world(UPSTREAM_API_KEY="wrong-key")
     world.register("t")
     world.run(after_s=90)
-    assert world.health().trouble == "refused"
-    assert world.run(after_s=600).failed == 0
-    assert world.calls == 1
+    assert not world.health().in_trouble
+    world.run(after_s=30)
+    assert (world.health().trouble, world.health().in_trouble) == ("refused", True)
 
 
 def test_a_silent_upstream_costs_one_timeout_and_no_poll(new_world: Callable[..., World]) -> None:
@@ -254,7 +320,7 @@ def test_an_upstream_that_is_not_there_is_named(new_world: Callable[..., World])
     world = new_world(UPSTREAM_URL="http://127.0.0.1:9")
     world.register("t")
     world.run(after_s=90)
-    assert (world.health().trouble, world.health().detail) == ("network", "ConnectionError")
+    assert (world.health().trouble, world.health().detail) == ("network", "no connection")
 
 
 def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Callable[..., World]) -> None:
@@ -333,15 +399,16 @@ def test_a_poller_that_stops_gives_the_lease_back_at_once(new_world: Callable[..
     assert two.run(after_s=0.1).holder
 
 
-def test_a_retry_after_nobody_can_mean_still_pauses(world: World) -> None:
-    for odd in ("1763966000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
-        world.register("t")
-        world.upstream.put("t", {"code": 429}, 429, {"Retry-After": odd})
-        world.run(after_s=90)
-        calls = world.calls
-        world.run(after_s=86400)
-        assert world.calls == calls
-        world.clock.advance(31 * 86400)
+@pytest.mark.parametrize("odd", ["1763966000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_retry_after_nobody_can_mean_pauses_for_an_hour(world: World, odd: str) -> None:
+    world.register("t")
+    world.upstream.put("t", {"code": 429}, 429, {"Retry-After": odd})
+    world.run(after_s=90)
+    calls = world.calls
+    world.run(after_s=3599)
+    assert world.calls == calls
+    world.run(after_s=2)
+    assert world.calls == calls + 1
 
 
 class DeafIntake(Intake):
@@ -353,17 +420,32 @@ class DeafIntake(Intake):
         return super().accept_answers(answers)
 
 
-def test_one_answer_we_cannot_handle_does_not_take_the_others_with_it(world: World) -> None:
-    world.poller._intake = DeafIntake(world.runtime.database, world.runtime.settings.rules)
+class AwayIntake(DeafIntake):
+    """The same, as if the database refused the answer."""
+
+    def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
+        try:
+            return super().accept_answers(answers)
+        except ValueError as error:
+            raise StoreUnavailableError(str(error)) from None
+
+
+@pytest.mark.parametrize("kind", [DeafIntake, AwayIntake])
+def test_one_answer_we_cannot_handle_does_not_take_the_others_with_it_and_counts_as_a_poll(
+    new_world: Callable[..., World], kind: type[Intake]
+) -> None:
+    world = new_world(kind=kind)
     names = ["poison", *(f"t{number}" for number in range(4))]
     world.register(*names)
     for name in names:
         world.answers(name)
     world.run(after_s=90)
-    assert [world.task(name).polls for name in names] == [0, 1, 1, 1, 1]
+    assert [world.task(name).polls for name in names] == [1, 1, 1, 1, 1]
     calls = world.calls
+    world.run(after_s=29)
+    assert world.calls == calls, "it backs off as after any poll"
     world.run(after_s=1)
-    assert world.calls == calls, "the task is set aside for a while"
+    assert world.task("poison").polls == 2
 
 
 def test_a_clock_set_back_stops_nobody(new_world: Callable[..., World]) -> None:

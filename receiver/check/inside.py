@@ -7,19 +7,32 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from receiver.check.finding import Finding, bad, ok, warning
+from receiver.core import alarms
+from receiver.core.alarms import AlarmName
 from receiver.core.payloads import Trouble
+from receiver.core.payloads.answers import NOT_KNOWN, WORKED, code_in
 from receiver.settings import Settings
-from receiver.store import lease
+from receiver.store import lease, polls
 from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, clock_of
-from receiver.store.probe import probe_write
+from receiver.store.overview import read_overview
+from receiver.store.polls import UpstreamHealth
+from receiver.store.private_files import readable_by_anybody
+from receiver.store.probe import probe_write, probe_write_body
 from receiver.store.versions import NewerTablesError, read_versions
-from receiver.upstream import reach
-from receiver.upstream.client import Answer, UpstreamClient
+from receiver.upstream import pacing, reach
+from receiver.upstream.client import RECORD_INFO, Answer, Failure, UpstreamClient
 
 NOBODY = "receiver-check-no-such-task"
 CLOCK_DOUBTFUL, CLOCK_WRONG = timedelta(seconds=5), timedelta(seconds=30)
-LITTLE_SPACE, LITTLE_OF_DISK = 10**9, 0.05
+LITTLE_SPACE = 10**9
+# Of tasks, not of the deployment: a person looks at them on the admin page.
+ABOUT_TASKS = {
+    AlarmName.TASKS_UNRESOLVED,
+    AlarmName.TASKS_OVERDUE,
+    AlarmName.TASKS_IN_CONFLICT,
+    AlarmName.QUARANTINE,
+}
 
 
 def look_at_files(settings: Settings) -> Iterator[Finding]:
@@ -40,17 +53,19 @@ def _file(file: Path) -> Iterator[Finding]:
         return
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
     room = f"{disk.free / 1e9:,.1f} GB free, the database has {size / 1e6:,.0f} MB"
-    little = disk.free < max(LITTLE_SPACE, LITTLE_OF_DISK * disk.total, 2 * size)
-    advice = "; an upgrade may take twice the database's size for a while"
-    yield warning("disk", room + advice) if little else ok("disk", room)
-    if _anybody_reads(file):
-        yield warning("permissions", f"anybody on this machine can read {file}: chmod 700 {file.parent}")
+    yield _room(alarms.Disk(what="database", free=disk.free, size=disk.total), size, room)
+    for one in readable_by_anybody(file):
+        yield warning("permissions", f"anybody on this machine can read {one}: chmod 600 {one}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
 
 
-def _anybody_reads(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o004 and file.parent.stat().st_mode & 0o001)
+def _room(disk: alarms.Disk, database_bytes: int, words: str) -> Finding:
+    if alarms.disk_level(disk) is alarms.Level.RED:
+        return bad("disk", f"nearly full: {words}")
+    if alarms.disk_level(disk) or disk.free < max(LITTLE_SPACE, 2 * database_bytes):
+        return warning("disk", f"{words}; an upgrade may take twice the database's size for a while")
+    return ok("disk", words)
 
 
 def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -65,8 +80,11 @@ def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             return
         with database.write() as connection:
             probe_write(connection, now=now)
+            probe_write_body(connection, size=settings.max_body_bytes)
             here, there = datetime.now(UTC), clock_of(connection)
-            held = lease.read(connection)
+            held, health = lease.read(connection), polls.health(connection)
+            late = there - alarms.OVERDUE_AFTER if settings.upstream_api_key else None
+            overview = read_overview(connection, due_before=late)
     except (StoreUnavailableError, NewerTablesError) as error:
         yield bad("database", f"cannot be used: {' '.join(str(error).split())}")
         return
@@ -81,10 +99,31 @@ def look_at_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         if held and alive
         else bad("poller", "nobody polls now: is the server running, with RECEIVER_POLLER=on somewhere?")
     )
+    if settings.upstream_api_key and health.in_trouble:
+        yield bad("polling", _pause(health, there))
+    for alarm in alarms.find_alarms(overview, alarms.Storage(), now=there):
+        red = alarm.level is alarms.Level.RED and alarm.name not in ABOUT_TASKS
+        yield (bad if red else warning)(alarm.name.value, alarm.text)
 
 
-def look_at_upstream(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Ask about a task that cannot exist: whoever may ask is told that it does not."""
+def _pause(health: UpstreamHealth, now: datetime) -> str:
+    """Since when polling is paused, why, and when it goes on."""
+    since = f" since {_moment(health.paused_since)}" if health.paused_since else ""
+    until = f"until {_moment(health.paused_until)}" if health.paused(now) else "until a probe is answered"
+    trouble = Trouble(health.trouble) if health.trouble else Trouble.NETWORK
+    detail = f" ({health.detail})" if health.detail else ""
+    return f"paused{since} {until}: the upstream is in trouble, {trouble.meaning}{detail}"
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
+
+
+def look_at_upstream(settings: Settings, now: datetime, *, note: bool) -> Iterator[Finding]:
+    """Ask about a task that cannot exist: whoever may ask is told that it does not.
+
+    With `note` the poller is told what this says of the key.
+    """
     if not settings.upstream_api_key:
         yield warning(
             "upstream", "no RECEIVER_UPSTREAM_API_KEY: callbacks only, nothing is polled or confirmed"
@@ -98,15 +137,46 @@ def look_at_upstream(settings: Settings, now: datetime) -> Iterator[Finding]:
     )
     told = client.fetch(NOBODY, now=now)
     client.close()
-    if isinstance(told, Answer):
-        yield ok("upstream", f"{settings.upstream_url} accepts the key")
-    elif told.trouble is Trouble.REFUSED:
-        yield bad("upstream", "the API key is refused: check RECEIVER_UPSTREAM_API_KEY")
-    else:
-        yield bad("upstream", f"{settings.upstream_url}: {told.trouble.value} ({told.detail})")
+    yield _upstream(settings.upstream_url, told)
+    if note:
+        _note_key(settings, told)
     times = reach.time_at(settings.upstream_url)
     if times is not None:
         yield _clock("the upstream's", *times)
+
+
+def _upstream(url: str, told: Answer | Failure) -> Finding:
+    if isinstance(told, Answer):
+        code = code_in(told.body)
+        if code in WORKED | NOT_KNOWN:
+            return ok("upstream", f"{url} accepts the key")
+        return warning("upstream", f"{url} answers code {code} about a task that it cannot know")
+    if told.trouble is Trouble.REFUSED:
+        return bad("upstream", "the API key is refused: check RECEIVER_UPSTREAM_API_KEY")
+    if told.trouble is Trouble.NOT_RECORD_INFO:
+        wrong = f"{url}{RECORD_INFO} is not record-info ({told.detail})"
+        return bad("upstream", f"{wrong}: the URL is wrong, check RECEIVER_UPSTREAM_URL")
+    return bad("upstream", f"{url}: {told.trouble.meaning} ({told.detail})")
+
+
+def _note_key(settings: Settings, told: Answer | Failure) -> None:
+    """A key that is refused here counts as refused; one that is accepted is tried again at once."""
+    database = Database(settings.database_url)
+    try:
+        with database.write() as connection:
+            health = polls.health(connection)
+            if isinstance(told, Answer):
+                after = pacing.put_to_the_test(health)
+            elif told.trouble is Trouble.REFUSED:
+                after = pacing.refused(health, now=clock_of(connection))
+            else:
+                return
+            if after != health:
+                polls.save_health(connection, after)
+    except StoreUnavailableError:
+        return  # which is told by another finding
+    finally:
+        database.engine.dispose()
 
 
 def _clock(whose: str, there: datetime, here: datetime) -> Finding:

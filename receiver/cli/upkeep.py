@@ -35,9 +35,7 @@ def check(url: str | None, settings_only: bool, as_json: bool) -> None:
     """
     from receiver.check import Level, check_settings, run_checks
 
-    findings = (
-        [check_settings(os.environ)] if settings_only else run_checks(os.environ, url=url, now=utc_now())
-    )
+    findings = check_settings(os.environ) if settings_only else run_checks(os.environ, url=url, now=utc_now())
     told([finding.shown for finding in findings], "\n".join(map(str, findings)), as_json=as_json)
     sys.exit(1 if any(finding.level is Level.BAD for finding in findings) else 0)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 
-from receiver.core.observation import FAILURES, Observation, Source, Status
+from receiver.core.observation import FAILURES, Observation, OtherJob, Source, Status
 
 
 class Told(StrEnum):
@@ -16,6 +16,15 @@ class Told(StrEnum):
     SUCCESS_BY_CALLBACK = "success_by_callback"
     EXCEPTION = "exception"
     EXCEPTION_CONFIRMED = "exception_confirmed"
+    NOT_KNOWN = "not_known"
+    OTHER_JOB_SUCCEEDED = "other_job_succeeded"
+    OTHER_JOB_FAILED = "other_job_failed"
+
+
+OTHER_JOBS = {
+    OtherJob.SUCCEEDED: Told.OTHER_JOB_SUCCEEDED,
+    OtherJob.FAILED: Told.OTHER_JOB_FAILED,
+}
 
 
 def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Told]:
@@ -35,3 +44,7 @@ def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Told]:
         yield Told.EXCEPTION
     if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
         yield Told.EXCEPTION_CONFIRMED
+    if not seen.known:
+        yield Told.NOT_KNOWN
+    if seen.other_job is not None:
+        yield OTHER_JOBS[seen.other_job]

@@ -34,11 +34,20 @@ class Status(StrEnum):
 # In one fixed order, the vaguest first: a named cause says more than "it failed".
 FAILURES = (Status.GENERATE_AUDIO_FAILED, Status.CREATE_TASK_FAILED, Status.SENSITIVE_WORD_ERROR)
 
-# What a word means; the last two stand in a vendor's sample code and in no enumeration.
+# What a word means, in any case; those added stand in sample code, or in other services, and in no enumeration.
 WORDS = {status.value: status for status in Status} | {
     "GENERATING": Status.PENDING,
     "FAILED": Status.GENERATE_AUDIO_FAILED,
+    "COMPLETE": Status.SUCCESS,
+    "COMPLETED": Status.SUCCESS,
+    "DONE": Status.SUCCESS,
 }
+
+
+def meaning_of(word: str) -> Status | None:
+    """The documented status that a word stands for; None for a word nobody documented."""
+    return WORDS.get(word.strip().upper())
+
 
 TRACK_FIELDS = (
     "id",
@@ -83,12 +92,19 @@ class Track:
         return "audioUrl" in self.fields or is_audio_file(self.fields.get("sourceAudioUrl"))
 
 
+class OtherJob(StrEnum):
+    """How a job ended that a callback says is another product's than music."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
     """What one delivery says about one task.
 
     `status` is the upstream's own word, or `""` where it made no claim about the status.
-    `details` holds those of `DETAIL_FIELDS` that were told.
+    `details` holds those of `DETAIL_FIELDS` that were told. Not `known`: record-info says that it has no such task.
     """
 
     task_id: str
@@ -96,11 +112,13 @@ class Observation:
     status: str = ""
     tracks: tuple[Track, ...] = ()
     details: Mapping[str, Scalar] = field(default_factory=dict)
+    other_job: OtherJob | None = None
+    known: bool = True
 
     @property
     def meaning(self) -> Status | None:
         """The documented status that the word stands for; None for a word nobody documented."""
-        return WORDS.get(self.status)
+        return meaning_of(self.status)
 
     @property
     def delivered(self) -> bool:

@@ -7,7 +7,7 @@ order and repetition cannot matter. No clock, no arrival order and no count ever
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from receiver.core.claims import (
     STAGES,
@@ -24,11 +24,12 @@ from receiver.core.claims import (
     may_show,
     track_claims,
 )
-from receiver.core.facts import Told, facts_in
+from receiver.core.facts import OTHER_JOBS, Told, facts_in
 from receiver.core.observation import (
     ERROR_FIELDS,
     FAILURES,
     Observation,
+    OtherJob,
     Source,
     Status,
 )
@@ -71,6 +72,23 @@ class TaskState:
             answers=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
             reports=frozenset({_digest(seen)} if reported else ()),
         )
+
+    @property
+    def other_job(self) -> OtherJob | None:
+        """How it ended, where callbacks told of another product's job and nobody of music; success before failure."""
+        if self.status != StatusClaim() or self.tracks:
+            return None
+        return next((end for end, fact in OTHER_JOBS.items() if fact in self.told), None)
+
+    @property
+    def news(self) -> "TaskState":
+        """What is worth a new version: not that record-info does not know the task, which may be so *yet*."""
+        return replace(self, told=self.told - {Told.NOT_KNOWN})
+
+    @property
+    def only_claims_failure(self) -> bool:
+        """Whether nothing is known but that callbacks told of a failure: it may be another product's."""
+        return self.status.word in FAILURES and not self.status.confirmed and not self.tracks
 
     @property
     def conflict(self) -> bool:

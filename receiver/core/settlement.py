@@ -61,17 +61,23 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
         outcome=outcome,
         urgent=is_urgent(state, outcome),
         recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
-        lost_callback=settled and Told.END_BY_CALLBACK not in state.told,
+        lost_callback=settled and Told.END_BY_CALLBACK not in state.told and state.other_job is None,
     )
 
 
 def is_urgent(state: TaskState, outcome: Outcome) -> bool:
-    """Whether record-info should be asked at once: an end was told that does not settle, or callbacks disagree."""
-    return outcome is Outcome.IN_PROGRESS and (state.reconciled_status.ends or state.disputed)
+    """Whether record-info should be asked at once.
+
+    An end was told that does not settle, callbacks disagree, or one told of another product's job.
+    """
+    suspicious = state.reconciled_status.ends or state.disputed or state.other_job is not None
+    return outcome is Outcome.IN_PROGRESS and suspicious
 
 
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     status = state.reconciled_status
+    if state.other_job and (Told.NOT_KNOWN in state.told or policy.believes_claims):
+        return Outcome(state.other_job.value)  # record-info knows of music alone
     if status.word == Status.SUCCESS and state.playable:
         suspect = policy.confirm is Confirm.ALWAYS or not registered or state.conflict
         believed = state.confirmed or policy.believes_claims or not suspect

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from enum import IntEnum, StrEnum
+from datetime import datetime, timedelta
+from enum import StrEnum
 
-from receiver.core.cadence import Cadence
+from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
 from receiver.core.observation import Observation
 from receiver.core.reconciliation import TaskState, reconcile
@@ -20,14 +20,6 @@ class Rules:
     cadence: Cadence
 
 
-class PollRank(IntEnum):
-    """Who is polled first of all whose time has come."""
-
-    REQUESTED = 0
-    REGISTERED = 1
-    ORPHAN = 2
-
-
 class Problem(StrEnum):
     """What never goes away by itself."""
 
@@ -39,12 +31,14 @@ class Problem(StrEnum):
 class Task:
     """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state.
 
-    `changed_at` is when the version last grew; the store makes it later than that of every change before.
+    `expedited_at`: when a callback brought the next poll forward; none may again until a poll came in its own time.
+    `changed_at`: when the version last grew; the store makes it later than that of every change before.
     """
 
     task_id: str
     first_seen_at: datetime
     label: str | None = None
+    query: str | None = None
     registered_at: datetime | None = None
     last_callback_at: datetime | None = None
     last_polled_at: datetime | None = None
@@ -52,6 +46,7 @@ class Task:
     settled_at: datetime | None = None
     changed_at: datetime | None = None
     next_poll_at: datetime | None = None
+    expedited_at: datetime | None = None
     poll_requested: bool = False
     attempt: int = 0
     callbacks: int = 0
@@ -66,6 +61,13 @@ class Task:
         if self.poll_requested:
             return PollRank.REQUESTED
         return PollRank.ORPHAN if self.registered_at is None else PollRank.REGISTERED
+
+    @property
+    def display_label(self) -> str | None:
+        """Its owner's label; an orphan without one is named by the query of its callbacks, which nobody vouches for."""
+        if self.label is not None or self.registered_at is not None or self.query is None:
+            return self.label
+        return self.query[:LONGEST_LABEL]
 
     @property
     def tracks(self) -> Mapping[str, Claims]:
@@ -83,7 +85,9 @@ class Task:
         if self.acknowledged_version == self.version:
             return None
         if self.verdict.outcome is Outcome.UNRESOLVED:
-            return Problem.UNRESOLVED
+            # Nobody registered it and record-info never knew it: most likely another product's failed job.
+            quiet = self.registered_at is None and self.state.only_claims_failure
+            return None if quiet else Problem.UNRESOLVED
         return Problem.CONFLICT if self.state.conflict else None
 
 
@@ -93,7 +97,7 @@ def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> T
     known = replace(task, registered_at=task.registered_at or now, label=label)
     judged = _judge(known, task, now, rules)
     planned = task.next_poll_at is not None and not judged.verdict.settled
-    return judged if planned or task.registered_at else _look_after_news(judged, now, rules)
+    return judged if planned or task.registered_at else _plan(judged, task, now, rules)
 
 
 def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:
@@ -101,13 +105,9 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, l
 
     A `lossy` one had values that could not be read; it may settle the task, and record-info is asked for them.
     """
-    heard = replace(task, callbacks=task.callbacks + 1, last_callback_at=now, attempt=0)
+    heard = replace(task, callbacks=task.callbacks + 1, last_callback_at=now)
     if seen is None:
-        return (
-            heard
-            if heard.verdict.settled
-            else replace(heard, next_poll_at=min(now, task.next_poll_at or now))
-        )
+        return heard if heard.verdict.settled else _expedite(heard, now, rules)
     return _take(heard, seen, task, now=now, rules=rules, lossy=lossy)
 
 
@@ -116,6 +116,11 @@ def hear_again(task: Task, *, now: datetime) -> Task:
     return replace(
         task, callbacks=task.callbacks + 1, last_callback_at=max(now, task.last_callback_at or now)
     )
+
+
+def with_query(task: Task, query: str) -> Task:
+    """A callback's URL had this query: the smallest of all is kept, so that their order does not matter."""
+    return replace(task, query=min(query, task.query or query)) if query else task
 
 
 def learn(task: Task, seen: Observation, *, now: datetime, rules: Rules, lossy: bool = False) -> Task:
@@ -129,16 +134,32 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
     A task is given up only by an answer that came after its deadline and changed nothing.
     """
     deadline = rules.cadence.deadline(task.first_seen_at)
+    in_its_own_time = task.expedited_at and task.last_polled_at and task.expedited_at < task.last_polled_at
     asked = replace(
-        task, polls=task.polls + 1, last_polled_at=now, poll_requested=False, attempt=task.attempt + 1
+        task,
+        polls=task.polls + 1,
+        last_polled_at=now,
+        poll_requested=False,
+        attempt=task.attempt + 1,
+        expedited_at=None if in_its_own_time else task.expedited_at,
     )
     told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
     if not told.verdict.settled and now >= deadline and told.version == task.version:
         return give_up(told, now=now, rules=rules)
-    if told.verdict.settled:
+    # Settled by a callback that had lost values, it was polled for these, and record-info has not told them yet.
+    lost = task.verdict.settled and not task.poll_requested and not told.state.status.confirmed
+    if told.verdict.settled and not (lost and now < deadline):
         return replace(told, next_poll_at=None)
     again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=deadline)
     return replace(told, next_poll_at=again)
+
+
+def miss(task: Task, *, now: datetime, spread: float, rules: Rules) -> Task:
+    """A call about the task brought no answer, and that is the task's own trouble: it backs off as after a poll."""
+    deadline = rules.cadence.deadline(task.first_seen_at)
+    again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=deadline)
+    over = task.verdict.settled and now >= deadline
+    return replace(task, attempt=task.attempt + 1, poll_requested=False, next_poll_at=None if over else again)
 
 
 def give_up(task: Task, *, now: datetime, rules: Rules) -> Task:
@@ -161,13 +182,15 @@ def rejudge(task: Task, *, now: datetime, rules: Rules) -> Task:
     judged = _judge(task, task, now, rules)
     if judged.verdict.settled == task.verdict.settled:
         return judged
-    return _look_after_news(judged, now, rules)
+    return _plan(judged, task, now, rules)
 
 
 def _take(task: Task, seen: Observation, before: Task, *, now: datetime, rules: Rules, lossy: bool) -> Task:
-    told = _look_after_news(_judge(_join(task, seen), before, now, rules), now, rules, told=True)
-    mend = lossy and rules.policy.can_confirm
-    return replace(told, next_poll_at=min(now, told.next_poll_at or now)) if mend else told
+    told = _plan(_judge(_join(task, seen), before, now, rules), before, now, rules)
+    # Told something new after giving up, record-info is asked once more: what is paid for may be there.
+    late = told.verdict.settled and task.gave_up_at is not None
+    lost = lossy and not (told.verdict.settled and told.state.status.confirmed)
+    return _expedite(told, now, rules) if (late or lost) and rules.policy.can_confirm else told
 
 
 def _join(task: Task, seen: Observation) -> Task:
@@ -181,7 +204,7 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
         gave_up=task.gave_up_at is not None,
         policy=rules.policy,
     )
-    changed = task.state != before.state or verdict != before.verdict
+    changed = task.state.news != before.state.news or verdict != before.verdict
     ended = now if verdict.outcome is not before.verdict.outcome else before.settled_at
     return replace(
         task,
@@ -192,13 +215,36 @@ def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
     )
 
 
-def _look_after_news(task: Task, now: datetime, rules: Rules, *, told: bool = False) -> Task:
+def _plan(task: Task, before: Task, now: datetime, rules: Rules) -> Task:
+    """When to poll next, after news that made `task` out of `before`."""
     if task.poll_requested:
         return task
     if task.verdict.settled:
-        # Told something new after giving up, record-info is asked once more: what is paid for may be there.
-        late = task.gave_up_at is not None and told
-        return replace(task, next_poll_at=now if late and rules.policy.can_confirm else None)
-    planned = rules.cadence.after_news(now, urgent=task.verdict.urgent, planned=task.next_poll_at)
+        return replace(task, next_poll_at=task.next_poll_at if before.verdict.settled else None)
+    # By the status that was told, which never falls again: whoever makes it rise can do so a few times only.
+    raised = task.state.status.stage > max(before.state.status.stage, 0)
+    task = replace(task, attempt=0) if raised else task
+    planned = task.next_poll_at
+    if task.verdict.urgent and (raised or task.registered_at != before.registered_at):
+        # A raised end may always be looked into at once, and counts as the poll that callbacks brought forward.
+        expedited = now if raised else task.expedited_at
+        return replace(task, next_poll_at=min(now, planned or now), expedited_at=expedited)
+    if task.verdict.urgent and (task.state != before.state or before.verdict.settled):
+        return _expedite(task, now, rules)
+    planned = rules.cadence.after_news(now, planned=planned, raised=raised)
     deadline = rules.cadence.deadline(task.first_seen_at)
     return replace(task, next_poll_at=min(planned, deadline) if now < deadline else planned)
+
+
+def _expedite(task: Task, now: datetime, rules: Rules) -> Task:
+    """The next poll at once, unless it was brought forward before and no poll came in its own time since.
+
+    Else whoever calls back again and again would have the task polled as often.
+    """
+    if task.poll_requested:
+        return task
+    if task.expedited_at is None:
+        return replace(task, next_poll_at=min(now, task.next_poll_at or now), expedited_at=now)
+    waits = timedelta(seconds=rules.cadence.backoff_s(max(task.attempt - 1, 0)))
+    planned = task.next_poll_at or max(now, (task.last_polled_at or now) + waits)
+    return replace(task, next_poll_at=planned)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from receiver.demo.comparison import find_mismatches
 from receiver.demo.deployment import SPEED, Access, DemoError, serve_receiver
-from receiver.simulator import Simulator, SimulatorServer
+from receiver.simulator import POISONS, Simulator, SimulatorServer
 
 LONGEST_S = 300.0
 LATE_EVERY = 10  # every so manieth task is registered only after its first callbacks may have come
@@ -41,7 +41,11 @@ FAULTS: Mapping[str, float] = {
     "maintenance": 0.005,
     "server-error": 0.01,
     "html": 0.005,
+    # Every tenth task is poisoned. Not "poison-code-401", as two of these in a row are a refused key, rightly; and not
+    # "poison-other-product", since a task with such a record is no music task.
+    **dict.fromkeys(set(POISONS) - {"poison-code-401", "poison-other-product"}, 0.1 / (len(POISONS) - 2)),
 }
+POISONED_CALLS = 3  # then record-info tells the truth, which is what is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,9 @@ class Report:
 
 def run_demo(*, count: int, seed: int, stay: bool, console: Console) -> Report:
     """Run `count` tasks to their ends and compare them; with `stay`, keep serving until Ctrl-C."""
-    simulator = Simulator(faults=FAULTS, speed=SPEED, seed=seed, api_key="demo-key")
+    simulator = Simulator(
+        faults=FAULTS, speed=SPEED, seed=seed, api_key="demo-key", poisoned_calls=POISONED_CALLS
+    )
     with (
         tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder,
         SimulatorServer(simulator) as upstream,

@@ -88,6 +88,7 @@ def _environment(folder: Path, upstream_url: str, port: int, access: Access) -> 
         "RECEIVER_POLL_INTERVAL": "1",
         "RECEIVER_POLL_MAX_INTERVAL": "8",
         "RECEIVER_POLL_TICK": "0.25",
+        "RECEIVER_POLL_TIMEOUT": "1",
         "RECEIVER_POLL_LIMIT": "20/second",
         "RECEIVER_GIVE_UP_AFTER": "30",
     }

@@ -41,8 +41,28 @@ CALL_FAULTS: Mapping[str, str] = MappingProxyType(
         "refused": "A record-info call is answered with HTTP 200 and body code 401.",
     }
 )
+# Of one task, not of one call: whatever is asked about it is answered so.
+POISONS: Mapping[str, str] = MappingProxyType(
+    {
+        "poison-code-451": "record-info answers this task with body code 451.",
+        "poison-code-500": "record-info answers this task with HTTP 200 and body code 500.",
+        "poison-code-401": "record-info answers this task with HTTP 200 and body code 401.",
+        "poison-http-401": "record-info answers this task with HTTP 401 and plain text.",
+        "poison-http-403": "record-info answers this task with HTTP 403 and plain text.",
+        "poison-http-500": "record-info answers this task with HTTP 500.",
+        "poison-http-429": "record-info answers this task with HTTP 429 and Retry-After: 1.",
+        "poison-hang": "record-info never answers about this task.",
+        "poison-redirect": "record-info redirects calls about this task.",
+        "poison-html": "record-info answers this task with an HTML page.",
+        "poison-junk": "record-info answers this task with JSON that is no envelope.",
+        "poison-other-product": "record-info answers this task with a WAV's record.",
+        "poison-other-task": "record-info answers this task with another task's record.",
+        "poison-long-status": "record-info tells a status of 2,800 letters for this task.",
+        "poison-param": "record-info's answer about this task has a wrongly escaped param: it is no JSON.",
+    }
+)
 FAULTS: Mapping[str, str] = MappingProxyType(
-    {**CALLBACK_FAULTS, **ENDING_FAULTS, **ANSWER_FAULTS, **CALL_FAULTS}
+    {**CALLBACK_FAULTS, **ENDING_FAULTS, **ANSWER_FAULTS, **CALL_FAULTS, **POISONS}
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .callbacks import Callback, plan_callbacks
+from .faults import POISONS, draw_one
 from .plan import Plan, draw_plan
 from .tracks import Row, model_slug
 
@@ -17,6 +18,7 @@ class Generation:
     plan: Plan
     planned_callbacks: tuple[Callback, ...]
     faults: tuple[str, ...]
+    poison: str | None = None
     delivery_failed_at: float | None = None
 
     @classmethod
@@ -41,8 +43,9 @@ class Generation:
             files_url=files_url,
         )
         called = plan_callbacks(plan, faults, rng)
-        drawn = (*_plan_faults(plan), *called.faults)
-        return cls(plan=plan, planned_callbacks=called.callbacks, faults=drawn)
+        poison = draw_one(tuple(POISONS), faults, rng)  # last, so that it shifts no other draw
+        drawn = (*_plan_faults(plan), *called.faults, *([poison] if poison else []))
+        return cls(plan=plan, planned_callbacks=called.callbacks, faults=drawn, poison=poison)
 
     @property
     def task_id(self) -> str:

@@ -41,6 +41,10 @@ class CallMeter:
         with self._lock:
             return len(self._arrivals)
 
+    def calls_about(self, task_id: str) -> int:
+        with self._lock:
+            return len(self._by_task.get(task_id, ()))
+
     def busiest(self, window: float) -> int:
         with self._lock:
             arrivals = self._arrivals[:]

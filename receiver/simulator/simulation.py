@@ -7,6 +7,7 @@ import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -17,6 +18,8 @@ from .faults import CALL_FAULTS, checked_faults, draw_one
 from .generation import Generation
 from .media import media_answer
 from .meter import CallMeter
+from .poison import ANSWERS as POISONED_ANSWERS
+from .poison import BROKEN_PARAM, HANG, with_broken_param
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
 HOLD_STEP_S = 0.02
@@ -33,7 +36,9 @@ class Simulator:
         api_key: str = "",
         signing_key: str = "",
         hang_s: float = 15.0,
+        poisoned_calls: int | None = None,
     ) -> None:
+        """`poisoned_calls` is how many calls about a poisoned task are answered wrongly; None: all."""
         if speed <= 0:
             raise ValueError(f"the speed must be greater than 0: {speed!r}")
         self._faults = checked_faults(faults)
@@ -41,12 +46,14 @@ class Simulator:
         self._seed = seed
         self._api_key = api_key
         self._hang_s = hang_s
+        self._poisoned_calls = poisoned_calls
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._call_rng = random.Random(f"{seed}:calls")
         self._generations: dict[str, Generation] = {}
         self._track_ids: set[str] = set()
         self._pinned: dict[str, Answer] = {}
+        self._poisoned: Counter[str] = Counter()
         self._meter = CallMeter()
         self._delivery = Delivery(speed=speed, signing_key=signing_key, on_given_up=self._given_up)
 
@@ -90,13 +97,22 @@ class Simulator:
                 return NO_ACCESS
             with self._lock:
                 pinned = self._pinned.get(task_id)
+                poison = self._poison(task_id)
+            if pinned is None and poison:
+                return self._poisoned_answer(task_id, poison, caller_left)
             return pinned or self._faulty_answer(caller_left) or self._true_answer(task_id)
 
     def put(
         self, task_id: str, body: object, http_status: int = 200, headers: Mapping[str, str] = NO_HEADERS
     ) -> None:
         """Pin record-info's answer for an id, which no fault then touches."""
-        answer = json_answer(body, http_status=http_status, headers=headers)
+        self._pin(task_id, json_answer(body, http_status=http_status, headers=headers))
+
+    def put_bytes(self, task_id: str, body: bytes, http_status: int = 200) -> None:
+        """Pin the very bytes of it."""
+        self._pin(task_id, Answer(body=body, http_status=http_status))
+
+    def _pin(self, task_id: str, answer: Answer) -> None:
         with self._lock:
             self._pinned[task_id] = answer
 
@@ -121,6 +137,9 @@ class Simulator:
         with self._lock:
             generations = list(self._generations.values())
         return [generation.truth() for generation in generations]
+
+    def calls_about(self, task_id: str) -> int:
+        return self._meter.calls_about(task_id)
 
     def stats(self, window: float = 1.0) -> dict[str, object]:
         delivery = self._delivery.stats()
@@ -147,6 +166,23 @@ class Simulator:
         if fault == "timeout":
             self._hold(caller_left)
         return CALL_FAULT_ANSWERS.get(fault or "")
+
+    def _poison(self, task_id: str) -> str | None:
+        """The poison of a task that still works; every call about it uses some of it up."""
+        generation = self._generations.get(task_id)
+        if generation is None or generation.poison is None:
+            return None
+        self._poisoned[task_id] += 1
+        most = self._poisoned_calls
+        return generation.poison if most is None or self._poisoned[task_id] <= most else None
+
+    def _poisoned_answer(self, task_id: str, poison: str, caller_left: Callable[[], bool]) -> Answer:
+        if poison in POISONED_ANSWERS:
+            return POISONED_ANSWERS[poison](task_id)
+        if poison == HANG:
+            self._hold(caller_left)
+        answer = self._true_answer(task_id)
+        return with_broken_param(answer) if poison == BROKEN_PARAM else answer
 
     def _hold(self, caller_left: Callable[[], bool]) -> None:
         # A caller that gave up has no call here any more: its next one is not a simultaneous one.

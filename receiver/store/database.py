@@ -2,7 +2,7 @@
 
 import fcntl
 import logging
-import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -13,38 +13,25 @@ from typing import IO
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from receiver.store.engines import postgresql_engine, sqlite_engine
+from receiver.store.open_file import FileState, OpenFile
+from receiver.store.private_files import hide_from_others, open_private
+from receiver.store.refusals import StatementRefusedError, message_of, was_refused
 from receiver.store.versions import MIGRATIONS, read_versions
 
 log = logging.getLogger(__name__)
 
 # Together well under the 15 seconds that the upstream waits for an answer.
 LOCK_TIMEOUT_S = 4.0
-BUSY_TIMEOUT_S = 2
 LOCK_LOOK_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
-# They are logged, and so are told without their parameters, which are bodies.
-OUR_FAULT = (IntegrityError, ProgrammingError, DataError)
 
-# PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
-POOL_SIZE = 4
-POOL_OVERFLOW = 4
-# A network that is cut answers nothing: libpq must find out by itself, in time for a 503. What the URL says wins.
-CONNECT_ARGS = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 5000,
-    "keepalives_idle": 3,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "prepare_threshold": None,  # a prepared statement belongs to one session, which pgbouncer gives to others
-    "application_name": "receiver",
-}
 # Set for each transaction, not for the session: that is pgbouncer's, too. The idle limit takes its locks from a node
 # that is gone in the middle of a transaction, before others have waited too long for them. What is answered 2xx is on
 # disk, whatever the server's default is.
@@ -73,7 +60,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._queue = threading.Lock()
         self._lock_path = _lock_path(self.url) if self.is_sqlite else None
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self._file = OpenFile(self.url.database or "")
+        self.engine = sqlite_engine(self.url, self._file) if self.is_sqlite else postgresql_engine(self.url)
         snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self.engine if self.is_sqlite else self.engine.execution_options(**snapshot)
 
@@ -86,18 +74,41 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable transaction: committed and on disk when the block is left without an error."""
-        with self._alone(), _named_failures(), self.engine.connect() as connection:
+        with self._alone(), _named_failures(), self._connect() as connection:
             connection.execution_options(immediate=True)
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(TRANSACTION_LIMITS)
                 yield connection
+            self._refuse_lost(connection)
+
+    def _connect(self) -> Connection:
+        """A connection to what is the database now: where SQLite's file was replaced, all are opened anew."""
+        connection = self.engine.connect()
+        state = self._file.state(connection.info) if self.is_sqlite else FileState.SAME
+        if state is FileState.SAME:
+            return connection
+        with connection:
+            if state is FileState.MISSING:  # kept open: it may be put back
+                raise StoreUnavailableError(state.value)
+            log.error("%s; it is opened again", state.value)
+            self._file.leave(_driver_connection(connection), connection.info)
+        self.engine.dispose()
+        return self.engine.connect()
+
+    def _refuse_lost(self, connection: Connection) -> None:
+        """After the commit, so that nothing is acknowledged which went to a file that nobody will find again."""
+        state = self._file.state(connection.info) if self.is_sqlite else FileState.SAME
+        if state is not FileState.SAME:
+            raise StoreUnavailableError(state.value)
 
     def migrate(self) -> None:
         """Bring the tables to the present version; safe when many processes start at once.
 
         Where nothing is to be done nothing is locked: a worker may be born while a backup holds the database.
         """
+        if self.is_sqlite:
+            hide_from_others(Path(self.url.database or ""))
         if not self.pending_migrations():
             self.engine.dispose()
             return
@@ -126,16 +137,11 @@ class Database:
         if not self._queue.acquire(timeout=LOCK_TIMEOUT_S):
             raise StoreUnavailableError(LOCKED)
         try:
-            with _named_failures(), self._lock_path.open("ab") as lock:
+            with _named_failures(), open_private(self._lock_path) as lock:
                 _lock_until(deadline, lock)
                 yield  # closing the file gives the lock back
         finally:
             self._queue.release()
-
-
-def writes(connection: Connection) -> bool:
-    """Whether this is the connection of a writing transaction, whose rows are locked as they are read."""
-    return bool(connection.get_execution_options().get("immediate"))
 
 
 def clock_of(connection: Connection) -> datetime:
@@ -162,10 +168,11 @@ def _lock_until(deadline: float, lock: IO[bytes]) -> None:
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except OUR_FAULT:
-        raise
-    except (DBAPIError, PoolTimeoutError, OSError) as error:
-        raise StoreUnavailableError(str(getattr(error, "orig", None) or error)) from error
+    except (DBAPIError, PoolTimeoutError, OSError, sqlite3.OperationalError) as error:
+        if isinstance(error, DBAPIError) and was_refused(error):
+            # Without its cause, which would be logged with it: PostgreSQL tells the whole row, and that holds a body.
+            raise StatementRefusedError(message_of(error)) from None
+        raise StoreUnavailableError(message_of(error)) from error
 
 
 def _alembic(connection: Connection) -> Config:
@@ -180,34 +187,7 @@ def _lock_path(url: URL) -> Path:
     return Path(f"{url.database}.lock")
 
 
-def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        pool_timeout=LOCK_TIMEOUT_S,
-        pool_pre_ping=True,
-        connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
-    )
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
-    return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    assert url.database
-    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    engine = create_engine(url, hide_parameters=True, connect_args=options)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: DBAPIConnection, _: object) -> None:
-        connection.isolation_level = None  # we begin transactions, not the driver
-        connection.cursor().execute("PRAGMA synchronous=FULL")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
-
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
-    return engine
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver

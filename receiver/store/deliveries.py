@@ -1,27 +1,31 @@
 """What we were told, raw. A delivery that repeats another keeps its row, not its body."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
 
 from receiver.core.change import Change
-from receiver.store.schema import delivery, task
+from receiver.store.schema import delivery
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
-WALKED = 2000
-
-Content = tuple[str, str, bytes]
-"""Task id, source, digest: what makes a delivery the same as another."""
+AT_ONCE = 100
+PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
+LONGEST_STATUS = 64
+MOST_ERRORS = 20
+LONGEST_ERROR = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredDelivery:
-    """A row of the log: `cause` of its quarantine, `change` in its task. `body` is None once it was dropped."""
+    """A row of the log: `cause` of its quarantine, `change` in its task, the id of the first that it `repeats`.
+
+    `body` is None in a repetition, and once it was dropped. A `capped` body counts against what strangers may store.
+    """
 
     source: str
     received_at: datetime
@@ -33,81 +37,154 @@ class StoredDelivery:
     product: str | None = None
     errors: Mapping[str, list[str]] | None = None
     cause: str | None = None
+    query: str | None = None
     change: Change = field(default_factory=dict)
     acknowledged_at: datetime | None = None
+    repeats: int | None = None
+    capped: bool = False
     id: int = 0
 
 
-def known_contents(connection: Connection, contents: Collection[Content]) -> set[Content]:
-    """Those of these contents that were delivered before."""
-    columns = (delivery.c.task_id, delivery.c.source, delivery.c.digest)
-    rows = (
-        connection.execute(select(*columns).where(tuple_(*columns).in_(list(contents)))) if contents else ()
-    )
-    return {(row.task_id, row.source, bytes(row.digest)) for row in rows}
-
-
 def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
-    rows = [
-        columns_as_read(told)
-        | {
-            "source": told.source,
-            "received_at": told.received_at,
-            "body": None if told.result == DUPLICATE else told.body,
-        }
-        for told in deliveries
-    ]
+    rows = [_new_row(told) for told in deliveries]
     if rows:
         connection.execute(insert(delivery), rows)
 
 
+def _new_row(told: StoredDelivery) -> dict[str, Any]:
+    body = None if told.result == DUPLICATE else told.body
+    size = len(body) if told.capped and body is not None else None
+    return columns_as_read(told) | {
+        "source": told.source,
+        "received_at": told.received_at,
+        "body": body,
+        "query": told.query,
+        "capped_bytes": size,
+    }
+
+
 def columns_as_read(told: StoredDelivery) -> dict[str, Any]:
-    """What a row says by the present reading of its body."""
+    """What a row says by the present reading of its body; bounded here too, whatever the reading let through."""
     return {
         "task_id": told.task_id,
         "result": told.result,
         "cause": told.cause,
-        "status": told.status,
+        "status": told.status[:LONGEST_STATUS],
         "product": told.product,
-        "errors": json.dumps(told.errors or {}),
+        "errors": json.dumps(few_errors(told.errors or {})),
         "change": json.dumps(told.change),
         "digest": told.digest,
     }
 
 
-def of_task(connection: Connection, task_id: str, *, newest: int | None = None) -> Sequence[StoredDelivery]:
-    """Deliveries about a task in order of arrival, the newest or all; a repetition shows the body that it repeats."""
-    query = _with_bodies().where(delivery.c.task_id == task_id).order_by(delivery.c.id.desc()).limit(newest)
-    return [stored_of(row) for row in connection.execute(query)][::-1]
+def few_errors(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The first of the errors, none of them long."""
+    few: dict[str, list[str]] = {}
+    left = MOST_ERRORS
+    for place, texts in errors.items():
+        if left <= 0:
+            break
+        few[place[:LONGEST_ERROR]] = [text[:LONGEST_ERROR] for text in texts[:left]]
+        left -= len(texts)
+    return few
 
 
-def count_of_task(connection: Connection, task_id: str) -> int:
-    return connection.scalar(select(func.count()).where(delivery.c.task_id == task_id)) or 0
+def of_task(connection: Connection, task_id: str, *, newest: int = 200) -> Sequence[StoredDelivery]:
+    """The newest deliveries about a task in order of arrival: so many, and so many bytes."""
+    about = sizes().where(delivery.c.task_id == task_id).order_by(delivery.c.id.desc()).limit(newest)
+    return load_all(connection, within_bytes(connection.execute(about)))
 
 
-def last_id(connection: Connection) -> int:
-    return connection.scalar(select(func.max(delivery.c.id))) or 0
+def page_of_task(
+    connection: Connection, task_id: str, *, after: int, limit: int
+) -> tuple[Sequence[StoredDelivery], int | None]:
+    """Deliveries about a task behind the id `after`, in order of arrival, and the id to go on after."""
+    about = sizes().where(delivery.c.task_id == task_id, delivery.c.id > after).order_by(delivery.c.id)
+    rows = connection.execute(about.limit(limit + 1)).all()
+    ids = within_bytes(rows[:limit])
+    return load_all(connection, ids), ids[-1] if len(ids) < len(rows) else None
+
+
+def sizes() -> Select[Any]:
+    """Ids of deliveries and the sizes of their bodies, for which no body is read."""
+    return select(delivery.c.id, func.coalesce(func.length(delivery.c.body), 0).label("size"))
+
+
+def within_bytes(rows: Iterable[Row[Any]]) -> list[int]:
+    """The ids of the first of these rows, as many as fit into `PAGE_BYTES`, one at least."""
+    ids: list[int] = []
+    left = PAGE_BYTES
+    for row in rows:
+        left -= row.size
+        if left < 0 and ids:
+            break
+        ids.append(row.id)
+    return ids
+
+
+def load_all(connection: Connection, ids: Collection[int]) -> Sequence[StoredDelivery]:
+    """These deliveries with their bodies, in order of arrival."""
+    query = select(*delivery.c, _repeated().label("repeats")).where(delivery.c.id.in_(ids))
+    return [stored_of(row) for row in connection.execute(query.order_by(delivery.c.id))] if ids else []
 
 
 def load(connection: Connection, delivery_id: int) -> StoredDelivery | None:
     """One delivery; a repetition shows the body that it repeats."""
-    row = connection.execute(_with_bodies().where(delivery.c.id == delivery_id)).one_or_none()
+    first = delivery.alias("first")
+    body = select(first.c.body).where(first.c.id == _repeated()).scalar_subquery()
+    columns = (each for each in delivery.c if each.name != "body")
+    query = select(*columns, _repeated().label("repeats"), func.coalesce(delivery.c.body, body).label("body"))
+    row = connection.execute(query.where(delivery.c.id == delivery_id)).one_or_none()
     return None if row is None else stored_of(row)
 
 
-def bodies_of(connection: Connection, task_id: str, *, newest: int | None = None) -> Sequence[StoredDelivery]:
-    """The deliveries of a task whose bodies are still there, each content once, the newest or all; newest first."""
-    query = select(delivery).where(delivery.c.task_id == task_id, delivery.c.body.is_not(None))
-    return [stored_of(row) for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(newest))]
+def _repeated() -> ColumnElement[Any]:
+    """The id of the first delivery with the content of this one, where this one repeats it."""
+    same = delivery.alias("same")
+    content = [same.c[name] == delivery.c[name] for name in ("task_id", "source", "digest")]
+    first = select(same.c.id).where(*content).order_by(same.c.id).limit(1).correlate(delivery)
+    other = func.nullif(first.scalar_subquery(), delivery.c.id)  # where an operator has removed the first
+    return case((delivery.c.result == DUPLICATE, other))
 
 
-def statuses_of(connection: Connection, task_id: str) -> Mapping[str, Sequence[str]]:
+def count_of_task(connection: Connection, task_id: str, *, most: int | None = None) -> int:
+    """How many deliveries are about a task; counting stops at `most`."""
+    rows = select(delivery.c.id).where(delivery.c.task_id == task_id).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(rows)) or 0
+
+
+def bodies_of(
+    connection: Connection, task_id: str, *, newest: int, before: int | None = None
+) -> Sequence[StoredDelivery]:
+    """The newest deliveries of a task whose bodies are still there: so many, and so many bytes; newest first."""
+    query = sizes().where(delivery.c.task_id == task_id, delivery.c.body.is_not(None))
+    older = query if before is None else query.where(delivery.c.id < before)
+    rows = connection.execute(older.order_by(delivery.c.id.desc()).limit(newest))
+    return load_all(connection, within_bytes(rows))[::-1]
+
+
+def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelivery]:
+    """All of them, newest first, a few in memory at a time."""
+    before = None
+    while some := bodies_of(connection, task_id, newest=AT_ONCE, before=before):
+        yield from some
+        before = some[-1].id
+
+
+def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping[str, Sequence[str]]:
     """The statuses told of a task by source, each once, in the order in which they came."""
+    walked = (
+        select(delivery.c.id, delivery.c.source, delivery.c.status)
+        .where(delivery.c.task_id == task_id)
+        .order_by(delivery.c.id.desc())
+        .limit(newest)
+        .subquery()
+    )
     query = (
-        select(delivery.c.source, delivery.c.status)
-        .where(delivery.c.task_id == task_id, delivery.c.status != "")
-        .group_by(delivery.c.source, delivery.c.status)
-        .order_by(func.min(delivery.c.id))
+        select(walked.c.source, walked.c.status)
+        .where(walked.c.status != "")
+        .group_by(walked.c.source, walked.c.status)
+        .order_by(func.min(walked.c.id))
     )
     told: dict[str, list[str]] = {}
     for source, status in connection.execute(query):
@@ -115,67 +192,20 @@ def statuses_of(connection: Connection, task_id: str) -> Mapping[str, Sequence[s
     return told
 
 
-def any_body_dropped(connection: Connection, task_id: str) -> bool:
-    """Whether retention has dropped something that the task's state was made of."""
-    query = select(delivery.c.id).where(
-        delivery.c.task_id == task_id, delivery.c.body.is_(None), delivery.c.result != DUPLICATE
+def any_body_dropped(connection: Connection, task_id: str, *, newest: int | None = None) -> bool:
+    """Whether something has been dropped that the task's state was made of, among all or its newest deliveries."""
+    walked = (
+        select(delivery.c.result, delivery.c.body.is_(None).label("bodiless"))
+        .where(delivery.c.task_id == task_id)
+        .order_by(delivery.c.id.desc())
+        .limit(newest)
+        .subquery()
     )
+    query = select(walked.c.result).where(walked.c.bodiless, walked.c.result != DUPLICATE)
     return connection.execute(query.limit(1)).first() is not None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
-    """A piece of the log: the id it ends with, and those in it whose bodies may go."""
-
-    end: int
-    droppable: Sequence[int]
-
-
-def find_old_bodies(connection: Connection, *, after: int, received_before: datetime) -> Stretch | None:
-    """The next piece of the log behind the id `after`; None where nothing so old follows.
-
-    Ids grow with the time of arrival, but for the seconds that clocks and waiting transactions differ by.
-    """
-    columns = (delivery.c.id, delivery.c.task_id, delivery.c.received_at)
-    has_body = delivery.c.body.is_not(None).label("has_body")
-    following = select(*columns, has_body).where(delivery.c.id > after).order_by(delivery.c.id)
-    walked = following.limit(WALKED).subquery()
-    end, oldest = connection.execute(select(func.max(walked.c.id), func.min(walked.c.received_at))).one()
-    if end is None or oldest >= received_before:
-        return None
-    old = walked.c.has_body & (walked.c.received_at < received_before) & ~_needed(walked.c.task_id)
-    return Stretch(end=end, droppable=connection.scalars(select(walked.c.id).where(old)).all())
-
-
-def drop_bodies(connection: Connection, ids: Collection[int]) -> int:
-    """Drop these bodies, but for those that a task needs by now; the rows stay. Says how many."""
-    # What another one drops at this moment is left to it: so two never wait for each other.
-    free = (
-        select(delivery.c.id)
-        .where(delivery.c.id.in_(ids), delivery.c.body.is_not(None), ~_needed(delivery.c.task_id))
-        .with_for_update(skip_locked=True)
-    )
-    return connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(body=None)).rowcount
-
-
-def _needed(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a task that is not settled may yet be derived from it again; a sister product's job is no task."""
-    return select(task.c.task_id).where(task.c.task_id == task_id, task.c.settled_at.is_(None)).exists()
-
-
-def _with_bodies() -> Select[Any]:
-    first = delivery.alias("first")
-    same = and_(
-        first.c.task_id == delivery.c.task_id,
-        first.c.source == delivery.c.source,
-        first.c.digest == delivery.c.digest,
-        first.c.body.is_not(None),
-    )
-    body = func.coalesce(delivery.c.body, select(first.c.body).where(same).limit(1).scalar_subquery())
-    return select(*(column for column in delivery.c if column.name != "body"), body.label("body"))
-
-
-def stored_of(row: Row[Any]) -> StoredDelivery:
+def stored_of(row: Any) -> StoredDelivery:
     return StoredDelivery(
         id=row.id,
         task_id=row.task_id,
@@ -186,8 +216,11 @@ def stored_of(row: Row[Any]) -> StoredDelivery:
         product=row.product,
         errors=json.loads(row.errors),
         cause=row.cause,
+        query=row.query,
         change=json.loads(row.change),
         acknowledged_at=row.acknowledged_at,
+        repeats=getattr(row, "repeats", None),
+        capped=row.capped_bytes is not None,
         digest=bytes(row.digest),
         body=None if row.body is None else bytes(row.body),
     )

@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
+from receiver.core.cadence import PollRank
 from receiver.core.settlement import Outcome
-from receiver.core.task import PollRank, Problem, Task
+from receiver.core.task import Problem, Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
 from receiver.store.tasks import task_of

@@ -6,32 +6,25 @@ What a person has acknowledged does not count.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal_column, select
 
+from receiver.core.alarms import AWAITED_AFTER, COUNTED, LAST_SETTLED, SETTLED_WITHIN, Overview
+from receiver.core.cadence import PollRank
 from receiver.core.observation import Source
-from receiver.core.task import PollRank, Problem
-from receiver.store import quarantine
+from receiver.core.settlement import Outcome
+from receiver.core.task import Problem
+from receiver.store import quarantine, recent_failures
+from receiver.store.database import clock_of
 from receiver.store.listing import overdue
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery, tally, task
 
-COUNTED = 1000
 NEWEST_DELIVERIES = 5_000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 STORED = ("accepted", "duplicate", "quarantined", "unsupported", "unknown")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
-    """How much is wrong; a count of the number at which counting stops means that or more."""
-
-    unresolved: int
-    overdue: int
-    conflicts: int
-    quarantined: int
-    last_callback_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +38,55 @@ class Oldest:
 
 def read_overview(connection: Connection, *, due_before: datetime | None, most: int = COUNTED) -> Overview:
     """The counts; overdue is an unsettled task whose next look was planned before `due_before`."""
+    now = clock_of(connection)
+    last_callback_at = _newest_delivery(connection, Source.CALLBACK)
+    awaited, awaited_since = _awaited(connection, last_callback_at, now, most)
+    settled, lost = _last_settled(connection, now)
     return Overview(
         unresolved=_count(connection, _problems(Problem.UNRESOLVED), most),
         overdue=_count(connection, select(task.c.task_id).where(overdue(due_before)), most),
         conflicts=_count(connection, _problems(Problem.CONFLICT), most),
         quarantined=quarantine.count(connection, Quarantined(), most=most),
-        last_callback_at=_newest_delivery(connection, Source.CALLBACK),
+        last_callback_at=last_callback_at,
+        recent=recent_failures.read(connection, now=now),
+        awaited=awaited,
+        awaited_since=awaited_since,
+        settled=settled,
+        lost=lost,
     )
+
+
+def _awaited(
+    connection: Connection, last_callback_at: datetime | None, now: datetime, most: int
+) -> tuple[int, datetime | None]:
+    """Registered tasks in progress for a while, all of them made after the last callback."""
+    seen = task.c.first_seen_at
+    query = select(seen).where(
+        task.c.outcome == literal_column("'in_progress'"),
+        seen > (last_callback_at or LONG_AGO),
+        seen <= now - AWAITED_AFTER,
+        task.c.registered_at.is_not(None),
+    )
+    rows = query.order_by(seen).limit(most).subquery()
+    count, oldest = connection.execute(
+        select(func.count(), func.min(rows.c.first_seen_at)).select_from(rows)
+    ).one()
+    return count, oldest
+
+
+def _last_settled(connection: Connection, now: datetime) -> tuple[int, int]:
+    """How many of the tasks that settled last there are, and how many of them by polls alone.
+
+    Looked for among the newest of each outcome: an index by time of settling would have to be kept by every callback.
+    """
+    found: list[tuple[datetime, bool]] = []
+    for outcome in Outcome:
+        if outcome is not Outcome.IN_PROGRESS:
+            newest = select(task.c.settled_at, task.c.lost_callback).where(task.c.outcome == outcome.value)
+            rows = connection.execute(newest.order_by(task.c.first_seen_at.desc()).limit(LAST_SETTLED))
+            found += [(row.settled_at, row.lost_callback) for row in rows if row.settled_at]
+    lately = sorted((one for one in found if one[0] > now - SETTLED_WITHIN), reverse=True)[:LAST_SETTLED]
+    return len(lately), sum(lost for _, lost in lately)
 
 
 def read_oldest(connection: Connection, *, due_before: datetime | None) -> Oldest:

@@ -6,17 +6,18 @@ whatever the network does to their spacing and whoever made them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, true, update
 
-from receiver.core.cadence import TASK_SPACING_S
-from receiver.core.task import PollRank
+from receiver.core.cadence import TASK_SPACING_S, PollRank, share_turns
 from receiver.store.schema import poll_slot, task, upstream
 
 ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
 LONGEST_CLAIM = timedelta(hours=1)
+EVERY = true()
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,20 +30,53 @@ class Call:
     started_at: datetime
     slot_busy_until: datetime
     claimed_until: datetime
+    rank: PollRank
+    slowed_at: datetime | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Which of the due tasks may be called.
+
+    In a pause only the `requested` ones; the one that `failed` last while no other is due or asked; orphans by
+    `since_orphan`, the calls about others since the last one about an orphan.
+    """
+
+    requested: bool = False
+    failed: str | None = None
+    in_flight: int = 0
+    since_orphan: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamHealth:
-    """How the upstream is doing: `failures` in a row, the last `trouble`, and when to try again."""
+    """How the upstream is doing: whether it is in trouble, since when and why, and when to try again.
+
+    `failures` are the pauses in a row, 0 while it is well; `trouble` and `detail` are of the last call that failed
+    with no answer since. `refused_task` is the last one that was answered by 401.
+    """
 
     failures: int = 0
     trouble: str | None = None
     detail: str | None = None
     failed_at: datetime | None = None
+    failed_task: str | None = None
+    refused_task: str | None = None
+    answered_at: datetime | None = None
+    paused_since: datetime | None = None
     paused_until: datetime | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        return self.failures > 0
 
     def paused(self, now: datetime) -> bool:
         return self.paused_until is not None and now < self.paused_until
+
+
+ANY = Choice()
+HEALTH = tuple(field.name for field in fields(UpstreamHealth))
 
 
 def lay_out_slots(connection: Connection, amount: int) -> None:
@@ -55,9 +89,15 @@ def lay_out_slots(connection: Connection, amount: int) -> None:
 
 
 def claim(
-    connection: Connection, *, now: datetime, most: int, period_s: float, claim_s: float
+    connection: Connection,
+    *,
+    now: datetime,
+    most: int,
+    period_s: float,
+    claim_s: float,
+    choice: Choice = ANY,
 ) -> Sequence[Call]:
-    """At most `most` calls that may start now, a person's requests first, then the longest due.
+    """At most `most` calls that may start now: requests, then registered tasks, then orphans; the longest due first.
 
     A claim nobody releases (its process died) ends by itself after `claim_s`.
     """
@@ -66,15 +106,25 @@ def claim(
     free = _free(now=now, period_s=period_s)
     open_slots = select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
     slots = connection.scalars(open_slots.with_for_update(skip_locked=True)).all()
-    due = _due(connection, now, len(slots), lock=True) if slots else []
+    due = _choose(connection, now, len(slots), choice) if slots else []
     calls = [
-        Call(task_id=key, slot=slot, started_at=now, slot_busy_until=busy, claimed_until=until)
-        for key, slot in zip(due, slots, strict=False)
+        Call(
+            task_id=one.task_id,
+            slot=slot,
+            started_at=now,
+            slot_busy_until=busy,
+            claimed_until=until,
+            rank=PollRank(one.poll_rank),
+            slowed_at=one.slowed_at,
+            alone=len(due) == 1 and one.task_id == choice.failed and not choice.requested,
+        )
+        for one, slot in zip(due, slots, strict=False)
     ]
     if calls:
         taken = poll_slot.c.number.in_([call.slot for call in calls])
         connection.execute(update(poll_slot).where(taken).values(free_at=busy))
-        connection.execute(update(task).where(task.c.task_id.in_(due)).values(claimed_until=until))
+        claimed = task.c.task_id.in_([call.task_id for call in calls])
+        connection.execute(update(task).where(claimed).values(claimed_until=until))
     return calls
 
 
@@ -86,15 +136,18 @@ def release(connection: Connection, call: Call, *, ended_at: datetime, period_s:
     received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
     my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
     free_at = received + timedelta(seconds=period_s)
-    connection.execute(update(poll_slot).where(my_slot).values(free_at=free_at))
+    # A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
+    mine = select(poll_slot.c.number).where(my_slot).with_for_update(skip_locked=True)
+    connection.execute(update(poll_slot).where(poll_slot.c.number.in_(mine)).values(free_at=free_at))
     my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.claimed_until)
     again = ended_at + timedelta(seconds=TASK_SPACING_S)
     connection.execute(update(task).where(my_task).values(claimed_until=again))
 
 
-def set_aside(connection: Connection, task_id: str, *, until: datetime) -> None:
-    """Do not ask about this task before `until`."""
-    connection.execute(update(task).where(task.c.task_id == task_id).values(claimed_until=until))
+def note_slowed(connection: Connection, call: Call, *, at: datetime | None) -> None:
+    """Note when the upstream asked to slow down instead of answering this call; None: it did not."""
+    if call.slowed_at != at:
+        connection.execute(update(task).where(task.c.task_id == call.task_id).values(slowed_at=at))
 
 
 def slot_free(connection: Connection, *, now: datetime, period_s: float) -> bool:
@@ -108,51 +161,71 @@ def _free(*, now: datetime, period_s: float) -> ColumnElement[bool]:
     return or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > longest)
 
 
-def any_due(connection: Connection, *, now: datetime) -> bool:
-    return bool(_due(connection, now, 1))
+def any_due(connection: Connection, *, now: datetime, requested: bool = False) -> bool:
+    """Whether any task is due, or any that somebody asked for."""
+    ranks = (PollRank.REQUESTED,) if requested else tuple(PollRank)
+    return any(_due(connection, now, rank, 1) for rank in ranks)
 
 
-def _due(connection: Connection, now: datetime, most: int, *, lock: bool = False) -> list[str]:
-    due: list[str] = []
-    for rank in PollRank:
-        query = select(task.c.task_id).where(
-            task.c.poll_rank == rank,
-            task.c.next_poll_at <= now,
-            or_(
-                task.c.claimed_until.is_(None),
-                task.c.claimed_until <= now,
-                task.c.claimed_until > now + LONGEST_CLAIM,  # by a clock that has since been set back
-            ),
-        )
-        left = most - len(due)
-        query = query.order_by(task.c.next_poll_at).limit(left)
-        # A task that somebody writes at this moment is not waited for: what is told may well settle it.
-        query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
-        due += connection.scalars(query).all() if left else []
-    return due
+def _choose(connection: Connection, now: datetime, most: int, choice: Choice) -> list[Row[Any]]:
+    """After a failure another task than the one that failed, and one that was not answered by "slow down", if any."""
+    if choice.requested:
+        return _due(connection, now, PollRank.REQUESTED, most, lock=True)
+    if choice.failed is None:
+        return _in_turn(connection, now, most, choice, EVERY)
+    another = task.c.task_id != choice.failed
+    chosen = _in_turn(connection, now, most, choice, another & task.c.slowed_at.is_(None))
+    chosen = chosen or _in_turn(connection, now, most, choice, another)
+    return chosen or ([] if choice.in_flight else _in_turn(connection, now, 1, choice, EVERY))
+
+
+def _in_turn(
+    connection: Connection, now: datetime, most: int, choice: Choice, which: ColumnElement[bool]
+) -> list[Row[Any]]:
+    """Fairly: an orphan beside others that wait only after two calls about such."""
+    others = _due(connection, now, PollRank.REQUESTED, most, lock=True)
+    others += _due(connection, now, PollRank.REGISTERED, most - len(others), which, lock=True)
+    orphans = _due(connection, now, PollRank.ORPHAN, most, which, lock=True)
+    turns = share_turns(
+        others=len(others), orphans=len(orphans), turns=most, since_orphan=choice.since_orphan
+    )
+    left = {True: iter(orphans), False: iter(others)}
+    return [next(left[is_orphan]) for is_orphan in turns]
+
+
+def _due(
+    connection: Connection,
+    now: datetime,
+    rank: PollRank,
+    most: int,
+    which: ColumnElement[bool] = EVERY,
+    *,
+    lock: bool = False,
+) -> list[Row[Any]]:
+    if most <= 0:
+        return []
+    query = select(task.c.task_id, task.c.poll_rank, task.c.slowed_at).where(
+        task.c.poll_rank == rank,
+        task.c.next_poll_at <= now,
+        or_(
+            task.c.claimed_until.is_(None),
+            task.c.claimed_until <= now,
+            task.c.claimed_until > now + LONGEST_CLAIM,  # by a clock that has since been set back
+        ),
+    )
+    query = query.where(which).order_by(task.c.next_poll_at).limit(most)
+    # A task that somebody writes at this moment is not waited for: what is told may well settle it.
+    query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
+    return list(connection.execute(query))
 
 
 def health(connection: Connection) -> UpstreamHealth:
-    row = connection.execute(select(upstream).where(upstream.c.id == 1)).one_or_none()
-    if row is None:
-        return UpstreamHealth()
-    return UpstreamHealth(
-        failures=row.failures,
-        trouble=row.trouble,
-        detail=row.detail,
-        failed_at=row.failed_at,
-        paused_until=row.paused_until,
-    )
+    row = connection.execute(select(upstream).where(upstream.c.id == 1)).mappings().one_or_none()
+    return UpstreamHealth(**{name: row[name] for name in HEALTH}) if row else UpstreamHealth()
 
 
 def save_health(connection: Connection, now_known: UpstreamHealth) -> None:
-    values = {
-        "failures": now_known.failures,
-        "trouble": now_known.trouble,
-        "detail": now_known.detail,
-        "failed_at": now_known.failed_at,
-        "paused_until": now_known.paused_until,
-    }
+    values = asdict(now_known)
     changed = connection.execute(update(upstream).where(upstream.c.id == 1).values(**values))
     if changed.rowcount == 0:
         connection.execute(insert(upstream).values(id=1, **values))

@@ -7,10 +7,17 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
 from receiver.core.payloads import Kind
-from receiver.store.deliveries import QUARANTINED, StoredDelivery, columns_as_read, stored_of
+from receiver.store.deliveries import (
+    QUARANTINED,
+    StoredDelivery,
+    columns_as_read,
+    load_all,
+    sizes,
+    within_bytes,
+)
 from receiver.store.schema import delivery
 
-CAUSES = (Kind.NOT_JSON, Kind.NO_TASK_ID, Kind.UNREADABLE)
+CAUSES = (Kind.NOT_JSON, Kind.NO_TASK_ID, Kind.UNREADABLE, Kind.TOO_MUCH)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +32,28 @@ class Quarantined:
 def find(
     connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
 ) -> Sequence[StoredDelivery]:
-    """At most `limit` of them, newest first, older than the id `before`."""
-    query = select(delivery).where(*_conditions(wanted)).order_by(delivery.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(delivery.c.id < before)
-    return [stored_of(row) for row in connection.execute(query)]
+    """As many of them as a page holds, newest first, older than the id `before`."""
+    found, _ = page(connection, wanted, limit=limit, before=before)
+    return found
+
+
+def page(
+    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+) -> tuple[Sequence[StoredDelivery], int | None]:
+    """At most `limit` of them, and so many bytes; and the id to go on before, None where nothing follows."""
+    older = [] if before is None else [delivery.c.id < before]
+    query = sizes().where(*_conditions(wanted), *older).order_by(delivery.c.id.desc())
+    rows = connection.execute(query.limit(limit + 1)).all()
+    ids = within_bytes(rows[:limit])
+    return load_all(connection, ids)[::-1], ids[-1] if len(ids) < len(rows) else None
+
+
+def newest_ids(
+    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+) -> Sequence[int]:
+    older = [] if before is None else [delivery.c.id < before]
+    query = select(delivery.c.id).where(*_conditions(wanted), *older).order_by(delivery.c.id.desc())
+    return connection.scalars(query.limit(limit)).all()
 
 
 def count(

@@ -3,26 +3,22 @@
 Deliveries count what came, so their totals stay; the totals of tasks are as if this one had never been.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
-from sqlalchemy import Connection, Row, Select, delete, func, select
+from sqlalchemy import Connection, delete
 
 from receiver.core.census import effect
 from receiver.core.task import Task
 from receiver.store import tallies
+from receiver.store.deliveries import sizes, within_bytes
 from receiver.store.schema import delivery, task
 
 ROWS_AT_ONCE = 500
-BYTES_AT_ONCE = 4_000_000
 
 
 def delete_some_deliveries(connection: Connection, task_id: str) -> bool:
     """Delete the newest deliveries of a task, as many as fit into one transaction; whether none are left."""
-    size = func.coalesce(func.length(delivery.c.body), 0).label("size")
-    newest: Select[Any] = select(delivery.c.id, size).where(delivery.c.task_id == task_id)
-    rows = connection.execute(newest.order_by(delivery.c.id.desc()).limit(ROWS_AT_ONCE + 1)).all()
-    ids = _within_bytes(rows[:ROWS_AT_ONCE])
+    newest = sizes().where(delivery.c.task_id == task_id).order_by(delivery.c.id.desc())
+    rows = connection.execute(newest.limit(ROWS_AT_ONCE + 1)).all()
+    ids = within_bytes(rows[:ROWS_AT_ONCE])
     if ids:
         connection.execute(delete(delivery).where(delivery.c.id.in_(ids)))
     return len(ids) == len(rows)
@@ -33,15 +29,3 @@ def delete_task_row(connection: Connection, known: Task) -> None:
     connection.execute(delete(task).where(task.c.task_id == known.task_id))
     never = Task(task_id=known.task_id, first_seen_at=known.first_seen_at)
     tallies.add(connection, tallies.in_hour(known.first_seen_at, effect(known, never)))
-
-
-def _within_bytes(rows: Iterable[Row[Any]]) -> list[int]:
-    """The ids of the first rows whose bodies are not too much together, one at least."""
-    ids: list[int] = []
-    left = BYTES_AT_ONCE
-    for row in rows:
-        left -= row.size
-        if left < 0 and ids:
-            break
-        ids.append(row.id)
-    return ids

@@ -66,6 +66,8 @@ task = Table(
     Column("poll_requested", Boolean, nullable=False),
     Column("poll_rank", SmallInteger, nullable=False),
     Column("claimed_until", Moment),
+    Column("slowed_at", Moment),
+    Column("expedited_at", Moment),
     Column("attempt", Integer, nullable=False),
     Column("callbacks", Integer, nullable=False),
     Column("polls", Integer, nullable=False),
@@ -112,8 +114,11 @@ delivery = Table(
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary),
     Column("query", Text),
+    Column("capped_bytes", Integer),  # the body's size while it counts against what strangers may store
     Index("delivery_of_task", "task_id", "id"),
-    Index("delivery_digest", "task_id", "source", "digest"),
+    # With the id at its end, so that the first of a thousand repetitions is found as fast as the first of two.
+    Index("delivery_digest", "task_id", "source", "digest", "id"),
+    _partial("delivery_capped", "id", "capped_bytes", where="capped_bytes IS NOT NULL"),
     _partial("delivery_quarantine", "id", where="result = 'quarantined'"),
     # `acknowledged_at` is always null here; only with it first does SQLite see what the index is for.
     _partial(
@@ -142,6 +147,15 @@ tally = Table(
     sqlite_with_rowid=False,  # rows stand in the order in which they are asked for
 )
 
+# Callbacks that were refused (by reason) or failed, by minute, of the last hour only: what `tally` is too coarse for.
+recent_failure = Table(
+    "recent_failure",
+    metadata,
+    Column("minute", Moment, primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 lease = Table(
     "lease",
     metadata,
@@ -152,7 +166,7 @@ lease = Table(
     Column("expires_at", Moment, nullable=False),
 )
 
-# One row: the time of the last change of any task, since 1970. See `change_clock`.
+# One row: the time of the last change of any task, since 1970.
 change_clock = Table(
     "change_clock",
     metadata,
@@ -168,7 +182,7 @@ poll_slot = Table(
     Column("free_at", Moment, nullable=False),
 )
 
-# One row: how the upstream is doing. `failures` in a row; while it is not 0, one probe call decides.
+# One row: how the upstream is doing. `failures` are its pauses in a row; while it is not 0, single probes decide.
 upstream = Table(
     "upstream",
     metadata,
@@ -178,6 +192,10 @@ upstream = Table(
     Column("detail", Text),
     Column("paused_until", Moment),
     Column("failed_at", Moment),
+    Column("failed_task", String(200)),
+    Column("refused_task", String(200)),
+    Column("answered_at", Moment),
+    Column("paused_since", Moment),
 )
 
 # One row, written by `/readyz` to see whether writes are taken.
@@ -186,6 +204,14 @@ probe = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("written_at", Moment, nullable=False),
+)
+
+# One row, as large as the largest callback, rewritten to see whether one of that size could be stored.
+probe_body = Table(
+    "probe_body",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
 )
 
 # What a person did: `via` the admin page, the API or a command; `task_id` where it was about one task.
@@ -200,6 +226,7 @@ action = Table(
     Column("task_id", String(200)),
     Column("detail", Text, nullable=False),
     _partial("action_of_task", "task_id", "id", where="task_id IS NOT NULL"),
+    _partial("action_refused", "at", where="kind = 'sign_in_refused'"),
     sqlite_autoincrement=True,
 )
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from receiver.core.tries import Tries
-from receiver.store.database import writes
+from receiver.core.tries import FORGOTTEN_AFTER, Lockout, Tries
+from receiver.store.engines import writes
 from receiver.store.schema import admin_session, sign_in
 from receiver.store.upsert import insert_into
+
+EVERYBODY = "*"
+LOCKOUT = "*lockout"  # a row whose columns are those of `Lockout`, in their order
 
 
 def load_tries(connection: Connection, networks: list[str]) -> Mapping[str, Tries]:
@@ -38,6 +41,26 @@ def save_tries(connection: Connection, changed: Mapping[str, Tries]) -> None:
         }
         fresh = insert_into(connection, sign_in).values(network=network, **values)
         connection.execute(fresh.on_conflict_do_update(index_elements=["network"], set_=values))
+
+
+def load_lockout(connection: Connection) -> Lockout:
+    """The last time that strangers were slowed down. Whoever writes holds the row of `EVERYBODY`, and so this one."""
+    row = connection.execute(select(sign_in).where(sign_in.c.network == LOCKOUT)).first()
+    if row is None:
+        return Lockout()
+    return Lockout(networks=row.failures, began_at=row.failed_at, ended_at=row.succeeded_at)
+
+
+def save_lockout(connection: Connection, lockout: Lockout) -> None:
+    as_tries = Tries(failures=lockout.networks, failed_at=lockout.began_at, succeeded_at=lockout.ended_at)
+    save_tries(connection, {LOCKOUT: as_tries})
+
+
+def count_failing_networks(connection: Connection, *, now: datetime) -> int:
+    """From how many networks wrong passwords came lately."""
+    lately = (sign_in.c.failed_at > now - FORGOTTEN_AFTER) & (sign_in.c.failures > 0)
+    query = select(func.count()).where(lately, sign_in.c.network.not_in((EVERYBODY, LOCKOUT)))
+    return connection.scalar(query) or 0
 
 
 def forget_tries(connection: Connection, *, before: datetime) -> None:

@@ -5,7 +5,7 @@ in progress no more, counts -1.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import JSON, Connection, delete, func, select, text, type_coerce
@@ -15,6 +15,8 @@ from receiver.store.upsert import insert_into
 
 Tallies = Counter[tuple[datetime, str, str]]
 """How often by (hour, subject, name), such as `(hour, "callback", "duplicate")`."""
+
+LOOKED_BACK = timedelta(days=100)
 
 Hourly = Mapping[datetime, Mapping[str, int]]
 
@@ -88,9 +90,27 @@ def by_hour(connection: Connection, subjects: Collection[str], *, since: datetim
 
 
 def oldest_unfolded(connection: Connection, *, before: datetime) -> datetime | None:
-    """The start of the oldest day before `before` whose counts still stand by the hour."""
-    hours = select(tally.c.hour).distinct().where(tally.c.hour < before).order_by(tally.c.hour)
-    return next((day_of(hour) for hour in connection.scalars(hours) if hour != day_of(hour)), None)
+    """The start of the oldest day before `before` whose counts still stand by the hour.
+
+    What still changed about a day of longer than `LOOKED_BACK` ago stays by the hour: so no history is walked over.
+    """
+    found = [_first_unfolded(connection, subject, before) for subject in _subjects(connection)]
+    return min((day_of(hour) for hour in found if hour is not None), default=None)
+
+
+def _first_unfolded(connection: Connection, subject: str, before: datetime) -> datetime | None:
+    theirs = (tally.c.subject == subject) & (tally.c.hour >= before - LOOKED_BACK) & (tally.c.hour < before)
+    hours = connection.scalars(select(tally.c.hour).where(theirs).order_by(tally.c.hour))
+    return next((hour for hour in hours if hour != day_of(hour)), None)
+
+
+def _subjects(connection: Connection) -> Sequence[str]:
+    """All that is counted, each found by a step over the rows of the one before."""
+    found: list[str] = [""]
+    following = select(tally.c.subject).order_by(tally.c.subject).limit(1)
+    while subject := connection.scalar(following.where(tally.c.subject > found[-1])):
+        found.append(subject)
+    return found[1:]
 
 
 def fold_day(connection: Connection, day: datetime) -> None:
@@ -100,7 +120,8 @@ def fold_day(connection: Connection, day: datetime) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT set_config('lock_timeout', '200ms', true)"))
-    within = (tally.c.hour > day) & (tally.c.hour < day + timedelta(days=1))
+    within = tally.c.subject.in_(_subjects(connection)) & (tally.c.hour > day)
+    within &= tally.c.hour < day + timedelta(days=1)
     gone = delete(tally).where(within).returning(tally.c.subject, tally.c.name, tally.c.count)
     counts: Tallies = Counter()
     for subject, name, count in connection.execute(gone):

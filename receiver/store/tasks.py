@@ -1,12 +1,13 @@
 """Task rows: loaded to be changed, and saved."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote_plus
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, case, select, update
 
 from receiver.core.census import effect
 from receiver.core.settlement import Outcome, Verdict, is_urgent
@@ -15,16 +16,22 @@ from receiver.core.task import Task
 from receiver.core.words import words_of
 from receiver.store import tallies
 from receiver.store.change_clock import time_of_change
-from receiver.store.database import writes
+from receiver.store.engines import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
+_LATEST = bindparam("latest", type_=task.c.last_callback_at.type)
+_COUNT = _UPDATE.values(
+    callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
+    last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
+)
 _PLAIN = (
     "task_id",
     "first_seen_at",
     "label",
+    "query",
     "registered_at",
     "last_callback_at",
     "last_polled_at",
@@ -32,6 +39,7 @@ _PLAIN = (
     "settled_at",
     "changed_at",
     "next_poll_at",
+    "expedited_at",
     "poll_requested",
     "attempt",
     "callbacks",
@@ -39,6 +47,17 @@ _PLAIN = (
     "version",
     "acknowledged_version",
 )
+LONGEST_STATUS = 64  # it stands in an index, which PostgreSQL refuses to let grow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStatus:
+    """What of a task is known without its state, which may be large. `created`: by this transaction."""
+
+    status: str
+    outcome: Outcome
+    query: str | None = None
+    created: bool = False
 
 
 def load(connection: Connection, task_id: str) -> Task | None:
@@ -48,27 +67,66 @@ def load(connection: Connection, task_id: str) -> Task | None:
 
 def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, Task]:
     """The known ones of these tasks, locked until the end of the transaction where it writes."""
+    if not task_ids:
+        return {}
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
     rows = connection.execute(query.with_for_update(key_share=True) if writes(connection) else query)
     return {row.task_id: task_of(row) for row in rows}
 
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
-    """These tasks, locked; the unknown ones are created, seen first at the time given.
+    """These tasks, locked; the unknown ones are created, seen first at the time given."""
+    _create_unknown(connection, first_seen)
+    locked = dict(load_many(connection, first_seen))
+    if deleted := first_seen.keys() - locked.keys():
+        locked |= load_or_create(connection, {key: first_seen[key] for key in deleted})
+    return locked
+
+
+def lock_or_create(
+    connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
+) -> dict[str, TaskStatus]:
+    """The same, without the states; and those `if_known`, of which none is created."""
+    created = _create_unknown(connection, first_seen)
+    columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
+    query = select(*columns).where(task.c.task_id.in_(sorted({*first_seen, *if_known})))
+    locked = {
+        row.task_id: TaskStatus(
+            status=row.status,
+            outcome=Outcome(row.outcome),
+            query=row.query,
+            created=row.task_id in created,
+        )
+        for row in connection.execute(query.order_by(task.c.task_id).with_for_update(key_share=True))
+    }
+    if deleted := first_seen.keys() - locked.keys():
+        locked |= lock_or_create(connection, {key: first_seen[key] for key in deleted})
+    return locked
+
+
+def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> set[str]:
+    """Make rows for those that have none; says for which.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
     one and waits to create another could wait for somebody who waits for him. One that was deleted in between is
     created anew; should two do so for each other's tasks at once, the database refuses one of them, and it is repeated.
     """
     known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
-    unknown = sorted(first_seen.keys() - set(known))
-    fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in unknown]
+    unknown = first_seen.keys() - set(known)
+    fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(unknown)]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    locked = dict(load_many(connection, first_seen))
-    if deleted := first_seen.keys() - locked.keys():
-        locked |= load_or_create(connection, {key: first_seen[key] for key in deleted})
-    return locked
+    return unknown
+
+
+def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
+    """Count callbacks that told nothing new, by the times at which they came: what `hear_again` does, in the database.
+
+    So a repetition costs the same however much is known of its task.
+    """
+    rows = [{"key": key, "more": len(times), "latest": max(times)} for key, times in sorted(repeats.items())]
+    if rows:
+        connection.execute(_COUNT, rows)
 
 
 def save(
@@ -81,11 +139,12 @@ def save(
     """
     steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})
-    rows = []
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
         counts.update(tallies.in_hour(after.first_seen_at, effect(before, after)))
-        rows.append(_row(after) | {"key": after.task_id})
-    if rows:
+        row = _changed(before, after)
+        alike[tuple(row)].append(row | {"key": after.task_id})
+    for rows in alike.values():
         connection.execute(_UPDATE, rows)
     tallies.add(connection, counts)
     return [after for _, after in steps]
@@ -124,17 +183,34 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
 
 
 def _row(known: Task) -> dict[str, Any]:
-    titles = [str(claims["title"].value) for claims in known.tracks.values() if "title" in claims]
+    return _plain(known) | {"state": dump_state(known.state), "words": words_of(*_texts(known))}
+
+
+def _changed(before: Task, after: Task) -> dict[str, Any]:
+    """What is to be written; what is large, only where it became another."""
+    row = _plain(after)
+    if after.state != before.state:
+        row["state"] = dump_state(after.state)
+    if _texts(after) != _texts(before):
+        row["words"] = words_of(*_texts(after))
+    return row
+
+
+def _texts(known: Task) -> list[str]:
+    """What a task is found by."""
+    titles = (str(claims["title"].value) for claims in known.tracks.values() if "title" in claims)
+    return [known.label or "", unquote_plus(known.query or ""), *sorted(titles)]
+
+
+def _plain(known: Task) -> dict[str, Any]:
     return {name: getattr(known, name) for name in _PLAIN} | {
         "poll_rank": known.poll_rank,
-        "state": dump_state(known.state),
-        "status": known.state.reconciled_status.word,
+        "status": known.state.reconciled_status.word[:LONGEST_STATUS],
         "outcome": known.verdict.outcome.value,
         "conflict": known.state.conflict,
         "recovered": known.verdict.recovered,
         "lost_callback": known.verdict.lost_callback,
         "problem": known.problem,
-        "words": words_of(known.label or "", *sorted(titles)),
     }
 
 

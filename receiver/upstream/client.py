@@ -7,28 +7,29 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
+import urllib3.exceptions
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
 
 from receiver.core.payloads import Trouble, trouble_with
+from receiver.upstream.user_agent import USER_AGENT
 
 RECORD_INFO = "/api/v1/generate/record-info"
 LARGEST_ANSWER = 4 * 1024 * 1024  # a real one has some 10 kB
 CONNECT_TIMEOUT_S = 2.5  # less than the pollers allow a call to be on its way
 CHUNK = 64 * 1024
-LONGEST_WAIT_S = 30 * 86400.0  # more is a mistake, such as a time given in milliseconds
+LONGEST_WAIT_S = 3600.0  # more is a mistake, such as a time given in milliseconds, or one task's odd answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """The upstream spoke about the task: the body of a record-info answer, or of "not known here"."""
+    """The upstream spoke about the task: the body of its envelope, with a record or with a code that says why not."""
 
     body: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """The upstream failed us; this says nothing about the task."""
+    """The call brought no answer about the task; `detail` is short and for people."""
 
     trouble: Trouble
     detail: str
@@ -43,7 +44,13 @@ class UpstreamClient:
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy or .netrc by accident, and a fifth less work a call
-        self._session.headers.update({"Authorization": f"Bearer {api_key}", "Accept": "application/json"})
+        self._session.headers.update(
+            {
+                "Authorization": f"Bearer {api_key}",
+                "Accept": "application/json",
+                "User-Agent": USER_AGENT,
+            }
+        )
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
         self._session.mount(f"{urlsplit(url).scheme}://", adapter)
 
@@ -51,8 +58,8 @@ class UpstreamClient:
         """Ask about one task. Takes at most the timeout, reads at most `LARGEST_ANSWER` bytes."""
         try:
             return self._fetch(task_id, now)
-        except (requests.RequestException, HTTPError) as error:
-            return Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            return Failure(trouble=Trouble.NETWORK, detail=_why(error))
 
     def close(self) -> None:
         self._session.close()
@@ -69,9 +76,21 @@ class UpstreamClient:
             trouble = trouble_with(response.status_code, body)
             if trouble is None:
                 return Answer(body=body)
-            detail = f"HTTP {response.status_code}"
+            redirect = ", a redirect" if response.is_redirect else ""
             wait_s = retry_after_s(response.headers.get("Retry-After"), now)
-            return Failure(trouble=trouble, detail=detail, retry_after_s=wait_s)
+            return Failure(
+                trouble=trouble, detail=f"HTTP {response.status_code}{redirect}", retry_after_s=wait_s
+            )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS certificate not accepted"
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return "an answer that is not HTTP"
 
 
 def _read(response: requests.Response, deadline: float) -> bytes | None:
@@ -94,7 +113,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(header) - now).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError, IndexError):
             return None
     except OverflowError:
         seconds = LONGEST_WAIT_S

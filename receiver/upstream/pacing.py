@@ -1,8 +1,10 @@
-"""When an upstream in trouble may be called again. Pure: the health in, the next health out.
+"""When an upstream in trouble may be called again, and whose trouble a failed call is. Pure.
 
-The poll interval is not the error backoff: a task keeps its place, and the upstream as a whole is paused.
+A failed call is first the trouble of the task that it was about. Only when two different tasks fail in a row, with no
+answer between them, is it the upstream's: then all calls are paused, and single probes try again.
 """
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from receiver.core.payloads import Trouble
@@ -11,57 +13,134 @@ from receiver.store.polls import UpstreamHealth
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
 REFUSED_PAUSE_S = 900.0  # a refused key is mended by a person, not by trying
+LONGEST_RETRY_AFTER_S = 3600.0
 JITTER = 0.2
 
 
-def calls_allowed(health: UpstreamHealth, *, now: datetime, wanted: int, in_flight: int) -> int:
-    """How many calls may start: none in a pause, and after one a single probe until it has answered."""
-    if health.paused(now):
-        return 0
-    return wanted if health.failures == 0 else min(wanted, 1 - min(in_flight, 1))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedCall:
+    """A call that brought no answer.
+
+    `slowed_at` is when the task's call before was answered by "slow down"; `alone`: no other task was due or asked.
+    """
+
+    task_id: str
+    trouble: Trouble
+    detail: str
+    started_at: datetime
+    retry_after_s: float | None = None
+    slowed_at: datetime | None = None
+    alone: bool = False
+
+
+def calls_allowed(health: UpstreamHealth, *, wanted: int, in_flight: int) -> int:
+    """How many calls may start: while the upstream is in trouble one probe at a time."""
+    return min(wanted, 1 - min(in_flight, 1)) if health.in_trouble else wanted
+
+
+def is_tasks_own(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Whether the failure says nothing about the upstream, since it has answered another call meanwhile.
+
+    "Slow down" is the upstream's own word, and its trouble at once; but not when it says so about the same task again,
+    having answered others in between.
+    """
+    since = failed.slowed_at if failed.trouble.is_upstreams_word else failed.started_at
+    return since is not None and health.answered_at is not None and since <= health.answered_at
+
+
+def keeps_place(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Whether the task is asked about again as soon as the upstream may be called, without a backoff of its own."""
+    return failed.trouble.is_upstreams_word and not is_tasks_own(health, failed)
 
 
 def after_failure(
-    health: UpstreamHealth,
-    trouble: Trouble,
-    detail: str,
-    *,
-    started_at: datetime,
-    now: datetime,
-    spread: float,
-    retry_after_s: float | None = None,
+    health: UpstreamHealth, failed: FailedCall, *, now: datetime, spread: float
 ) -> UpstreamHealth:
-    """The health after a failed call that began at `started_at`; `spread` is a random number in -1..1.
+    """The health after a failed call; `spread` is a random number in -1..1."""
+    if is_tasks_own(health, failed):
+        return health
+    known = replace(
+        health,
+        trouble=_name(health, failed).value,
+        detail=failed.detail,
+        failed_at=now,
+        failed_task=failed.task_id,
+        refused_task=failed.task_id if failed.trouble is Trouble.REFUSED else health.refused_task,
+    )
+    second = health.failed_task not in (None, failed.task_id)
+    refused = known.trouble == Trouble.REFUSED
+    if health.in_trouble or failed.trouble.is_upstreams_word or second or refused:
+        return _paused(health, known, failed, now=now, spread=spread)
+    return known
 
-    Calls that were under way when the upstream was paused tell nothing new: several failures at once count as
-    one. `Retry-After` is never shortened.
-    """
-    same_incident = health.failed_at is not None and started_at <= health.failed_at
-    failures = health.failures if same_incident else health.failures + 1
-    grown = FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60)
-    span = REFUSED_PAUSE_S if trouble is Trouble.REFUSED else min(grown, LONGEST_PAUSE_S)
-    pause_s = max(span * (1 + JITTER * spread), retry_after_s or 0)
+
+def _name(health: UpstreamHealth, failed: FailedCall) -> Trouble:
+    """The trouble, where a single 401 does not yet say that the key is refused."""
+    if _same_incident(health, failed) and health.trouble == Trouble.REFUSED:
+        return Trouble.REFUSED  # what a person must mend is not hidden behind what passes by itself
+    if failed.trouble is not Trouble.REFUSED or health.trouble == Trouble.REFUSED:
+        return failed.trouble
+    twice = health.refused_task == failed.task_id and failed.alone
+    another = health.refused_task not in (None, failed.task_id)
+    return Trouble.REFUSED if twice or another else Trouble.DENIED
+
+
+def _same_incident(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Calls that were under way when the upstream was paused tell nothing new."""
+    return health.in_trouble and health.failed_at is not None and failed.started_at <= health.failed_at
+
+
+def _paused(
+    health: UpstreamHealth, known: UpstreamHealth, failed: FailedCall, *, now: datetime, spread: float
+) -> UpstreamHealth:
+    """`Retry-After` is never shortened, up to an hour; a probe that a person asked for makes no pause longer."""
+    same = _same_incident(health, failed)
+    probe = not same and health.paused(failed.started_at)
+    failures = health.failures + (not same and not probe)
+    own_s = 0 if probe else _pause_s(known.trouble, failures) * (1 + JITTER * spread)
+    pause_s = min(max(own_s, failed.retry_after_s or 0), LONGEST_RETRY_AFTER_S)
     until = now + timedelta(seconds=pause_s)
-    if same_incident and health.paused_until is not None:
+    if (probe or same) and health.paused_until is not None:
         until = max(until, health.paused_until)
-        if health.trouble == Trouble.REFUSED:
-            trouble = Trouble.REFUSED  # what a person must mend is not hidden behind what passes by itself
-    return UpstreamHealth(
-        failures=failures, trouble=trouble.value, detail=detail, failed_at=now, paused_until=until
+    return replace(known, failures=failures, paused_since=health.paused_since or now, paused_until=until)
+
+
+def _pause_s(trouble: str | None, failures: int) -> float:
+    """A key that seems refused is tried once more soon: two odd tasks in a row are no reason to wait for long."""
+    if trouble == Trouble.REFUSED and failures > 1:
+        return REFUSED_PAUSE_S
+    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60), LONGEST_PAUSE_S)
+
+
+def after_answer(health: UpstreamHealth, *, started_at: datetime, now: datetime) -> UpstreamHealth:
+    """The health after an answer of any kind: well. Only "slow down" is not taken back by an earlier call's answer."""
+    slowed = health.trouble in (Trouble.LIMITED, Trouble.MAINTENANCE)
+    if health.in_trouble and slowed and health.failed_at is not None and started_at <= health.failed_at:
+        return health
+    return UpstreamHealth(answered_at=now)
+
+
+def refused(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
+    """The health once a person has seen, by a call of their own, that the key is refused."""
+    return replace(
+        health,
+        failures=max(health.failures, 1),
+        trouble=Trouble.REFUSED.value,
+        detail="seen by receiver check",
+        failed_at=now,
+        paused_since=health.paused_since or now,
+        paused_until=now + timedelta(seconds=REFUSED_PAUSE_S),
     )
 
 
-def after_success(health: UpstreamHealth, *, started_at: datetime) -> UpstreamHealth:
-    """The health after an answer; one to a call from before the trouble says nothing about it."""
-    if health.failed_at is not None and started_at <= health.failed_at:
-        return health
-    return UpstreamHealth()
+def put_to_the_test(health: UpstreamHealth) -> UpstreamHealth:
+    """The health once the key may be another: a refusal is tried again at once."""
+    return replace(health, paused_until=None) if health.trouble == Trouble.REFUSED else health
 
 
-def after_restart(health: UpstreamHealth) -> UpstreamHealth:
-    """The health for a poller that begins: its key may be another, so a refusal is put to the test at once."""
-    if health.trouble != Trouble.REFUSED:
+def within_bounds(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
+    """No pause is longer than an hour, whoever wrote it down and whatever the clock was then."""
+    latest = now + timedelta(seconds=LONGEST_RETRY_AFTER_S)
+    if health.paused_until is None or health.paused_until <= latest:
         return health
-    return UpstreamHealth(
-        failures=health.failures, trouble=health.trouble, detail=health.detail, failed_at=health.failed_at
-    )
+    return replace(health, paused_until=latest)

@@ -9,6 +9,8 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
+from receiver.upstream.user_agent import USER_AGENT
+
 TIMEOUT_S = 10.0
 
 
@@ -74,6 +76,7 @@ def certificate_ends(host: str, port: int) -> datetime | None:
 def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
+    session.headers["User-Agent"] = USER_AGENT
     return session
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
@@ -12,6 +13,7 @@ from receiver.operations import delete_task, label_task, register_task, request_
 from receiver.runtime import utc_now
 from receiver.store import changes, deliveries, listing, quarantine, tasks
 from receiver.store.actions import Actor
+from receiver.store.deliveries import StoredDelivery
 from receiver.store.listing import Filter
 from receiver.web.api_input import (
     LABEL,
@@ -24,7 +26,7 @@ from receiver.web.api_input import (
     load,
     parameters,
 )
-from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, page_of, task_cursor
+from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
@@ -161,11 +163,13 @@ def remove_task(task_id: str) -> Response:
 
 @blueprint.get("/tasks/<task_id>/deliveries")
 def list_deliveries(task_id: str) -> Response:
+    wanted = g.parameters
+    after = id_cursor(wanted["cursor"]) or 0
     with runtime_here().database.read() as connection:
-        found = deliveries.of_task(connection, task_id)
-    if not found:
+        shown, last = deliveries.page_of_task(connection, task_id, after=after, limit=wanted["limit"])
+    if not shown and not after:
         _known(task_id)
-    return jsonify(deliveries=[show_delivery(delivery) for delivery in found])
+    return _delivery_page(shown, last)
 
 
 @blueprint.post("/tasks/<task_id>/poll")
@@ -181,14 +185,17 @@ def list_quarantine() -> Response:
     wanted = g.parameters
     before = id_cursor(wanted["cursor"])
     with runtime_here().database.read() as connection:
-        found = quarantine.find(connection, EVERY_ONE, limit=wanted["limit"] + 1, before=before)
-    shown, older = page_of(found, wanted["limit"])
-    return jsonify(deliveries=[show_delivery(one) for one in shown], next=str(older) if older else None)
+        shown, older = quarantine.page(connection, EVERY_ONE, limit=wanted["limit"], before=before)
+    return _delivery_page(shown, older)
 
 
 @blueprint.get("/stats")
 def read_stats() -> Response:
     return jsonify(gather_stats(runtime_here()))
+
+
+def _delivery_page(shown: Sequence[StoredDelivery], going_on: int | None) -> Response:
+    return jsonify(deliveries=[show_delivery(one) for one in shown], next=going_on and str(going_on))
 
 
 def _caller() -> Actor:

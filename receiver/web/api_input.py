@@ -9,8 +9,8 @@ from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.core.payloads.tracks import flat_errors
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
 from receiver.core.task import LONGEST_LABEL

@@ -8,36 +8,57 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import Rule
 
 from receiver.core.payloads import Kind
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
+from receiver.redaction import redacted_query
 from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
+from receiver.web.content_encoding import InflatedTooLargeError, decoded
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import same_secret
 
-READ_TO_REFUSE = 4
+READ_TO_REFUSE = 2
+TO_SEND = "Send a JSON object, plain or with Content-Encoding gzip or deflate."
+REACHED = "This is a callback URL, and it can be reached. It takes POST.\n"
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("callbacks", __name__)
 
 
-@blueprint.route("/callbacks/<token>", methods=["POST"], provide_automatic_options=False)
-def receive(token: str) -> Response:
+@blueprint.record
+def _add_addresses(state: BlueprintSetupState) -> None:
+    """Every method and every path below `/callbacks` comes here: what is refused is counted, nothing is redirected."""
+    for path in ("/callbacks", "/callbacks/<path:address>"):
+        state.app.url_map.add(Rule(path, endpoint="callbacks.receive", strict_slashes=False))
+    state.app.view_functions["callbacks.receive"] = receive
+
+
+def receive(address: str = "") -> Response:
     runtime = runtime_here()
-    _check_token(runtime, token)
-    body = _read_body(runtime)
-    delivery = callback_delivery(body, now=utc_now(), secrets=runtime.settings.callback_tokens)
+    _check_address(runtime, address)
+    if request.method in ("GET", "HEAD"):
+        return Response(REACHED, content_type="text/plain; charset=utf-8")
+    if request.method != "POST":
+        raise MethodNotAllowed(valid_methods=["GET", "HEAD", "POST"])
+    secrets = runtime.settings.callback_tokens
+    query = redacted_query(request.query_string, secrets)
+    delivery = callback_delivery(_read_body(runtime), now=utc_now(), secrets=secrets, query=query)
     _check_signature(runtime, delivery)
     result = runtime.intake.submit(delivery)
     _refuse_unreadable(delivery)
     return jsonify(_answer(delivery, result))
 
 
-def _check_token(runtime: Runtime, token: str) -> None:
-    if not same_secret(token, runtime.settings.callback_tokens):
+def _check_address(runtime: Runtime, address: str) -> None:
+    """The token, with a slash behind it or without, and at most one more part, which is kept for later use."""
+    token, *rest = address.rstrip("/").split("/")
+    if len(rest) > 1 or not same_secret(token, runtime.settings.callback_tokens):
         _refuse(runtime, "wrong_token")
         raise ProblemError(404, "Not found", "No callback address here; check the URL's last part.")
 
@@ -49,11 +70,13 @@ def _read_body(runtime: Runtime) -> bytes:
     read = READ_TO_REFUSE * limit
     body = b"" if (announced or 0) > read else _read_at_most(runtime, read)
     if max(len(body), announced or 0) > limit:
-        _refuse(runtime, "too_large")
-        raise ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
+        raise _too_large(runtime)
     if len(body) < (announced or 0):
         raise _cut_off(runtime)
-    return body
+    try:
+        return decoded(body, request.headers.get("Content-Encoding", ""), limit=limit)
+    except InflatedTooLargeError:
+        raise _too_large(runtime) from None
 
 
 def _read_at_most(runtime: Runtime, size: int) -> bytes:
@@ -64,6 +87,12 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
         return bytes(request.environ["wsgi.input"].read(size))
     except Exception as error:  # the server's own errors, for a broken chunk or a lost connection
         raise _cut_off(runtime) from error
+
+
+def _too_large(runtime: Runtime) -> ProblemError:
+    _refuse(runtime, "too_large")
+    limit = runtime.settings.max_body_bytes
+    return ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
 
 
 def _cut_off(runtime: Runtime) -> ProblemError:
@@ -96,7 +125,7 @@ def _refuse(runtime: Runtime, reason: str) -> None:
 def _refuse_unreadable(delivery: Delivery) -> None:
     kind, errors = delivery.reading.kind, delivery.reading.errors
     if kind is Kind.NOT_JSON:
-        raise ProblemError(400, "Not JSON", "Stored in quarantine. Send a JSON object.", errors=errors)
+        raise ProblemError(400, "Not JSON", f"Stored in quarantine. {TO_SEND}", errors=errors)
     if kind is Kind.NO_TASK_ID:
         detail = "Stored in quarantine. A callback must be a JSON object that names its task."
         raise ProblemError(422, "No task id", detail, errors=errors)
@@ -104,11 +133,11 @@ def _refuse_unreadable(delivery: Delivery) -> None:
 
 def _answer(delivery: Delivery, result: Result) -> dict[str, Any]:
     told: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
-    if result.task:
-        told["status"] = result.task.state.reconciled_status.word or None
-        told["outcome"] = result.task.verdict.outcome.value
+    if result.outcome:
+        told["status"] = result.status
+        told["outcome"] = result.outcome.value
     if delivery.reading.product:
         told["product"] = delivery.reading.product
-    if delivery.reading.errors and result.result in (QUARANTINED, "accepted"):
-        told["errors"] = delivery.reading.errors
+    if result.errors and result.result in (QUARANTINED, "accepted"):
+        told["errors"] = result.errors
     return told

@@ -9,24 +9,39 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from receiver.runtime import Runtime
+from receiver.core.alarms import FAILED
+from receiver.runtime import Runtime, utc_now
 from receiver.store.database import StoreUnavailableError
-from receiver.web.health import WriteProbe
+from receiver.web.admin.condition import condition_of, unreadable
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
-from receiver.web.readings import families, read_readings
+from receiver.web.readings import about_alarms, about_disks, families, read_readings
 from receiver.web.secrets import has_bearer_token
+from receiver.web.storage import write_probe
 
 blueprint = Blueprint("metrics", __name__)
 
 METHODS = {"GET", "POST"}
 STATUSES = ("2xx", "4xx", "5xx")
-BY_A_PROXY = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+# What a program on this machine sends when it asks. Any other header may be a proxy's: every CDN has names of its own.
+LOCAL_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "host",
+    "pragma",
+    "user-agent",
+    "x-prometheus-scrape-timeout-seconds",
+    "x-request-id",
+}
 
 
 def measure_requests(app: Flask, runtime: Runtime) -> None:
@@ -47,6 +62,9 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
             f"{response.status_code // 100}xx",
         )
         requests.labels(*labels).observe(time.perf_counter() - g.began)
+        if labels[0].startswith("callbacks.") and response.status_code >= 500:
+            runtime.intake.failures.note(FAILED, now=utc_now())
+            write_probe().callback_failed()
         return response
 
 
@@ -62,24 +80,41 @@ def read_metrics() -> Response:
 def _asked_here() -> bool:
     """Whether a program on this machine asks: by loopback, or by a unix socket, which tells no address.
 
-    What a proxy hands on is from anywhere, though the proxy be here.
+    What a proxy hands on is from anywhere, though the proxy be here, and not every proxy says that it is one. So it
+    counts only where no proxy is configured, the request has no header that a proxy may have added, and its host is
+    this machine's.
     """
-    if any(name in request.headers for name in BY_A_PROXY):
+    told = {name.lower() for name, _ in request.headers}
+    if runtime_here().settings.trusted_proxies or told - LOCAL_HEADERS:
         return False
-    return not request.remote_addr or ipaddress.ip_address(request.remote_addr).is_loopback
+    if request.remote_addr and not ipaddress.ip_address(request.remote_addr).is_loopback:
+        return False
+    return _is_local(urlsplit(f"//{request.headers.get('Host', '')}").hostname or "")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", "")
 
 
 def _about_the_database() -> Iterator[Metric]:
-    probe: WriteProbe = current_app.extensions["write_probe"]
-    up = probe.problem() is None
+    runtime = runtime_here()
     try:
-        yield from families(read_readings(runtime_here()))
-    except StoreUnavailableError:  # an answer all the same: silence would not tell this from a dead receiver
-        up = False
+        readings = read_readings(runtime)
+        condition = condition_of(runtime, readings.overview, readings.poller, now=readings.now)
+        yield from families(readings)
+    except (
+        StoreUnavailableError
+    ) as error:  # an answer all the same: silence would not tell this from a dead receiver
+        condition = unreadable(error)
     text = (
         "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
     )
-    yield GaugeMetricFamily("receiver_database_up", text, int(up))
+    yield GaugeMetricFamily("receiver_database_up", text, int(condition.storage.problem is None))
+    yield from about_alarms(condition.alarms)
+    yield from about_disks(condition.storage.disks)
 
 
 def _about_us() -> Metric:

@@ -1,7 +1,7 @@
 """What the database knows, as metrics: the same whichever process or machine is asked, and after a restart."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,25 +9,27 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from receiver.core import census
+from receiver.core.alarms import FAILED, Alarm, AlarmName, Disk, Level, Overview, lost_share
 from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.runtime import Runtime
 from receiver.store import tallies
 from receiver.store.database import clock_of
-from receiver.store.overview import Oldest, Overview, read_oldest, read_overview
-from receiver.web.admin.marks import OVERDUE_AFTER
+from receiver.store.overview import Oldest, read_oldest, read_overview
+from receiver.web.admin.condition import overdue_before, with_unsaved
 from receiver.web.stats import poller_state
 
 COUNTED = 10_000  # at which counting what a person should look at stops
 STATES = ("polling", "paused", "refused", "off")
 TOLD = ("accepted", "duplicate", "quarantined")
+LEVELS = {Level.AMBER: 1, Level.RED: 2}
 REFUSED = ("wrong_token", "bad_signature", "too_large", "cut_off")
 
 TEXTS = {
     "callbacks": "Callbacks by what became of them, those refused included.",
     "polls": "Answers of record-info about a task, by what became of them.",
-    "record_info_calls": "Calls of record-info by what came of them; all but answered are the upstream's trouble.",
+    "record_info_calls": "Calls of record-info by what came of them; all but answered failed, by their trouble.",
     "tasks": "Tasks by outcome.",
     "recovered_tasks": "Tasks that succeeded though no callback told so.",
     "lost_callback_tasks": "Settled tasks whose end no callback told.",
@@ -37,6 +39,12 @@ TEXTS = {
     "overdue_tasks": "Unsettled tasks whose poll has been due for a minute or more.",
     "oldest_overdue_task_age_seconds": "Since the poll of the longest overdue task was due; 0: none is overdue.",
     "oldest_unsettled_task_age_seconds": "Since the oldest unsettled task was first seen; 0: all are settled.",
+    "recent_callbacks": "Callbacks of the last ten minutes that failed (5xx) or were refused, by reason.",
+    "awaited_tasks": "Registered tasks in progress for five minutes or more, and no callback came since their start.",
+    "lost_callback_share": "Of the 50 tasks settled last, the share whose end no callback told; 0: too few settled.",
+    "alarm": "0: not raised, 1: it can wait for the morning, 2: music that is paid for may be lost.",
+    "disk_free_bytes": "Free on the disk of the database file, and of temporary files where that is another.",
+    "disk_size_bytes": "Size of that disk.",
     "last_callback_age_seconds": "Since the last callback was stored; +Inf: there was none.",
     "last_poll_age_seconds": "Since the last answer of record-info was stored; +Inf: there was none.",
     "poller_heartbeat_age_seconds": "Since the poller's last sign of life; +Inf: nobody ever polled.",
@@ -58,11 +66,12 @@ def read_readings(runtime: Runtime) -> Readings:
     """All of one moment, by the database's clock; cheap however many rows there are."""
     with runtime.database.read() as connection:
         now = clock_of(connection)
-        late = now - OVERDUE_AFTER if runtime.settings.upstream_api_key else None
+        late = overdue_before(runtime, now)
+        overview = read_overview(connection, due_before=late, most=COUNTED)
         return Readings(
             now=now,
             counted=tallies.totals(connection, census.TASK, "call", "reread", *Source),
-            overview=read_overview(connection, due_before=late, most=COUNTED),
+            overview=with_unsaved(runtime, overview, now=now),
             oldest=read_oldest(connection, due_before=late),
             poller=poller_state(runtime, connection),
         )
@@ -99,6 +108,21 @@ def _to_look_at(overview: Overview) -> Iterator[Metric]:
     yield _gauge("conflicting_tasks", overview.conflicts)
     yield _gauge("quarantined_deliveries", overview.quarantined)
     yield _gauge("overdue_tasks", overview.overdue)
+    yield _gauge("awaited_tasks", overview.awaited)
+    yield _gauge("lost_callback_share", lost_share(overview))
+    recent = dict.fromkeys((FAILED, *REFUSED), 0) | dict(overview.recent)
+    yield _labelled(GaugeMetricFamily, "recent_callbacks", "result", recent)
+
+
+def about_alarms(alarms: Iterable[Alarm]) -> Iterator[Metric]:
+    raised = {alarm.name.value: LEVELS[alarm.level] for alarm in reversed(tuple(alarms))}  # the worst wins
+    yield _labelled(GaugeMetricFamily, "alarm", "name", dict.fromkeys(AlarmName, 0) | raised)
+
+
+def about_disks(disks: Iterable[Disk]) -> Iterator[Metric]:
+    disks = tuple(disks)
+    yield _labelled(GaugeMetricFamily, "disk_free_bytes", "of", {disk.what: disk.free for disk in disks})
+    yield _labelled(GaugeMetricFamily, "disk_size_bytes", "of", {disk.what: disk.size for disk in disks})
 
 
 def _ages(oldest: Oldest, now: datetime) -> Iterator[Metric]:

@@ -38,7 +38,7 @@ def poller_state(runtime: Runtime, connection: Connection) -> dict[str, Any]:
     state = "polling"
     if not runtime.settings.upstream_api_key or (held is None and not runtime.settings.poller):
         state = "off"
-    elif health.trouble == Trouble.REFUSED:
+    elif health.in_trouble and health.trouble == Trouble.REFUSED:
         state = "refused"
     elif paused:
         state = "paused"
@@ -47,5 +47,8 @@ def poller_state(runtime: Runtime, connection: Connection) -> dict[str, Any]:
         "heartbeatAge": (now - held.heartbeat_at).total_seconds() if held else None,
         "state": state,
         "pausedUntil": iso(health.paused_until) if paused else None,
-        "trouble": health.trouble,
+        "pausedSince": iso(health.paused_since) if health.in_trouble else None,
+        # One task whose calls fail is no trouble of the upstream.
+        "trouble": health.trouble if health.in_trouble else None,
+        "detail": health.detail if health.in_trouble else None,
     }

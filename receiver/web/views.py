@@ -21,7 +21,7 @@ def show_task(task: Task) -> dict[str, Any]:
     status = state.reconciled_status
     return {
         "taskId": task.task_id,
-        "label": task.label,
+        "label": task.display_label,
         "status": status.word or None,
         "outcome": verdict.outcome.value,
         "settled": verdict.settled,
@@ -55,7 +55,9 @@ def show_delivery(delivery: StoredDelivery) -> dict[str, Any]:
         "result": delivery.result,
         "status": delivery.status or None,
         "product": delivery.product,
+        "query": delivery.query,
         "errors": delivery.errors or {},
+        "repeats": delivery.repeats,
         "body": None if delivery.body is None else delivery.body.decode(errors="replace"),
     }
 

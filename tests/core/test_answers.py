@@ -8,33 +8,62 @@ import pytest
 from receiver.core.payloads import Trouble, trouble_with
 
 SAMPLES = Path(__file__).parent.parent / "payloads"
-REFUSED, LIMITED, MAINTENANCE = Trouble.REFUSED, Trouble.LIMITED, Trouble.MAINTENANCE
+REFUSED, DENIED, LIMITED, CLOSED = Trouble.REFUSED, Trouble.DENIED, Trouble.LIMITED, Trouble.MAINTENANCE
 BROKEN, OTHER = Trouble.SERVER_ERROR, Trouble.NOT_RECORD_INFO
 FINE = None
 
-# Down: HTTP status. Across: the body's `code`.
-CODES = (200, 401, 404, 422, 405, 429, 430, 455, 500, 505, 400, None)
+# Down: HTTP status. Across: the body's `code`, in an envelope without a record.
+CODES = (200, 0, 401, 404, 422, 405, 429, 430, 455, 500, 505, 400, 402, 403, 408, 413, 451, 501, 531, None)
+SLOW = (LIMITED,) * 3
+
+
+def row(*, worked, others, none, unknown=None):
+    return (worked, worked, REFUSED, *(unknown or (others,) * 2), *SLOW, CLOSED, *(others,) * 10, none)
+
+
 TABLE = {
-    200: (FINE, REFUSED, FINE, FINE, LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, OTHER, OTHER),
-    201: (FINE, REFUSED, FINE, FINE, LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, OTHER, OTHER),
-    401: (REFUSED,) * len(CODES),
-    403: (REFUSED,) * len(CODES),
-    500: (BROKEN, REFUSED, "?", "?", LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, BROKEN, BROKEN),
-    502: (BROKEN, REFUSED, "?", "?", LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, BROKEN, BROKEN),
-    404: (FINE, "?", FINE, FINE, "?", "?", "?", "?", "?", "?", FINE, FINE),
-    422: (FINE, "?", FINE, FINE, "?", "?", "?", "?", "?", "?", FINE, FINE),
-    405: (LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 4),
-    429: (LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 4),
-    430: (LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 4),
-    455: (MAINTENANCE, "?", MAINTENANCE, MAINTENANCE, "?", "?", "?", *(MAINTENANCE,) * 5),
-    302: (OTHER, REFUSED, FINE, FINE, LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, OTHER, OTHER),
-    400: (OTHER, REFUSED, FINE, FINE, LIMITED, LIMITED, LIMITED, MAINTENANCE, BROKEN, BROKEN, OTHER, OTHER),
+    200: row(worked=FINE, others=FINE, none=OTHER),
+    201: row(worked=FINE, others=FINE, none=OTHER),
+    301: row(worked=OTHER, others=OTHER, none=OTHER),
+    302: row(worked=OTHER, others=OTHER, none=OTHER),
+    400: row(worked=FINE, others=FINE, none=OTHER),
+    404: row(worked=FINE, others=FINE, none=OTHER),
+    422: row(worked=FINE, others=FINE, none=OTHER),
+    451: row(worked=FINE, others=FINE, none=OTHER),
+    403: row(worked=DENIED, others=DENIED, none=DENIED),
+    401: (*(REFUSED,) * (len(CODES) - 1), DENIED),
+    500: row(worked=BROKEN, others=BROKEN, none=BROKEN),
+    502: row(worked=BROKEN, others=BROKEN, none=BROKEN),
+    405: (LIMITED, LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 11),
+    429: (LIMITED, LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 11),
+    430: (LIMITED, LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 11),
+    455: (CLOSED, CLOSED, "?", CLOSED, CLOSED, "?", "?", "?", *(CLOSED,) * 12),
 }
 CASES = [
     (http, code, trouble)
     for http, row in TABLE.items()
     for code, trouble in zip(CODES, row, strict=True)
     if trouble != "?"  # the two contradict each other, and the contract names no winner
+]
+
+
+NOT_ENVELOPES = [
+    b"",
+    b"404 page not found",
+    b"<html>busy</html>",
+    b"null",
+    b"[]",
+    b"200",
+    b"\xff",
+    b"{}",
+    b'{"code": NaN}',
+    b'{"detail": "Not Found"}',
+    b'{"message": "no Route matched with those values"}',
+    b'{"timestamp": 1, "status": 404, "error": "Not Found", "path": "/api/v1/api/v1/generate/record-info"}',
+    b'{"code": 404, "message": "Not Found"}',
+    b'{"code": "NoSuchKey", "msg": "x"}',
+    b'{"success": false, "error": {"code": 404}}',
+    b"[" * 100_000,
 ]
 
 
@@ -54,32 +83,41 @@ def test_the_code_may_be_spelled_as_any_number(code):
     assert trouble_with(200, body(str(int(code) + 201))) is REFUSED
 
 
-@pytest.mark.parametrize(
-    "raw", [b"", b"<html>busy</html>", b"null", b"[]", b"200", b"\xff", b"{}", b'{"code": NaN}']
-)
-def test_a_body_that_is_not_record_info_is_trouble_though_http_says_200(raw):
-    assert trouble_with(200, raw) is OTHER
-
-
-@pytest.mark.parametrize("raw", [b"", b"<html>busy</html>", b"[]", b"\xff", b"[" * 100_000])
-def test_without_a_readable_body_the_http_status_alone_tells(raw):
-    told = {
-        status: trouble_with(status, raw)
-        for status in (401, 404, 422, 429, 405, 430, 455, 500, 503, 204, 302)
-    }
-    assert told == {
-        401: REFUSED,
-        404: FINE,
-        422: FINE,
-        429: LIMITED,
+@pytest.mark.parametrize("raw", NOT_ENVELOPES)
+def test_without_an_envelope_the_http_status_alone_tells_and_none_is_about_the_task(raw):
+    statuses = (200, 204, 301, 302, 400, 401, 403, 404, 410, 422, 405, 429, 430, 451, 455, 500, 503)
+    told = {status: trouble_with(status, raw) for status in statuses}
+    assert told == dict.fromkeys((200, 204, 301, 302, 400, 404, 410, 422, 451), OTHER) | {
+        401: DENIED,
+        403: DENIED,
         405: LIMITED,
+        429: LIMITED,
         430: LIMITED,
-        455: MAINTENANCE,
+        455: CLOSED,
         500: BROKEN,
         503: BROKEN,
-        204: OTHER,
-        302: OTHER,
     }
+
+
+@pytest.mark.parametrize("code", [404, 451, 500, -1, 531, 10**12])
+def test_any_code_in_an_envelope_is_an_answer_about_the_task_whatever_its_data(code):
+    for data in (None, "", [], {}, "text", {"taskId": "t", "status": "PENDING"}):
+        assert trouble_with(200, body(code, data)) is None
+    assert trouble_with(200, json.dumps({"code": code, "msg": "x"}).encode()) is None
+
+
+@pytest.mark.parametrize("http", [400, 404, 422])
+def test_a_record_beside_an_http_error_is_not_believed(http):
+    assert trouble_with(http, body(200, {"taskId": "t", "status": "SUCCESS"})) is OTHER
+
+
+@pytest.mark.parametrize("code", [200, 0, None])
+def test_a_code_without_data_promises_nothing(code):
+    assert trouble_with(200, json.dumps({"code": code, "msg": "ok"}).encode()) is OTHER
+
+
+def test_zero_stands_for_200_beside_a_record():
+    assert trouble_with(200, body(0, {"taskId": "t", "status": "SUCCESS"})) is None
 
 
 @pytest.mark.parametrize("data", ["text", 100, [], True])
@@ -97,7 +135,7 @@ SERVED = {
     "ri-429-http429": (429, LIMITED),
     "ri-429-insufficient-credits-real-message": (200, LIMITED),
     "ri-430-call-frequency": (200, LIMITED),
-    "ri-455-maintenance": (200, MAINTENANCE),
+    "ri-455-maintenance": (200, CLOSED),
     "ri-500-http500-msg-only": (500, BROKEN),
     "ri-jobs-422-recordinfo-null-real": (200, None),
     "ri-music-code200-data-null": (200, None),
@@ -122,9 +160,14 @@ def test_every_sample_answer_has_its_trouble(name):
         (200, {"code": 401, "data": ""}, Trouble.REFUSED),
         (500, {"code": 404}, Trouble.SERVER_ERROR),
         (404, {"code": 429}, Trouble.LIMITED),
-        (404, {"code": 500}, Trouble.SERVER_ERROR),
+        (500, {"code": 429, "msg": "x"}, Trouble.LIMITED),
+        (404, {"code": 500, "msg": "x"}, None),
         (200, {"code": 200, "data": ""}, Trouble.NOT_RECORD_INFO),
     ],
 )
 def test_trouble_is_found_wherever_it_is_told(http_status, body, trouble):
     assert trouble_with(http_status, json.dumps(body).encode()) is trouble
+
+
+def test_every_trouble_has_a_meaning_for_people():
+    assert all(0 < len(trouble.meaning) < 80 for trouble in Trouble)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from receiver.core.cadence import TASK_SPACING_S, Cadence
+from receiver.core.cadence import TASK_SPACING_S, Cadence, share_turns
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FAR = NOW + timedelta(days=1)
@@ -20,24 +20,59 @@ def waits_s(attempt, *, spread=0.0, cadence=CADENCE):
     return (look - NOW).total_seconds()
 
 
-def test_a_quiet_task_is_looked_at_after_the_grace():
-    assert CADENCE.after_news(NOW, urgent=False, planned=None) == after(90)
+def test_a_quiet_task_is_polled_after_the_grace():
+    assert CADENCE.after_news(NOW, planned=None, raised=False) == after(90)
 
 
-def test_news_that_is_not_urgent_starts_the_grace_anew():
-    assert CADENCE.after_news(NOW, urgent=False, planned=after(5)) == after(90)
-    assert CADENCE.after_news(NOW, urgent=False, planned=after(800)) == after(90)
+def test_a_status_that_was_raised_starts_the_grace_anew():
+    assert CADENCE.after_news(NOW, planned=after(5), raised=True) == after(90)
+    assert CADENCE.after_news(NOW, planned=after(800), raised=True) == after(90)
 
 
-def test_urgent_news_are_looked_into_now():
-    assert CADENCE.after_news(NOW, urgent=True, planned=None) == NOW
-    assert CADENCE.after_news(NOW, urgent=True, planned=after(40)) == NOW
+@pytest.mark.parametrize("planned", [-3, 0, 5, 800])
+def test_other_news_leave_the_plan_as_it_is(planned):
+    assert CADENCE.after_news(NOW, planned=after(planned), raised=False) == after(planned)
 
 
-@pytest.mark.parametrize("urgent", [True, False])
-def test_a_look_that_is_due_is_not_put_off(urgent):
-    assert CADENCE.after_news(NOW, urgent=urgent, planned=after(-3)) == after(-3)
-    assert CADENCE.after_news(NOW, urgent=urgent, planned=NOW) == NOW
+@pytest.mark.parametrize("planned", [-3, 0])
+def test_a_poll_that_is_due_is_never_put_off(planned):
+    assert CADENCE.after_news(NOW, planned=after(planned), raised=True) == after(planned)
+
+
+def turns(*, others=9, orphans=9, turns=9, since_orphan=0):
+    order = share_turns(others=others, orphans=orphans, turns=turns, since_orphan=since_orphan)
+    return "".join("o" if is_orphan else "r" for is_orphan in order)
+
+
+def test_orphans_have_a_third_of_the_turns_while_others_wait():
+    assert turns() == "rrorrorro"
+    assert turns(turns=2) == "rr"
+    assert turns(turns=1, since_orphan=2) == "o"
+    assert turns(turns=1, since_orphan=1) == "r"
+
+
+def test_orphans_have_every_turn_where_nobody_else_waits():
+    assert turns(others=0) == "ooooooooo"
+
+
+def test_what_others_leave_over_is_not_given_to_orphans_beyond_their_third():
+    assert turns(others=1, turns=8) == "r"
+    assert turns(others=3, turns=8) == "rror"
+
+
+def test_without_orphans_the_others_have_every_turn():
+    assert turns(orphans=0, others=3) == "rrr"
+    assert turns(orphans=0, others=0) == ""
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+def test_over_a_long_time_orphans_have_a_third_at_most_and_never_nothing(slots):
+    since, order = 0, ""
+    for _ in range(60):
+        part = turns(turns=slots, since_orphan=since)
+        order += part
+        since = len(order) - order.rfind("o") - 1
+    assert 0.3 < order.count("o") / len(order) <= 1 / 3
 
 
 def test_the_interval_doubles_with_each_poll_up_to_the_longest():

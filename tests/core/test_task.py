@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from receiver.core.cadence import Cadence
 from receiver.core.settlement import Outcome
-from receiver.core.task import Rules, Task, answer, give_up, hear, hear_again, register, rejudge, request_poll
+from receiver.core.task import (
+    Rules,
+    Task,
+    answer,
+    give_up,
+    hear,
+    hear_again,
+    miss,
+    register,
+    rejudge,
+    request_poll,
+)
 
 from .told import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, poll, ready, started
 
@@ -95,9 +106,15 @@ def test_registering_a_settled_task_leaves_it_settled_and_unpolled():
 # Callbacks
 
 
-@pytest.mark.parametrize("word", ["", "MYSTERY", "PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
-def test_an_accepted_callback_before_the_end_starts_the_grace(word):
+@pytest.mark.parametrize("word", ["PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
+def test_a_callback_that_raises_the_status_before_the_end_starts_the_grace(word):
     assert heard(registered(), callback(word, ready("a")), now=40).next_poll_at == at(130)
+
+
+@pytest.mark.parametrize("word", ["", "MYSTERY"])
+def test_a_callback_without_a_known_status_puts_no_poll_off(word):
+    assert heard(registered(), callback(word, ready("a")), now=40).next_poll_at == at(90)
+    assert heard(FRESH, callback(word), now=40).next_poll_at == at(130)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +162,159 @@ def test_the_same_callback_again_is_counted_and_changes_nothing_else():
     assert again == replace(task, callbacks=2, last_callback_at=at(30))
 
 
-def test_a_callback_starts_the_doubling_of_the_interval_anew():
+def test_a_raised_status_starts_the_doubling_of_the_interval_anew_and_nothing_else_does():
     task = answered(answered(registered(), PENDING), PENDING)
     assert task.attempt == 2
     assert heard(task, callback("TEXT_SUCCESS"), now=200).attempt == 0
+    for seen in (callback("PENDING", ready("a")), callback("MYSTERY"), callback(), None):
+        assert heard(task, seen, now=200).attempt == 2
+
+
+# Whoever calls back can neither put a poll off nor bring it forward again and again
+
+LEVELS = 3  # PENDING, TEXT_SUCCESS, FIRST_SUCCESS: what a callback can claim before the end
+CLAIMS = st.one_of(
+    st.none(),
+    st.builds(
+        lambda word, name, title: callback(word, started(name, title=title)),
+        st.sampled_from(
+            ["", "MYSTERY", "A1", "A2", "PENDING", "GENERATING", "TEXT_SUCCESS", "FIRST_SUCCESS"]
+        ),
+        st.sampled_from("abcdef"),
+        st.text(max_size=3),
+    ),
+    st.sampled_from([CLAIMED_SUCCESS, CLAIMED_FAILURE, callback("SUCCESS"), callback("CALLBACK_EXCEPTION")]),
+)
+FLOODS = st.lists(st.tuples(st.floats(min_value=0, max_value=80), CLAIMS, st.booleans()), max_size=25)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(FLOODS, st.sampled_from([0, 1, 3]))
+def test_no_sequence_of_callbacks_puts_a_poll_off_for_longer_than_the_statuses_allow(flood, polls):
+    task, now = registered(), 90
+    for _ in range(polls):
+        task = answered(task, None, now=now)
+        now = int((task.next_poll_at - START).total_seconds())
+    first = task.next_poll_at
+    moment = (task.last_polled_at or START) + timedelta(seconds=1)
+    for wait, seen, lossy in flood:
+        moment += timedelta(seconds=wait)
+        if task.next_poll_at is not None and moment >= task.next_poll_at:
+            break
+        task = hear(task, seen, now=moment, rules=RULES, lossy=lossy)
+        assert task.next_poll_at is None or task.next_poll_at <= first + timedelta(seconds=LEVELS * 90)
+
+
+def flooded(task, claims, *, over_s, every_s=1.0):
+    """Polls of a task that is called back every second, while record-info does not know it."""
+    moment, polls = START + timedelta(seconds=1), []
+    claims = iter(claims)
+    while moment < START + timedelta(seconds=over_s):
+        if task.next_poll_at is not None and task.next_poll_at <= moment:
+            task = answer(task, None, now=moment, spread=0.0, rules=RULES)
+            polls.append(moment)
+        task = hear(task, next(claims), now=moment, rules=RULES)
+        moment += timedelta(seconds=every_s)
+    return len(polls)
+
+
+KINDS = {
+    "quarantined": lambda number: None,
+    "failures": lambda number: callback("FAILED", errorCode=number),
+    "exceptions": lambda number: callback("CALLBACK_EXCEPTION", started(f"t{number}")),
+    "successes": lambda number: callback("SUCCESS", started(f"t{number}")),
+    "stages": lambda number: callback("TEXT_SUCCESS", started("a", title=str(number))),
+    "unknown words": lambda number: callback(f"W{number}", started("a")),
+    "in turn": lambda number: (None, callback("FAILED", errorCode=number), callback("SUCCESS"))[number % 3],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", [registered(), FRESH], ids=["registered", "orphan"])
+def test_a_thousand_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
+    claims = (KINDS[kind](number) for number in range(2000))
+    # In its own time it is polled 90, 120, 180, 300, 540 and 1020 seconds after it was registered.
+    assert flooded(task, claims, over_s=1000) <= 12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_burst_of_forged_callbacks_costs_one_poll_and_one_more_for_each_other_end_that_is_claimed(kind):
+    claims = (KINDS[kind](number) for number in range(2000))
+    assert flooded(registered(), claims, over_s=21, every_s=0.02) <= (3 if kind == "in turn" else 1)
+
+
+def test_a_task_given_up_is_not_polled_as_often_as_it_is_called_back():
+    task, polls = given_up(), 0
+    for second in range(1000):
+        moment = at(LATE + second)
+        if task.next_poll_at is not None and task.next_poll_at <= moment:
+            task, polls = answer(task, None, now=moment, spread=0.0, rules=RULES), polls + 1
+        task = hear(task, callback("", started(f"t{second}")), now=moment, rules=RULES)
+    assert polls <= 12
+
+
+def test_after_a_poll_in_its_own_time_news_bring_the_next_one_forward_again():
+    task = heard(registered(), None, now=10)
+    assert task.next_poll_at == at(10)
+    task = answered(task, PENDING, now=11)
+    assert heard(task, None, now=12).next_poll_at == at(41)
+    task = answered(task, PENDING, now=41)
+    assert heard(task, None, now=50).next_poll_at == at(50)
+
+
+def test_a_claimed_end_is_looked_into_at_once_though_something_else_was_a_moment_before():
+    task = answered(heard(registered(), None, now=10), PENDING, now=11)
+    assert heard(task, callback("CALLBACK_EXCEPTION"), now=12).next_poll_at == at(12)
+    assert heard(task, CLAIMED_FAILURE, now=12).next_poll_at == at(12)
+
+
+def test_a_lossy_callback_is_mended_by_a_poll_that_no_other_callback_calls_off():
+    task = hear(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
+    assert (task.verdict.settled, task.next_poll_at) == (True, at(40))
+    assert heard(task, callback("FIRST_SUCCESS", ready("a")), now=41).next_poll_at == at(40)
+
+
+@pytest.mark.parametrize("seen", [None, PENDING, poll("ODD")], ids=["unknown", "pending", "an odd status"])
+def test_lost_values_are_asked_for_until_record_info_has_told_the_end(seen):
+    task = hear(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
+    task = answered(task, seen, now=41)
+    assert (task.verdict.settled, task.next_poll_at) == (True, at(71))
+    assert answered(task, CONFIRMED_SUCCESS, now=71).next_poll_at is None
+    assert answered(task, seen, now=LATE).next_poll_at is None
+
+
+def test_a_request_about_a_settled_task_is_met_by_one_answer():
+    task = request_poll(heard(registered(), CLAIMED_SUCCESS), now=at(60))
+    assert answered(task, PENDING, now=61).next_poll_at is None
+
+
+def test_what_record_info_has_told_needs_no_mending():
+    task = answered(registered(), CONFIRMED_SUCCESS)
+    assert hear(task, CLAIMED_SUCCESS, now=at(140), rules=RULES, lossy=True).next_poll_at is None
+
+
+# Calls that brought no answer
+
+
+def missed(task, *, now):
+    return miss(task, now=at(now), spread=0.0, rules=RULES)
+
+
+def test_a_task_whose_calls_fail_backs_off_as_after_polls_that_brought_nothing():
+    task, now, waits = registered(), 100, []
+    for _ in range(7):
+        task = missed(task, now=now)
+        waits.append((task.next_poll_at - at(now)).total_seconds())
+        now += int(waits[-1])
+    assert waits == [30, 60, 120, 240, 480, 900, 900]
+    assert (task.polls, task.last_polled_at, task.version) == (0, None, 0)
+
+
+def test_a_request_whose_call_fails_is_tried_again_in_its_time_and_a_settled_task_not_for_ever():
+    settled = answered(registered(), CONFIRMED_SUCCESS)
+    task = missed(request_poll(settled, now=at(200)), now=201)
+    assert (task.poll_requested, task.next_poll_at) == (False, at(261))
+    assert missed(request_poll(settled, now=at(LATE)), now=LATE).next_poll_at is None
 
 
 def test_a_settling_callback_ends_the_polling():

@@ -1,6 +1,7 @@
 """How often somebody may try a password."""
 
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,12 @@ from receiver.core.tries import (
     FORGOTTEN_AFTER,
     LOCKED,
     LOCKED_AFTER,
+    MAX_DAILY_LOCKED,
+    MAX_DAILY_SHARED,
     TRUSTED_FOR,
+    Lockout,
     Tries,
+    asked,
     failed,
     failed_somewhere,
     forgiven,
@@ -76,18 +81,52 @@ def test_failing_keeps_a_network_trusted_until_its_time_is_over():
 # All together
 
 
-def test_whoever_guesses_from_many_networks_is_stopped_after_a_hundred_tries():
+def test_whoever_guesses_from_many_networks_is_slowed_down_after_a_hundred_tries():
     everybody, now, tried = NOBODY, START, 0
     while not wait_s(NOBODY, everybody, now=now):
         now, _, everybody = guess(NOBODY, everybody, now)
         tried += 1
-    assert (tried, wait_s(NOBODY, everybody, now=now)) == (ALL_LOCKED_AFTER, 900)
+    assert (tried, wait_s(NOBODY, everybody, now=now)) == (ALL_LOCKED_AFTER, 20)
+
+
+def test_a_strangers_wait_begins_when_they_ask_and_asking_again_does_not_prolong_it():
+    mine, waits = NOBODY, []
+    for second in (0, 5, 19, 20):
+        mine = asked(mine, ALL_LOCKED, now=at(second))
+        waits.append(wait_s(mine, ALL_LOCKED, now=at(second)))
+    assert waits == [20, 15, 1, 0]
+
+
+def test_each_try_of_a_stranger_in_a_lockout_doubles_the_wait_up_to_its_length():
+    mine, waits = asked(NOBODY, ALL_LOCKED, now=START), []
+    for _ in range(12):
+        mine = failed(mine, now=START)
+        waits.append(wait_s(mine, ALL_LOCKED, now=START))
+    assert waits == [40, 80, 160, 320, 640, *[900] * 7]
+
+
+def test_a_stranger_with_the_right_password_is_in_after_the_short_wait_however_long_others_go_on_guessing():
+    everybody, mine, now = ALL_LOCKED, NOBODY, START
+    for second in range(3600):
+        everybody = failed_somewhere(everybody, now=at(second))
+        mine, now = asked(mine, everybody, now=at(second)), at(second)
+        if not wait_s(mine, everybody, now=now):
+            break
+    assert now == at(20)
+
+
+def test_whoever_is_known_or_may_try_is_not_made_to_wait_by_asking():
+    known = Tries(succeeded_at=START)
+    assert asked(known, ALL_LOCKED, now=at(1)) == known
+    assert asked(NOBODY, NOBODY, now=START) == NOBODY
+    waiting = Tries(failures=4, failed_at=START)
+    assert asked(waiting, ALL_LOCKED, now=at(1)) == waiting
 
 
 def test_a_network_that_signed_in_before_may_try_while_all_others_are_locked_out():
     known = Tries(succeeded_at=START - timedelta(days=29))
     assert wait_s(known, ALL_LOCKED, now=START) == 0
-    assert wait_s(Tries(succeeded_at=START - TRUSTED_FOR), ALL_LOCKED, now=START) == 900
+    assert wait_s(Tries(succeeded_at=START - TRUSTED_FOR), ALL_LOCKED, now=START) == 20
 
 
 def test_a_trusted_network_is_still_locked_out_for_its_own_failures():
@@ -97,7 +136,7 @@ def test_a_trusted_network_is_still_locked_out_for_its_own_failures():
 
 def test_of_two_waits_the_longer_one_counts():
     assert wait_s(LOCKED_OUT, Tries(failures=100, failed_at=at(-300)), now=START) == 900
-    assert wait_s(Tries(failures=10, failed_at=at(-300)), ALL_LOCKED, now=START) == 900
+    assert wait_s(Tries(failures=4, failed_at=at(-20)), ALL_LOCKED, now=START) == 300
 
 
 def test_a_lock_of_all_that_is_over_has_paid_for_the_failures_before_it():
@@ -113,7 +152,86 @@ def test_signing_in_costs_the_others_nothing():
     assert forgiven(NOBODY).failures == 0
 
 
+# How the owner is told
+
+
+def test_a_lockout_begins_once_with_the_failure_that_makes_it():
+    lockout, everybody, told = Lockout(), NOBODY, []
+    for second in range(300):
+        everybody = failed_somewhere(everybody, now=at(second))
+        lockout = lockout.updated(everybody, now=at(second))
+        if lockout.begins(everybody):
+            told.append(everybody.failures)
+            lockout = Lockout(networks=7, began_at=at(second))
+    assert told == [ALL_LOCKED_AFTER]
+    assert lockout == Lockout(networks=7, began_at=at(99))
+
+
+def test_a_lockout_is_over_a_while_after_the_last_failure_and_the_next_one_is_told_of_again():
+    lasting = Lockout(networks=7, began_at=START)
+    assert lasting.updated(ALL_LOCKED, now=at(899)) == lasting
+    over = lasting.updated(ALL_LOCKED, now=at(5000))
+    assert over.ended_at == at(900)
+    assert over.updated(ALL_LOCKED, now=at(9000)) == over
+    assert lasting.updated(failed_somewhere(ALL_LOCKED, now=at(950)), now=at(950)).ended_at == at(950)
+    assert over.begins(ALL_LOCKED)
+
+
 # A patient guesser, and odd clocks
+
+
+def guesses_a_day(networks, *, pauses):
+    """Wrong passwords in a day from so many networks, each of which tries as soon as it may, or after its pauses."""
+    everybody, tried, end = NOBODY, 0, START + timedelta(days=1)
+    known = dict.fromkeys(range(networks), NOBODY)
+    queue = [(START, network, 0) for network in range(networks)]
+    while queue:
+        now, network, place = heappop(queue)
+        if now >= end:
+            break
+        known[network] = asked(known[network], everybody, now=now)
+        left = wait_s(known[network], everybody, now=now)
+        if left:
+            heappush(queue, (now + timedelta(seconds=left), network, place))
+            continue
+        tried += 1
+        known[network] = failed(known[network], now=now)
+        everybody = failed_somewhere(everybody, now=now)
+        rest = pauses[place % len(pauses)]
+        heappush(queue, (now + timedelta(seconds=rest), network, place + 1))
+    return tried
+
+
+HOUR = FORGOTTEN_AFTER.total_seconds()
+PATIENCE = [
+    [0],
+    *([0] * before + [HOUR] for before in range(10)),
+    [60],
+    [300],
+    [900],
+    [901],
+    [1800],
+    [0, 950],
+]
+
+
+@pytest.mark.parametrize("pauses", PATIENCE, ids=str)
+@pytest.mark.parametrize("networks", [1, 10, 60, 300])
+def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses):
+    tried = guesses_a_day(networks, pauses=pauses)
+    assert tried <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.integers(1, 40), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
+)
+def test_no_mixture_of_pauses_gives_more(networks, pauses):
+    assert guesses_a_day(networks, pauses=pauses) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
+
+
+def test_of_a_thousand_networks_none_gets_more_than_its_share():
+    assert guesses_a_day(1000, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 1000
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -151,4 +269,4 @@ def test_failures_counted_in_another_order_than_they_came_in_are_all_counted(cou
 def test_a_request_that_waited_for_another_to_be_counted_does_not_slip_through_the_lockout():
     # fails: the same; many tries at once are more than one by one
     assert wait_s(Tries(failures=10, failed_at=START + JUST_AFTER), NOBODY, now=START) > 899
-    assert wait_s(NOBODY, Tries(failures=100, failed_at=START + JUST_AFTER), now=START) > 899
+    assert wait_s(NOBODY, Tries(failures=100, failed_at=START + JUST_AFTER), now=START) == 20

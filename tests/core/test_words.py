@@ -1,10 +1,12 @@
 """The words a task is found by."""
 
+import time
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from receiver.core.words import LONGEST, MOST, fold_text, words_of
+from receiver.core.words import LONGEST, LONGEST_TEXT, MOST, _words_in, fold_text, prepare_words, words_of
 
 LAWS = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -81,3 +83,57 @@ def test_words_are_few_short_and_distinct(texts):
     words = words_of(*texts).split(" ") if words_of(*texts) else []
     assert len(words) == len(set(words)) <= MOST
     assert all(0 < len(word) <= LONGEST and word.replace("_", "-").isalnum() for word in words)
+
+
+MARKS = "\u0315\u0300\u0345\u0344\u302e\U0001d165\uff9e\u1bf2"
+SIZE = 100_000
+EVIL_TEXTS = {
+    "marks of two classes": "a" + "\u0315" * SIZE + "\u0300" * SIZE,
+    "marks of many classes": "a" + MARKS * (SIZE // 4),
+    "marks without a letter": "\u0315" * SIZE + "\u0300" * SIZE,
+    "marks that are letters where case is folded": "\u0345" * SIZE + "\u0300" * SIZE,
+    "marks that are no accents": "\U0001d16d" * SIZE + "\U0001d165" * SIZE,
+    "signs that come apart": "\ufdfa" * SIZE,
+    "signs that come apart into marks": "\u0344" * SIZE + "\uff9e" * SIZE,
+    "syllables that are put together": "\u1100\u1161\u11a8" * SIZE,
+    "one long word": "ж" * SIZE,
+    "many short words": "ж " * SIZE,
+    "apostrophes": "’" * SIZE,
+    "what is no word": "—" * SIZE,
+}
+
+
+def cost_s(work):
+    best = 9.0
+    for _ in range(3):
+        started = time.process_time()
+        work()
+        best = min(best, time.process_time() - started)
+    return best
+
+
+@pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
+def test_folding_twice_as_much_costs_about_twice_as_much(text):
+    half = cost_s(lambda: fold_text(text[: len(text) // 2]))
+    assert cost_s(lambda: fold_text(text)) <= 4 * half + 0.05
+
+
+@pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
+def test_the_words_of_many_long_texts_are_found_in_no_time(text):
+    texts = [f"{number} {text}" for number in range(1000)]
+    assert cost_s(lambda: words_of(*texts)) < 0.1
+
+
+def test_a_run_of_marks_does_not_hide_the_word_that_it_stands_in():
+    assert words_of("Cafe" + "\u0301" * 50 + " Zürich") == "cafe zurich"
+
+
+def test_a_long_text_is_read_up_to_the_end_of_a_word():
+    assert words_of("again " * LONGEST_TEXT) == "again"
+
+
+def test_what_was_prepared_is_found_without_folding_it_again():
+    prepare_words(["Ÿ" * LONGEST_TEXT])
+    before = _words_in.cache_info()
+    assert words_of("Ÿ" * LONGEST_TEXT)
+    assert _words_in.cache_info().misses == before.misses

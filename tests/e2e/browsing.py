@@ -52,7 +52,7 @@ HOSTILE_TRACKS = [
         tags="x" * 3000 if number == 1 else HOSTILE,
         modelName=HOSTILE,
         **{name: HOSTILE_URLS[(number + place) % len(HOSTILE_URLS)] for place, name in enumerate(
-            ("audioUrl", "imageUrl", "sourceAudioUrl", "streamAudioUrl", "sourceImageUrl"))},
+            ("sourceStreamAudioUrl", "imageUrl", "sourceAudioUrl", "streamAudioUrl", "sourceImageUrl"))},
     )
     for number in range(10)
 ]  # fmt: skip

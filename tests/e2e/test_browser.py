@@ -8,7 +8,17 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import eventually
-from tests.e2e.browsing import HOSTILE_ID, PAGES, Site, at_task, open_everything, sign_in, track, visiting
+from tests.e2e.browsing import (
+    HOSTILE_ID,
+    MEDIA,
+    PAGES,
+    Site,
+    at_task,
+    open_everything,
+    sign_in,
+    track,
+    visiting,
+)
 
 
 def rows(page: Page) -> set[str]:
@@ -211,6 +221,36 @@ def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Brows
         page.get_by_role("button", name="Copy the body").click()
         eventually(lambda: page.evaluate("navigator.clipboard.readText()").startswith("{"))
         assert json.loads(page.evaluate("navigator.clipboard.readText()"))["data"]["task_id"] == "good-1"
+
+
+def test_no_address_that_only_a_callback_told_is_asked_for_before_a_click(
+    browser: Browser, site: Site
+) -> None:
+    site.told("claimed-1", rows=[track("k", title="Whose address")])
+    with visiting(browser, site) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(at_task("claimed-1"))
+        for name in ("Load cover", "Load player"):
+            page.get_by_role("link", name=name).hover()
+        with page.expect_response(lambda answer: answer.url == page.url):  # it renews itself
+            page.mouse.move(0, 0)
+        assert not [url for url in asked if not url.startswith(site.receiver.url)]
+        page.get_by_role("link", name="Load cover").click()
+        eventually(lambda: page.wait_for_timeout(50) or f"{MEDIA}/k.jpg" in asked)
+        page.get_by_role("link", name="Load player").click()
+        eventually(lambda: page.wait_for_timeout(50) or f"{MEDIA}/k.mp3" in asked)
+        with page.expect_response(lambda answer: answer.url == page.url, timeout=20_000):
+            page.mouse.move(5, 5)
+        expect(page.locator("article.track audio")).to_be_visible()
+        assert len(page.context.pages) == 1
+
+
+def test_what_record_info_told_is_shown_without_a_click(browser: Browser, site: Site) -> None:
+    with visiting(browser, site) as page:
+        with page.expect_request(f"{MEDIA}/r.jpg"):
+            page.goto(at_task("recovered-1"))
+        assert page.get_by_role("link", name="Load cover").count() == 0
 
 
 def test_plots_are_drawn_and_their_tables_hold_the_same_numbers(page: Page) -> None:

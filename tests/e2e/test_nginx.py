@@ -1,5 +1,6 @@
 """`config/nginx.conf`, as it stands, in a real nginx before the real command."""
 
+import gzip
 import re
 import socket
 import socketserver
@@ -27,7 +28,7 @@ from tests.e2e.proxied import (
     request,
 )
 
-LIMIT = 262144
+LIMIT = 1048576
 SENDER = "127.0.0.7"
 
 
@@ -59,6 +60,10 @@ def send(site: Site, raw: bytes) -> Answer:
     [
         ("plain", request("POST", CALLBACKS, callback("plain"))),
         ("chunked", in_chunks(CALLBACKS, callback("chunked"))),
+        ("slash", request("POST", f"{CALLBACKS}/", callback("slash"))),
+        ("doubled", request("POST", f"/{CALLBACKS.replace('/', '//')}", callback("doubled"))),
+        ("query", request("POST", f"{CALLBACKS}?song_id=42", callback("query"))),
+        ("gzip", request("POST", CALLBACKS, gzip.compress(callback("gzip")), {"Content-Encoding": "gzip"})),
         ("old", request("POST", CALLBACKS, callback("old"), version="1.0")),
         ("nameless", request("POST", CALLBACKS, callback("nameless"), {"Host": ""}, version="1.0")),
         ("largest", request("POST", CALLBACKS, callback("largest", size=LIMIT))),
@@ -136,7 +141,7 @@ def test_a_body_a_little_too_large_is_refused_and_counted_by_the_receiver(site: 
 def test_a_huge_body_is_refused_by_nginx_before_it_is_read(site: Site) -> None:
     answer = send(site, request("POST", CALLBACKS, headers={"Content-Length": "10000000000"}))
     assert (answer.status, answer.is_problem) == (413, True)
-    answer = send(site, in_chunks(CALLBACKS, b" " * 1_100_000))
+    answer = send(site, in_chunks(CALLBACKS, b" " * 2_200_000))
     assert (answer.status, answer.is_problem) == (413, True)
 
 
@@ -156,10 +161,10 @@ def test_what_is_open_reaches_the_receiver(site: Site) -> None:
     assert {path: answer.status for path, answer in answers.items()} == {
         "/healthz": 200,
         "/api/stats": 401,
-        CALLBACKS: 405,
+        CALLBACKS: 200,
         "/admin/": 303,
     }
-    assert answers[CALLBACKS].headers["Allow"] == "POST"
+    assert "takes POST" in answers[CALLBACKS].body.decode()
     assert send(site, request("GET", "/admin/static/admin.css")).status == 200
 
 
@@ -272,7 +277,7 @@ def test_without_a_receiver_the_sender_is_told_to_come_again(tmp_path: Path, the
 def test_no_log_holds_the_token_whatever_goes_wrong(site: Site) -> None:
     broken = [
         request("POST", CALLBACKS, headers={"Content-Length": "10000000"}),
-        in_chunks(CALLBACKS, b" " * 1_100_000),
+        in_chunks(CALLBACKS, b" " * 2_200_000),
         in_chunks(CALLBACKS, b" ").replace(b"\r\n5\r\n", b"\r\nzz\r\n"),
         request("POST", CALLBACKS, callback("x"), {"Transfer-Encoding": "chunked"}),
         request("POST", CALLBACKS, headers={"Host": "a b"}),

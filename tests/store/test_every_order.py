@@ -100,7 +100,7 @@ def end_of(runtime: Runtime, told: Sequence[Delivery], *, at_once: bool) -> dict
         found = tasks.load(connection, TASK)
     assert found is not None
     shown = show_task(found) | {"lost": found.verdict.lost_callback}
-    passing = ("version", "changedAt", "callbacks", "polls", "nextPollAt", "lastCallbackAt", "lastPolledAt")
+    passing = ("version", "callbacks", "polls", "nextPollAt", "lastCallbackAt", "lastPolledAt", "changedAt")
     return {name: value for name, value in shown.items() if name not in passing}
 
 

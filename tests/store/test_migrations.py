@@ -93,6 +93,20 @@ def upgraded(database: Database) -> Runtime:
     return build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
 
 
+def with_repeated_bodies(told: dict[str, Any]) -> dict[str, Any]:
+    """As earlier versions told it, which had no pages and gave the body of each repetition again."""
+    for page in told["deliveries"].values():
+        bodies = {one["id"]: one["body"] for one in page["deliveries"]}
+        assert page.pop("next") is None
+        for one in page["deliveries"]:
+            one["body"] = bodies.get(one["repeats"], one["body"])
+    for one in [one for page in told["deliveries"].values() for one in page["deliveries"]] + told[
+        "quarantine"
+    ]:
+        one.pop("repeats")
+    return told
+
+
 def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mapping[str, Any]]) -> None:
     database, told = old
     assert database.pending_migrations()
@@ -100,7 +114,7 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
     assert not database.pending_migrations()
     client = build_app(runtime).test_client()
     expected = as_it_is_shown_now(told)
-    assert what_was_told_before(views(client), expected) == expected
+    assert what_was_told_before(with_repeated_bodies(views(client)), expected) == expected
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
@@ -152,7 +166,8 @@ def test_what_claims_alone_ended_is_judged_again_by_a_rebuild(
         rebuild_task(runtime, key, now=utc_now())
     changed = {key: outcome for key, outcome in outcomes(runtime).items() if outcome != before[key]}
     orphans = ("8768694ee07ac1449a3f6a8d06b18cec", "2fac****9f72")
-    assert changed == dict.fromkeys(orphans, Outcome.UNRESOLVED)
+    no_url = {"exception": Outcome.IN_PROGRESS}  # its audio is `u1.mp3`, which is read as no URL by now
+    assert changed == dict.fromkeys(orphans, Outcome.UNRESOLVED) | no_url
     assert not [key for key in every_task_id(runtime) if rebuild_task(runtime, key, now=utc_now())]
     runtime.database.engine.dispose()
 

@@ -1,17 +1,31 @@
-"""How SQLite finds what is asked for: by an index, whatever the filters."""
+"""How the databases find what is asked for: by an index, whatever the filters and however much is stored."""
 
+import json
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import product
 from typing import Any
 
-from sqlalchemy import event
+import pytest
+from sqlalchemy import event, insert, text
 
+from benchmarks.crowd import crowd
+from receiver.housekeeping import Housekeeper, Pruning
+from receiver.intake import callback_delivery, poll_delivery
+from receiver.operations import register_task, request_task_poll
 from receiver.runtime import Runtime
-from receiver.store import listing
+from receiver.store import listing, tallies
+from receiver.store.body_cap import BodyCap
 from receiver.store.listing import Filter, Flag
-from tests.conftest import T0
+from receiver.store.schema import action
+from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.store.statements import listening, walks_of
+from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
 
 DUE_BEFORE = T0 + timedelta(hours=2)
+NOW = T0 + timedelta(days=120)
+STORED = 30_000  # so many that PostgreSQL finds no table small enough to walk over
 
 
 def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> None:
@@ -45,3 +59,112 @@ def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> Non
             sorts = "TEMP B-TREE FOR ORDER BY" in " ".join(plan)
             bounded = "number IN" in statement or "task_id BETWEEN" in statement
             assert not sorts or bounded, (statement, plan)
+
+
+def stage(task_id: str | None, kind: str = "complete", **more: Any) -> bytes:
+    named = {"task_id": task_id} if task_id else {}
+    row = {"id": "a", "audio_url": "https://example.org/a.mp3", "title": "Tides"}
+    return json.dumps({"code": 200, "data": {"callbackType": kind, **named, "data": [row], **more}}).encode()
+
+
+def tell(runtime: Runtime, *bodies: bytes) -> None:
+    runtime.intake.accept([callback_delivery(body, now=NOW, secrets=()) for body in bodies])
+
+
+def take_callbacks_in(runtime: Runtime, _: World) -> None:
+    new, old, unread = stage("new"), f"{1:032}", stage("new", data=7)
+    sister = b'{"code": 200, "data": {"task_id": "wav", "audioWavUrl": "https://example.org/a.wav"}}'
+    for bodies in (
+        [new],
+        [new, stage("other")],
+        [stage(old), stage(old)],
+        [unread, unread],
+        [sister, sister],
+    ):
+        tell(runtime, *bodies)
+        tell(runtime, *bodies)
+    tell(runtime, b"<html>", b"{}", stage(None))
+    tell(runtime, b"<html>", b"{}", stage(None))
+    runtime.intake.note_refused("wrong_token", now=NOW)
+    runtime.intake.flush_counts()
+
+
+def take_an_answer_in(runtime: Runtime, _: World) -> None:
+    tell(runtime, stage("orphan"))
+    told = {"taskId": "orphan", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}}
+    body = json.dumps({"code": 200, "data": told}).encode()
+    for _time in range(2):
+        runtime.intake.accept([poll_delivery(body, "orphan", now=NOW, secrets=())])
+
+
+def register_tasks(runtime: Runtime, _: World) -> None:
+    tell(runtime, stage("orphan"))
+    for task_id in ("orphan", "new", "new", f"{2:032}"):
+        register_task(runtime, task_id, label="mine", now=NOW, actor=SOMEBODY)
+    request_task_poll(runtime, "new", now=NOW, actor=SOMEBODY)
+
+
+def poll(_: Runtime, world: World) -> None:
+    world.register("one", "two", "three")
+    world.answers("one", "SUCCESS", DONE)
+    world.answers("two", "PENDING")
+    world.clock.advance(91)
+    assert world.run().answered == 3
+    world.run(after_s=4 * 86400)
+
+
+def keep_house(runtime: Runtime, _: World) -> None:
+    register_task(runtime, "silent", label=None, now=T0, actor=SOMEBODY)
+    runtime.intake.give_up_overdue(first_seen_before=NOW, now=NOW)
+    tell(runtime, b"<1>", b"<2>", stage("stranger"), stage("registered"))
+    register_task(runtime, "registered", label=None, now=NOW, actor=SOMEBODY)
+    assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
+    keeper = Housekeeper(runtime.database, retention=timedelta(days=1), name="keeper")
+    keeper.run_once(now=NOW + timedelta(days=2))
+    pruning = Pruning(runtime.database, received_before=NOW)
+    assert pruning.run_once() and pruning.run_once()
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("work", [take_callbacks_in, take_an_answer_in, register_tasks, poll, keep_house])
+def test_no_statement_on_the_way_walks_over_what_is_stored(
+    world: World, work: Callable[[Runtime, World], None]
+) -> None:
+    runtime, database = world.runtime, world.runtime.database
+    fill(runtime)
+    with listening(database) as statements:
+        work(runtime, world)
+    assert len(statements) > 3
+    with database.write() as connection:  # some of them lock what they find
+        walks = {statement[0]: walks_of(connection, statement) for statement in statements}
+    assert not {statement: found for statement, found in walks.items() if found}
+
+
+def fill(runtime: Runtime) -> None:
+    """So much of everything that grows that a plan for a small table would be another."""
+    with runtime.database.write() as connection:
+        crowd(connection, STORED, at=NOW - timedelta(days=3), body="{}")
+        hours = [NOW - timedelta(hours=number) for number in range(24 * 100)]
+        subjects = ("callback", "poll", "task", "settling", "call")
+        counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})
+        tallies.add(connection, counts)
+        noted = {"via": "test", "kind": "acknowledged", "detail": "{}", "at": NOW, "task_id": "t"}
+        connection.execute(insert(action), [noted] * STORED)
+    analyze = "ANALYZE" if runtime.database.is_sqlite else "VACUUM ANALYZE"
+    with runtime.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(analyze))
+
+
+@BOTH_STORES
+def test_a_walk_would_be_found(runtime: Runtime) -> None:
+    fill(runtime)
+    walking = [
+        "SELECT count(*) FROM delivery WHERE status = 'x'",
+        "SELECT task_id FROM task WHERE version = 7 ORDER BY settled_at LIMIT 5",
+        "DELETE FROM action WHERE at < '2020-01-01'",
+        "UPDATE tally SET count = 0 WHERE name = 'some'",
+    ]
+    searching = "SELECT status FROM task WHERE task_id = 'x'"
+    with runtime.database.write() as connection:
+        assert [statement for statement in walking if not walks_of(connection, (statement, ()))] == []
+        assert walks_of(connection, (searching, ())) == []

@@ -9,7 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
-from receiver.runtime import Runtime
+from receiver.runtime import Runtime, utc_now
+from receiver.store import deliveries
+from receiver.store.deliveries import PAGE_BYTES, StoredDelivery
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
 
 pytestmark = BOTH_STORES
@@ -158,8 +160,79 @@ def test_deliveries_come_in_order_of_arrival_with_their_bodies(api: Api) -> None
         ("callback", "accepted", "FIRST_SUCCESS"),
         ("callback", "duplicate", "TEXT_SUCCESS"),
     ]
-    assert told[0]["body"] == told[2]["body"]
+    assert [one["repeats"] for one in told] == [None, None, told[0]["id"]]
+    assert [bool(one["body"]) for one in told] == [True, True, False], "each content's body once"
     assert told[0]["receivedAt"] <= told[1]["receivedAt"]
+
+
+def test_deliveries_are_told_in_pages_without_loss(api: Api) -> None:
+    for number in range(7):
+        api.callback("task-1", url=f"https://e.org/{number % 4}")
+    seen, cursor = [], ""
+    while True:
+        page = api.get(f"/tasks/task-1/deliveries?limit=3{cursor}")
+        assert len(page["deliveries"]) <= 3
+        seen += page["deliveries"]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    ids = [one["id"] for one in seen]
+    assert ids == sorted(set(ids))
+    assert [one["repeats"] for one in seen] == [None] * 4 + ids[:3]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=-1"])
+def test_a_wrong_page_of_deliveries_is_told_by_field(api: Api, query: str) -> None:
+    api.callback("task-1")
+    assert api.get(f"/tasks/task-1/deliveries?{query}", 422)["errors"].keys() == {query.partition("=")[0]}
+
+
+def test_behind_the_last_delivery_there_is_an_empty_page(api: Api) -> None:
+    api.callback("task-1")
+    assert api.get("/tasks/task-1/deliveries?cursor=999999") == {"deliveries": [], "next": None}
+
+
+LARGE = 200_000  # bytes of a body, under every limit that a body may have
+
+
+def large_body(number: int, task_id: str | None) -> bytes:
+    """Bytes that are six times as long once they stand in JSON."""
+    names = f'"task_id": "{task_id}", "callbackType": "text"' if task_id else '"n": 1'
+    return (
+        f'{{"code": 200, "data": {{{names}, "n": {number}, "x": "'.encode()
+        + b"\xc3\xa9" * (LARGE // 2)
+        + b'"}}'
+    )
+
+
+@pytest.mark.parametrize(("path", "task_id"), [("/tasks/task-1/deliveries", "task-1"), ("/quarantine", None)])
+def test_a_page_of_large_bodies_is_shorter_and_nothing_is_left_out(
+    api: Api, path: str, task_id: str | None
+) -> None:
+    count = PAGE_BYTES // LARGE + 5
+    for number in range(count):
+        api.client.post(f"/callbacks/{CALLBACK_TOKEN}", data=large_body(number, task_id))
+    first = api.get(f"{path}?limit=200")
+    rest = api.get(f"{path}?limit=200&cursor={first['next']}")
+    sizes = [len(one["body"].encode()) for one in first["deliveries"]]
+    assert PAGE_BYTES / 2 < sum(sizes) <= PAGE_BYTES
+    assert len({one["id"] for page in (first, rest) for one in page["deliveries"]}) == count
+    assert rest["next"] is None
+
+
+def test_a_body_larger_than_a_page_is_a_page_of_its_own(api: Api, runtime: Runtime) -> None:
+    row = {
+        "source": "callback",
+        "received_at": utc_now(),
+        "result": "accepted",
+        "digest": b"d",
+        "task_id": "t",
+    }
+    with runtime.database.write() as connection:
+        deliveries.add(connection, [StoredDelivery(**row, body=b"x" * (PAGE_BYTES + 1)) for _ in range(2)])
+    first = api.get("/tasks/t/deliveries")
+    assert [len(one["body"]) for one in first["deliveries"]] == [PAGE_BYTES + 1]
+    assert len(api.get(f"/tasks/t/deliveries?cursor={first['next']}")["deliveries"]) == 1
 
 
 def test_a_poll_request_makes_the_task_due_now_even_when_settled(api: Api) -> None:
@@ -188,7 +261,9 @@ def test_stats_count_what_happened(api: Api) -> None:
     assert stats["tasks"] == {"in_progress": 0, "succeeded": 1, "failed": 0, "unresolved": 0}
     assert stats["deliveries"] == {"callback": {"accepted": 1, "duplicate": 1}}
     assert (stats["recovered"], stats["lostCallbacks"]) == (0, 0)
-    assert stats["poller"].keys() >= {"holder", "heartbeatAge", "state", "pausedUntil"}
+    assert stats["poller"].keys() >= {
+        "holder", "heartbeatAge", "state", "pausedUntil", "pausedSince", "trouble",
+    }  # fmt: skip
 
 
 def test_without_an_api_key_stats_say_that_polling_is_off(new_runtime: Callable[..., Runtime]) -> None:

@@ -14,6 +14,7 @@ from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task
 from receiver.runtime import Runtime, utc_now
 from receiver.store import actions, listing, removal, tallies
+from receiver.store.deliveries import PAGE_BYTES
 from receiver.store.listing import Filter
 from receiver.store.schema import delivery, task
 from tests.conftest import API_TOKEN, BOTH_STORES, SOMEBODY, T0, eventually
@@ -220,7 +221,7 @@ def test_a_callback_after_deletion_makes_an_orphan_that_knows_nothing_of_before(
 def test_many_deliveries_are_deleted_in_several_transactions(api: Api, runtime: Runtime) -> None:
     api.post("/tasks", 201, {"taskId": "t"})
     now, count = utc_now(), removal.ROWS_AT_ONCE + 20
-    large = b"x" * (removal.BYTES_AT_ONCE // 4)
+    large = b"x" * (PAGE_BYTES // 4)
     bodies = [
         b'{"code": 200, "data": {"callbackType": "text", "task_id": "t"}, "n": %d}' % n for n in range(count)
     ]

@@ -57,13 +57,37 @@ class TestWho:
             assert answer.content_type == "application/problem+json"
 
     @pytest.mark.parametrize("trusted", ["0", "1", "2"])
-    @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+    @pytest.mark.parametrize(
+        "header",
+        ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded", "X-Real-IP", "Forwarded", "Via",
+         "CF-Connecting-IP", "CF-Ray", "True-Client-IP", "X-Client-IP", "X-Cluster-Client-IP", "Fastly-Client-IP",
+         "Fly-Client-IP", "X-Azure-ClientIP", "X-Amzn-Trace-Id", "X-Envoy-External-Address", "X-Original-Forwarded-For",
+         "X-ProxyUser-Ip", "Max-Forwards", "X-Scheme", "Referer", "Origin", "X-Some-CDN-Of-Tomorrow"],
+    )  # fmt: skip
     def test_a_proxy_on_this_machine_speaks_for_the_world(
         self, new_runtime: Callable[..., Runtime], header: str, trusted: str
     ) -> None:
         client = build_app(new_runtime(TRUSTED_PROXIES=trusted)).test_client()
         assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
         assert client.get("/metrics", headers={header: "127.0.0.1", **BEARER}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "host", ["receiver.example.org", "10.0.0.11:8000", "localhost.evil.example", "[::2]:8000"]
+    )
+    def test_a_request_for_another_host_came_by_a_proxy(self, client: FlaskClient, host: str) -> None:
+        assert client.get("/metrics", headers={"Host": host}).status_code == 401
+        assert client.get("/metrics", headers={"Host": host, **BEARER}).status_code == 200
+
+    @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "127.0.0.2"])
+    def test_what_prometheus_sends_is_no_proxys(self, client: FlaskClient, host: str) -> None:
+        sent = {"Host": host, "Accept": "text/plain", "Accept-Encoding": "gzip", "User-Agent": "Prometheus/3"}
+        sent |= {"X-Prometheus-Scrape-Timeout-Seconds": "10", "Connection": "keep-alive"}
+        assert client.get("/metrics", headers=sent).status_code == 200
+
+    def test_behind_a_proxy_everybody_needs_a_token(self, new_runtime: Callable[..., Runtime]) -> None:
+        client = build_app(new_runtime(TRUSTED_PROXIES="1")).test_client()
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers=BEARER).status_code == 200
 
 
 @BOTH_STORES

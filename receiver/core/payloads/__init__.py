@@ -1,22 +1,27 @@
 """Bytes to observations, or why not."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from marshmallow import ValidationError
 
-from receiver.core.observation import Observation, Source
-from receiver.core.payloads import record_info, siblings, stages
-from receiver.core.payloads.answers import Trouble, trouble_with
-from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope, parse_json
-from receiver.core.payloads.tracks import flat_errors
+from receiver.core.observation import Observation, Source, Status
+from receiver.core.payloads import record_info, stages
+from receiver.core.payloads.answers import NOT_KNOWN, Trouble, refusal_of, trouble_with
+from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope
+from receiver.core.payloads.errors import Errors, bounded, flat_errors
+from receiver.core.payloads.fields import is_blank
+from receiver.core.payloads.places import find_rows
+from receiver.core.payloads.products import Product, end_told, find_product
+from receiver.core.payloads.repair import parse_answer
+from receiver.core.payloads.tracks import read_rows
+from receiver.core.payloads.wrapping import parse_body
 
 __all__ = ["Kind", "Reading", "Trouble", "read_again", "read_answer", "read_callback", "trouble_with"]
 
-Errors = Mapping[str, list[str]]
+BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
 
 
 class Kind(StrEnum):
@@ -26,11 +31,15 @@ class Kind(StrEnum):
     UNKNOWN_TASK = "unknown_task"
     NO_TASK_ID = "no_task_id"
     NOT_JSON = "not_json"
+    TOO_MUCH = "too_much"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """What could be made of a body: an `observation` where `kind` is `READ`, a `product` where `UNSUPPORTED`.
+
+    `not_music` is what is observed where no music is told of: another product's job, or that record-info does not
+    know the task.
 
     `errors`, by dotted path, tell why it could not be read, or what a tolerant reading of it lost.
     """
@@ -39,14 +48,20 @@ class Reading:
     digest: bytes
     task_id: str | None = None
     observation: Observation | None = None
+    not_music: Observation | None = None
     product: str | None = None
     errors: Errors = field(default_factory=dict)
+
+    @property
+    def to_reconcile(self) -> Observation | None:
+        """What its task's state is joined with."""
+        return self.observation or self.not_music
 
 
 def read_callback(body: bytes) -> Reading:
     """Read the body of a callback, in whichever dialect it is."""
     try:
-        return _read_callback(parse_json(body))
+        return _read_callback(parse_body(body))
     except NotJsonError as error:
         return _not_json(body, str(error))
     except RecursionError:  # what could just be parsed may still be too deep to be walked
@@ -76,12 +91,14 @@ def read_answer(body: bytes, asked: str) -> Reading:
     """Read record-info's answer about the task `asked` for; `trouble_with` has found none in it."""
     raw = hashlib.sha256(body).digest()
     try:
-        return _read_answer(open_envelope(parse_json(body)), asked, raw)
+        parsed = parse_answer(body)
+        reading = _read_answer(open_envelope(parsed.value), asked, raw)
     except NotJsonError:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
     except RecursionError:
         deep = {"": ["Nested too deeply."]}
         return Reading(kind=Kind.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+    return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
 
 
 def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
@@ -92,30 +109,72 @@ def read_again(body: bytes, *, source: str, task_id: str | None) -> Reading:
 
 
 def _read_answer(envelope: Envelope | None, asked: str, raw: bytes) -> Reading:
-    if envelope is None or not envelope.fields:
+    if envelope is None:
         return Reading(kind=Kind.UNKNOWN_TASK, digest=raw, task_id=asked)
+    refusal = refusal_of(envelope)
+    if refusal or not envelope.fields:
+        said = Observation(task_id=asked, source=Source.POLL, known=False)
+        return Reading(
+            kind=Kind.UNKNOWN_TASK,
+            digest=raw,
+            task_id=asked,
+            not_music=said if _says_unknown(envelope) else None,
+            errors={"code": [refusal]} if refusal else {},
+        )
     if any(told != asked for told in envelope.told_task_ids):
         return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
-    if not record_info.is_record_info(envelope) and not siblings.product_of(envelope):
+    if not record_info.is_record_info(envelope, Source.POLL) and not find_product(
+        envelope, find_rows(envelope)
+    ):
         return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
     return _read(envelope, asked, Source.POLL)
 
 
+def _says_unknown(envelope: Envelope) -> bool:
+    """Whether record-info itself says that it has no such task, in one of its two ways."""
+    if "data" not in envelope.root or not is_blank(envelope.data):
+        return False
+    return envelope.root.get("code") in (0, 200, "200", *NOT_KNOWN)
+
+
 def _read(envelope: Envelope, task_id: str, source: Source) -> Reading:
-    product = siblings.product_of(envelope)
+    place = find_rows(envelope)
+    product = find_product(envelope, place)
     if product:
-        return Reading(kind=Kind.UNSUPPORTED, digest=envelope.digest, task_id=task_id, product=product)
+        return _unsupported(envelope, task_id, source, product)
     try:
-        if record_info.is_record_info(envelope) and not stages.has_stage(envelope, source):
-            observation, lost = record_info.observe(envelope, task_id, source)
+        rows = read_rows(place.rows, place.path)
+        if record_info.is_record_info(envelope, source) and not stages.has_stage(envelope, source):
+            observation, lost = record_info.observe(envelope, task_id, source, place, rows)
         else:
-            observation, lost = stages.observe(envelope, task_id)
+            observation, lost = stages.observe(envelope, task_id, rows)
     except ValidationError as error:
         return _unreadable(envelope, task_id, flat_errors(error.messages))
+    lost = {**lost, **rows.lost}
+    if observation.meaning is Status.SUCCESS and not observation.tracks:
+        lost.setdefault(place.path, ["SUCCESS came without a row that could be read."])
     return Reading(
-        kind=Kind.READ, digest=envelope.digest, task_id=task_id, observation=observation, errors=lost
+        kind=Kind.READ,
+        digest=envelope.digest,
+        task_id=task_id,
+        observation=observation,
+        errors=bounded(lost),
+    )
+
+
+def _unsupported(envelope: Envelope, task_id: str, source: Source, product: Product) -> Reading:
+    """Another product's: a callback claims how its job ended, and record-info has not been asked about that."""
+    claim = None
+    if source is Source.CALLBACK:
+        claim = Observation(task_id=task_id, source=source, other_job=end_told(envelope, product))
+    return Reading(
+        kind=Kind.UNSUPPORTED,
+        digest=envelope.digest,
+        task_id=task_id,
+        not_music=claim,
+        product=product.name,
     )
 
 
 def _unreadable(envelope: Envelope, task_id: str, errors: Errors) -> Reading:
-    return Reading(kind=Kind.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=errors)
+    return Reading(kind=Kind.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=bounded(errors))

@@ -73,19 +73,19 @@ def open_envelope(value: Any) -> Envelope | None:
     if not isinstance(value, Mapping):
         return None
     root = folded(value)
-    data = _folded_object(root.get("data") if "data" in root else value)
-    response = _response(data.get("response")) if isinstance(data, Mapping) else None
+    data = _folded_object(root["data"]) if "data" in root else root
+    response = _folded_object(opened_text(data.get("response"))) if isinstance(data, Mapping) else None
     return Envelope(root=root, data=data, response=response, digest=digest(value))
 
 
-def _response(value: Any) -> Any:
-    """An object, folded; some clients also met it as a JSON string."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return _folded_object(parse_json(value.encode(errors="replace")))
-        except NotJsonError:
-            return value
-    return _folded_object(value)
+def opened_text(value: Any) -> Any:
+    """What stands in a text that is JSON of an object or a list; any other value as it is."""
+    if not isinstance(value, str) or value[:1000].lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return parse_json(value.encode(errors="replace"))
+    except NotJsonError:
+        return value
 
 
 def _folded_object(value: Any) -> Any:

@@ -1,34 +1,48 @@
-"""Fields that are liberal in what they read: the upstream sends `null`, `""` and absent for *not yet*."""
+"""Fields that are liberal in what they read: the upstream sends `null`, `""` and absent for *not yet*.
+
+Whoever knows the callback URL chooses what stands in a body, so every value is bounded here, before it is kept.
+"""
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from receiver.core.observation import Scalar
+from receiver.core.payloads.errors import Errors, flat_errors
 
 # Neither can be stored as text everywhere: a NUL, and half of a surrogate pair.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+LONGEST_KEY = 64  # no key that is read is longer
+LONGEST_TEXT = 16 * 1024  # bytes of UTF-8, as are the next
+LONGEST_TITLE = 2 * 1024
+LONGEST_WORD = 64  # characters
+LONGEST_ID = 200
+LONGEST_NUMBER = 64  # characters of a number or a time that comes as text
+LARGEST_CODE = 10**15
+LARGEST_SECONDS = 1_000_000
 
-@lru_cache(maxsize=4096)
+
 def fold(key: str) -> str:
     """A key without its spelling: `task_id`, `taskId` and `TaskID` are one."""
-    return key.replace("_", "").replace("-", "").lower()
+    return key.replace("_", "").replace("-", "").lower() if len(key) <= LONGEST_KEY else key
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The object under folded keys; of two spellings the one that carries a value, whatever their order."""
     result: dict[str, Any] = {}
-    for key in sorted(raw):
-        if is_blank(result.get(fold(key))):
-            result[fold(key)] = raw[key]
+    spelled: dict[str, str] = {}
+    for key, value in raw.items():
+        name = fold(key)
+        other = spelled.get(name)
+        if other is None or (is_blank(value), key) < (is_blank(result[name]), other):
+            result[name], spelled[name] = value, key
     return result
 
 
@@ -43,14 +57,55 @@ class LiberalSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
+    def load_but(
+        self, values: Mapping[str, Any], *, needed: Collection[str]
+    ) -> tuple[dict[str, Any], Errors]:
+        """What could be read, and why the rest could not; raises `ValidationError` where a `needed` value is bad."""
+        try:
+            return dict(self.load(values)), {}
+        except ValidationError as error:
+            told = flat_errors(error.messages)
+            if not told.keys().isdisjoint(needed):
+                raise
+            valid: Any = error.valid_data
+            return dict(valid or {}), told
+
 
 class Text(fields.Field[str | None]):
-    """A string; a number is taken for its digits, and nothing but white space for nothing."""
+    """A string; a number is taken for its digits, and nothing but white space for nothing.
+
+    A longer one is cut after `longest` bytes of UTF-8, between two characters.
+    """
+
+    def __init__(self, *, longest: int = LONGEST_TEXT, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, **kwargs)
+        self.longest = longest
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValidationError("Not a text.")
-        return UNSTORABLE.sub(REPLACEMENT, str(value)) if str(value).strip() else None
+        text = str(value)
+        return self._bounded(text) if text.strip() else None
+
+    def _bounded(self, text: str) -> str | None:
+        storable = UNSTORABLE.sub(REPLACEMENT, text[: self.longest])
+        return storable.encode()[: self.longest].decode(errors="ignore")
+
+
+class Word(Text):
+    """A status, a type, a model: cut after `LONGEST_WORD` characters."""
+
+    def _bounded(self, text: str) -> str | None:
+        return UNSTORABLE.sub(REPLACEMENT, text[:LONGEST_WORD])
+
+
+class Identifier(Text):
+    """An id of the upstream's; what is too long to be one is none."""
+
+    def _bounded(self, text: str) -> str | None:
+        if len(text) > LONGEST_ID:
+            raise ValidationError(f"Not an id: more than {LONGEST_ID} characters.")
+        return UNSTORABLE.sub(REPLACEMENT, text)
 
 
 class JsonText(Text):
@@ -63,37 +118,40 @@ class JsonText(Text):
 
 
 class Code(fields.Field[Scalar | None]):
-    """A code: an integer, or its digits; with `words`, also a word, kept as it is."""
+    """A code: an integer, or its digits; with `words`, also a word, cut after `LONGEST_WORD` characters."""
 
     def __init__(self, *, words: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(allow_none=True, **kwargs)
         self.words = words
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Scalar | None:
         if isinstance(value, str) and not value.strip():
             return None
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
         if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", value[:LONGEST_NUMBER]):
             return int(value)
-        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", value):
-            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_CODE:
+            return value
         if isinstance(value, str) and self.words:
-            return UNSTORABLE.sub(REPLACEMENT, value)
-        raise ValidationError("Not an integer.")
+            return UNSTORABLE.sub(REPLACEMENT, value[:LONGEST_WORD])
+        raise ValidationError("Not an integer of at most 15 digits.")
 
 
 class Seconds(fields.Field[float | None]):
-    """A duration in seconds: a finite number, not negative, or its digits."""
+    """A duration in seconds: a number, not negative and not endless, or its digits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
         if value == "":
             return None
         try:
-            seconds = float("nan" if isinstance(value, bool) else value)
+            seconds = float("nan" if isinstance(value, bool) or _is_long(value) else value)
         except (TypeError, ValueError, OverflowError):
-            raise ValidationError("Not a number of seconds.") from None
-        if not math.isfinite(seconds) or seconds < 0:
+            seconds = math.nan
+        if not 0 <= seconds <= LARGEST_SECONDS:
             raise ValidationError("Not a number of seconds.")
         return seconds
 
@@ -104,6 +162,9 @@ class Moment(fields.Field[str | None]):
     Becomes ISO 8601 in UTC where the zone is known, and is left as it is where not.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, **kwargs)
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, str) and not value.strip():
             return None
@@ -113,6 +174,8 @@ class Moment(fields.Field[str | None]):
             raise ValidationError("Not a time: neither epoch milliseconds nor ISO 8601.") from None
 
     def _from_text(self, text: str) -> str:
+        if _is_long(text):
+            raise ValueError(text[:LONGEST_NUMBER])
         if text.isascii() and text.isdigit():
             return self._from_epoch(int(text))
         moment = datetime.fromisoformat(text)
@@ -122,6 +185,10 @@ class Moment(fields.Field[str | None]):
         if isinstance(epoch_ms, bool):
             raise TypeError
         return iso(datetime.fromtimestamp(epoch_ms / 1000, UTC))
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > LONGEST_NUMBER
 
 
 def iso(moment: datetime) -> str:

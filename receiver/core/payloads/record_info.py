@@ -11,50 +11,50 @@ from marshmallow import ValidationError
 
 from receiver.core.observation import DETAIL_FIELDS, Observation, Source
 from receiver.core.payloads.envelope import Envelope
-from receiver.core.payloads.fields import Code, JsonText, LiberalSchema, Text
-from receiver.core.payloads.tracks import Rows, losses, tracks_from
-
-ROWS = "data.response.sunoData"
+from receiver.core.payloads.errors import Errors
+from receiver.core.payloads.fields import Code, Identifier, JsonText, LiberalSchema, Text, Word, is_blank
+from receiver.core.payloads.places import Place
+from receiver.core.payloads.tracks import Rows
 
 
 class RecordInfoSchema(LiberalSchema):
-    status = Text(allow_none=True, data_key="data.status")
-    type = Text(allow_none=True, data_key="data.type")
-    operationType = Text(allow_none=True, data_key="data.operationType")
-    parentMusicId = Text(allow_none=True, data_key="data.parentMusicId")
-    param = JsonText(allow_none=True, data_key="data.param")
-    errorCode = Code(words=True, allow_none=True, data_key="data.errorCode")
-    errorMessage = Text(allow_none=True, data_key="data.errorMessage")
-    rows = Rows(data_key=ROWS)
+    status = Word(data_key="data.status")
+    type = Word(data_key="data.type")
+    operationType = Word(data_key="data.operationType")
+    parentMusicId = Identifier(data_key="data.parentMusicId")
+    param = JsonText(data_key="data.param")
+    errorCode = Code(words=True, data_key="data.errorCode")
+    errorMessage = Text(data_key="data.errorMessage")
 
 
 SCHEMA = RecordInfoSchema()
 
 
-def is_record_info(envelope: Envelope) -> bool:
-    return "status" in envelope.fields or "response" in envelope.fields
+def is_record_info(envelope: Envelope, source: Source) -> bool:
+    """Whether it has record-info's own fields; in a callback, which has other ways to say it, with values."""
+    own = [name for name in ("status", "response") if name in envelope.fields]
+    return any(source is Source.POLL or not is_blank(envelope.fields[name]) for name in own)
 
 
-def observe(envelope: Envelope, task_id: str, source: Source) -> tuple[Observation, Mapping[str, list[str]]]:
-    """The observation, and what a tolerant reading lost by field; raises `ValidationError` on another shape."""
-    loaded = SCHEMA.load(_spelled(envelope))
+def observe(
+    envelope: Envelope, task_id: str, source: Source, place: Place, rows: Rows
+) -> tuple[Observation, Errors]:
+    """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
+    response = envelope.response
+    if response and not isinstance(response, Mapping) and not place.path.startswith("data.response"):
+        raise ValidationError({"data.response": ["Not an object."]})
+    loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("data.status",))
     observation = Observation(
         task_id=task_id,
         source=source,
         status=loaded.get("status") or "",
-        tracks=tracks_from(loaded.get("rows")),
+        tracks=rows.tracks,
         details={name: loaded[name] for name in DETAIL_FIELDS if loaded.get(name) is not None},
     )
-    return observation, losses(loaded.get("rows"), ROWS)
+    return observation, lost
 
 
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
     known = dict(envelope.fields)
     known.setdefault("errormessage", known.get("errormsg"))
-    spelled = {f"data.{name}": known.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}
-    response = envelope.response
-    if isinstance(response, Mapping):
-        return spelled | {ROWS: response.get("sunodata") or response.get("data")}
-    if response:
-        raise ValidationError({"data.response": ["Not an object."]})
-    return spelled
+    return {f"data.{name}": known.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}

@@ -9,22 +9,22 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from receiver.core.observation import Observation, Scalar, Source, Status
+from receiver.core.observation import Observation, Scalar, Source, Status, meaning_of
 from receiver.core.payloads.envelope import Envelope
-from receiver.core.payloads.fields import Code, LiberalSchema, Text
-from receiver.core.payloads.tracks import Rows, losses, tracks_from
+from receiver.core.payloads.errors import Errors
+from receiver.core.payloads.fields import Code, LiberalSchema, Text, Word
+from receiver.core.payloads.tracks import Rows
 
-ROWS = "data.data"
 STAGES = {"complete": Status.SUCCESS, "first": Status.FIRST_SUCCESS, "text": Status.TEXT_SUCCESS}
+ERROR = "error"
 FAILURE = Status.GENERATE_AUDIO_FAILED  # record-info tells which failure it really is
 
 
 class StageSchema(LiberalSchema):
-    code = Code(allow_none=True)
-    msg = Text(allow_none=True)
-    callbackType = Text(allow_none=True, data_key="data.callbackType")
-    error = Text(allow_none=True, data_key="data.error")
-    rows = Rows(data_key=ROWS)
+    code = Code()
+    msg = Text()
+    callbackType = Word(data_key="data.callbackType")
+    error = Text(data_key="data.error")
 
 
 SCHEMA = StageSchema()
@@ -32,21 +32,25 @@ SCHEMA = StageSchema()
 
 def has_stage(envelope: Envelope, source: Source) -> bool:
     """Whether a callback tells its stage, so that a stray `status` beside it does not make it record-info."""
-    return source is Source.CALLBACK and bool(envelope.fields.get("callbacktype"))
+    stage, status = envelope.fields.get("callbacktype"), envelope.fields.get("status")
+    if source is not Source.CALLBACK or not stage:
+        return False
+    known = isinstance(stage, str) and stage[:64].strip().lower() in (*STAGES, ERROR)
+    return known or not isinstance(status, str) or meaning_of(status[:64]) is None
 
 
-def observe(envelope: Envelope, task_id: str) -> tuple[Observation, Mapping[str, list[str]]]:
-    """The observation, and what a tolerant reading lost by field; raises `ValidationError` on another shape."""
-    loaded = SCHEMA.load(_spelled(envelope))
-    status = _status(loaded)
+def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, Errors]:
+    """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
+    loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("code", "data.callbackType"))
+    status = _status(loaded, rows)
     observation = Observation(
         task_id=task_id,
         source=Source.CALLBACK,
         status=status or "",
-        tracks=tracks_from(loaded.get("rows")),
+        tracks=rows.tracks,
         details=_error(loaded) if status is FAILURE else {},
     )
-    return observation, losses(loaded.get("rows"), ROWS)
+    return observation, lost
 
 
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
@@ -58,15 +62,14 @@ def _spelled(envelope: Envelope) -> Mapping[str, Any]:
         "msg": root.get("msg"),
         "data.callbackType": known.get("callbacktype") or root.get("callbacktype"),
         "data.error": known.get("error"),
-        ROWS: data if isinstance(data, list) else known.get("data"),
     }
 
 
-def _status(loaded: Mapping[str, Any]) -> Status | None:
+def _status(loaded: Mapping[str, Any], rows: Rows) -> Status | None:
     stage = (loaded.get("callbackType") or "").strip().lower()
-    if loaded.get("code") not in (None, 200) or stage == "error":
-        return FAILURE
-    return STAGES.get(stage)
+    code = loaded.get("code")
+    fine = code in (None, 200) or (code == 0 and (rows.tracks or stage in STAGES))
+    return STAGES.get(stage) if fine and stage != ERROR else FAILURE
 
 
 def _error(loaded: Mapping[str, Any]) -> Mapping[str, Scalar]:

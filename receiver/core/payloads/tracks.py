@@ -1,85 +1,114 @@
 """Rows of `sunoData`: one schema for both dialects, snake_case and camelCase."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import ValidationError, fields, pre_load
+from marshmallow import ValidationError, pre_load
 
 from receiver.core.observation import TRACK_FIELDS, Track
-from receiver.core.payloads.fields import LiberalSchema, Moment, Seconds, Text, folded
+from receiver.core.payloads.errors import Errors, flat_errors
+from receiver.core.payloads.fields import (
+    LONGEST_TITLE,
+    Identifier,
+    LiberalSchema,
+    Moment,
+    Seconds,
+    Text,
+    Word,
+    folded,
+    is_blank,
+)
+from receiver.core.payloads.urls import Url
 
-SPELLED = {name.lower(): name for name in TRACK_FIELDS}
+MOST_ROWS = 32
+MOST_FIELDS = 100  # of a row; the upstream's have 20
+# A field by its folded names, the usual one first.
+SPELLED: Mapping[str, Sequence[str]] = {name: (name.lower(),) for name in TRACK_FIELDS} | {
+    "id": ("id", "audioid", "clipid", "musicid", "songid", "trackid"),
+    "audioUrl": ("audiourl", "mp3url", "songurl", "musicurl"),
+    "streamAudioUrl": ("streamaudiourl", "audiostreamurl", "streamurl"),
+    "createTime": ("createtime", "createdat"),
+}
 
 
 class TrackSchema(LiberalSchema):
     """A row as record-info spells it; nothing in it is required, and `null` is no value."""
 
-    id = Text(allow_none=True)
-    audioUrl = Text(allow_none=True)
-    streamAudioUrl = Text(allow_none=True)
-    imageUrl = Text(allow_none=True)
-    sourceAudioUrl = Text(allow_none=True)
-    sourceStreamAudioUrl = Text(allow_none=True)
-    sourceImageUrl = Text(allow_none=True)
-    prompt = Text(allow_none=True)
-    modelName = Text(allow_none=True)
-    title = Text(allow_none=True)
-    tags = Text(allow_none=True)
-    createTime = Moment(allow_none=True)
-    duration = Seconds(allow_none=True)
+    id = Identifier()
+    audioUrl = Url()
+    streamAudioUrl = Url()
+    imageUrl = Url()
+    sourceAudioUrl = Url()
+    sourceStreamAudioUrl = Url()
+    sourceImageUrl = Url()
+    prompt = Text()
+    modelName = Word()
+    title = Text(longest=LONGEST_TITLE)
+    tags = Text(longest=LONGEST_TITLE)
+    createTime = Moment()
+    duration = Seconds()
 
     @pre_load
     def spell(self, row: Any, **_: Any) -> Any:
-        if not isinstance(row, Mapping):
-            return row
-        known = folded(row)
-        return {name: known[key] for key, name in SPELLED.items() if key in known}
+        return _spelled(row) if isinstance(row, Mapping) else row
 
 
-class Rows(fields.Nested):
-    """A list of rows in which a bad value loses that value, and a row that is no object only itself.
+SCHEMA = TrackSchema(many=True)
 
-    What was lost is told by `losses`, so that only a body of another shape fails as a whole.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """The tracks that could be read, and what was lost on the way, by dotted path."""
+
+    tracks: tuple[Track, ...] = ()
+    lost: Errors = field(default_factory=dict)
+
+
+def read_rows(rows: Any, path: str) -> Rows:
+    """The tracks in a list of rows: a bad value loses that value, and a row that is no object only itself.
+
+    Only the first `MOST_ROWS` are read. Raises `ValidationError` where no list is.
     """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(TrackSchema, many=True, allow_none=True, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super()._deserialize(value, attr, data, *args, **kwargs), {}
-        except ValidationError as error:
-            if not isinstance(value, list):
-                raise
-            return error.valid_data, error.messages
-
-
-def tracks_from(loaded: tuple[list[Mapping[str, Any]], Mapping[Any, Any]] | None) -> tuple[Track, ...]:
-    """The tracks of loaded rows. A row without any value says nothing and is no track."""
-    rows = loaded[0] if loaded else []
-    values = [{name: value for name, value in (row or {}).items() if value is not None} for row in rows]
-    return tuple(Track(key=_key(row, place), fields=row) for place, row in enumerate(values) if row)
-
-
-def _key(row: Mapping[str, Any], place: int) -> str:
-    return f"id:{row['id']}" if "id" in row else f"#{place}"
+    if is_blank(rows):
+        return Rows()
+    if not isinstance(rows, list):
+        raise ValidationError({path: ["Not a list of rows."]})
+    lost: dict[str, list[str]] = {}
+    if len(rows) > MOST_ROWS:
+        lost[path] = [f"Only the first {MOST_ROWS} of {len(rows)} rows were read."]
+    first = rows[:MOST_ROWS]
+    for place, row in enumerate(first):
+        if isinstance(row, Mapping) and len(row) > MOST_FIELDS:
+            first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MOST_FIELDS} fields."]
+    try:
+        loaded = SCHEMA.load(first)
+    except ValidationError as error:
+        loaded = error.valid_data
+        lost |= flat_errors(error.messages, path)
+    return Rows(tracks=tuple(_tracks(loaded)), lost=lost)
 
 
-def losses(loaded: tuple[Any, Mapping[Any, Any]] | None, path: str) -> Mapping[str, list[str]]:
-    """What the rows lost, by dotted path."""
-    return flat_errors(loaded[1], path) if loaded else {}
+def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
+    """Those of the rows that `read_rows` reads which are objects, under folded keys."""
+    first = rows[:MOST_ROWS] if isinstance(rows, list) else []
+    return [folded(row) for row in first if isinstance(row, Mapping) and len(row) <= MOST_FIELDS]
 
 
-def flat_errors(messages: Any, path: str = "") -> dict[str, list[str]]:
-    """Marshmallow's nested messages by dotted path: `data.data.0.duration`."""
-    if not isinstance(messages, Mapping):
-        return {path: [str(message) for message in _listed(messages)]}
-    result: dict[str, list[str]] = {}
-    for key, inner in messages.items():
-        step = "" if key == "_schema" else str(key)
-        result |= flat_errors(inner, ".".join(part for part in (path, step) if part))
-    return result
+def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row under our names; of two names for one field the one that carries a value."""
+    known = folded(row)
+    values = {name: [known[key] for key in keys if key in known] for name, keys in SPELLED.items()}
+    return {
+        name: next((value for value in told if not is_blank(value)), told[0])
+        for name, told in values.items()
+        if told
+    }
 
 
-def _listed(messages: Any) -> Iterable[Any]:
-    return messages if isinstance(messages, list) else [messages]
+def _tracks(loaded: Iterable[Mapping[str, Any] | None]) -> Iterable[Track]:
+    """A row without any value says nothing and is no track."""
+    for place, row in enumerate(loaded):
+        values = {name: value for name, value in (row or {}).items() if value is not None}
+        if values:
+            yield Track(key=f"id:{values['id']}" if "id" in values else f"#{place}", fields=values)

@@ -2,21 +2,47 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from receiver.core.alarms import (
+    Alarm,
+    AlarmName,
+    Level,
+    Overview,
+    Storage,
+    counted,
+    find_alarms,
+    worst_first,
+)
+from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
+from receiver.core.tries import ALL_LOCKED_AFTER, Lockout
+from receiver.store.actions import Kind
 from receiver.store.listing import Flag
-from receiver.store.overview import COUNTED, Overview
 from receiver.web.admin.moments import When, moment_words, span, when
 from receiver.web.stats import SILENT_AFTER_S
 
-RED, AMBER = "red", "amber"
+RED, AMBER = Level.RED, Level.AMBER
+LOCKOUT_SHOWN_FOR = timedelta(days=1)
+NO_LOCKOUT = Lockout()
+
+TASKS = "admin.list_tasks"
+# Where what an alarm counts is listed: the page and its filters.
+LISTS: Mapping[AlarmName, tuple[str, Mapping[str, str]]] = {
+    AlarmName.TASKS_UNRESOLVED: (TASKS, {"flag": Flag.PROBLEM, "outcome": Outcome.UNRESOLVED}),
+    AlarmName.TASKS_OVERDUE: (TASKS, {"flag": Flag.OVERDUE}),
+    AlarmName.TASKS_IN_CONFLICT: (TASKS, {"flag": Flag.UNSEEN_CONFLICT}),
+    AlarmName.CALLBACKS_LOST: (TASKS, {"flag": Flag.LOST_CALLBACK}),
+    AlarmName.QUARANTINE: ("admin.list_quarantine", {}),
+    AlarmName.CALLBACKS_REFUSED: ("admin.show_activity", {}),
+    AlarmName.SIGN_IN_LOCKED: ("admin.list_actions", {"kind": Kind.SIGN_IN_LOCKED}),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Alarm:
-    """One thing that is wrong; `find` are the filters of the list that shows it, `page` where that is."""
+class AlarmLine:
+    """An alarm as the page shows it; `find` are the filters of the list that shows it, `page` where that is."""
 
     level: str
     text: str
@@ -26,7 +52,7 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[AlarmLine, ...]
     last_callback: When | None
     poller: str | None
     upstream: str | None = None
@@ -35,7 +61,7 @@ class Health:
     @classmethod
     def unknown(cls, why: str) -> "Health":
         """Where a fault kept us from looking."""
-        alarm = Alarm(level=RED, text=why)
+        alarm = AlarmLine(level=RED, text=why)
         return cls(alarms=(alarm,), last_callback=None, poller=None, gathered=False)
 
     @property
@@ -44,67 +70,94 @@ class Health:
         return RED if RED in levels else AMBER if levels else "green"
 
 
-def judge(overview: Overview, poller: Mapping[str, Any], *, has_key: bool, now: datetime) -> Health:
-    """`poller` is what `poller_state` told."""
-    alarms = [*_about_polling(poller, has_key=has_key, now=now), *_about_tasks(overview)]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """How the receiver is; `poller` is what `poller_state` says. Without an overview the database cannot be read."""
+
+    storage: Storage
+    overview: Overview | None = None
+    poller: Mapping[str, Any] | None = None
+    lockout: Lockout = NO_LOCKOUT
+    has_key: bool = True
+    now: datetime
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All that is wrong, the worst first."""
+        found = [*find_alarms(self.overview, self.storage, now=self.now)]
+        if self.poller is not None:
+            found += _about_polling(self.poller, has_key=self.has_key, now=self.now)
+        return worst_first([*found, *_about_sign_in(self.lockout, self.now)])
+
+
+def judge(condition: Condition) -> Health:
+    """The condition as the first line of a page."""
+    overview, poller = condition.overview, condition.poller if condition.has_key else None
     return Health(
-        alarms=tuple(sorted(alarms, key=lambda alarm: alarm.level != RED)),
-        last_callback=when(overview.last_callback_at, now),
-        poller=_poller_words(poller) if has_key else None,
-        upstream=_upstream_words(poller) if has_key else None,
+        alarms=tuple(_line(alarm) for alarm in condition.alarms),
+        last_callback=when(overview.last_callback_at, condition.now) if overview else None,
+        poller=_poller_words(poller) if poller else None,
+        upstream=_upstream_words(poller) if poller else None,
     )
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun; counting stopped at `COUNTED`."""
-    shown = f"{COUNTED - 1}+" if number >= COUNTED else str(number)
-    return f"{shown} {one if number == 1 else many}"
+def _line(alarm: Alarm) -> AlarmLine:
+    page, find = LISTS.get(alarm.name, (None, None))
+    return AlarmLine(level=alarm.level, text=alarm.text, page=page, find=find)
 
 
 def _about_polling(poller: Mapping[str, Any], *, has_key: bool, now: datetime) -> Iterator[Alarm]:
     state, age = poller["state"], poller["heartbeatAge"]
     if not has_key:
-        yield Alarm(level=AMBER, text="No API key, callbacks only: nothing is polled or confirmed")
+        yield Alarm(
+            name=AlarmName.NO_API_KEY,
+            level=AMBER,
+            text="No API key, callbacks only: nothing is polled or confirmed",
+        )
         return
     if state == "off":
-        yield Alarm(level=AMBER, text="The poller is off (RECEIVER_POLLER) and nobody else polls")
+        yield Alarm(
+            name=AlarmName.NOT_POLLING,
+            level=AMBER,
+            text="The poller is off (RECEIVER_POLLER) and nobody else polls",
+        )
     elif poller["holder"] is None:
-        yield Alarm(level=RED, text="Nobody polls: no process holds the poller's lease")
+        yield Alarm(
+            name=AlarmName.NOT_POLLING, level=RED, text="Nobody polls: no process holds the poller's lease"
+        )
     elif age > SILENT_AFTER_S:
-        yield Alarm(level=RED, text=f"The poller gave no sign of life for {span(age)}")
+        yield Alarm(
+            name=AlarmName.NOT_POLLING, level=RED, text=f"The poller gave no sign of life for {span(age)}"
+        )
     if state == "refused":
         text = "The upstream refuses our API key (RECEIVER_UPSTREAM_API_KEY): nothing is polled or confirmed"
-        yield Alarm(level=RED, text=text)
+        yield Alarm(name=AlarmName.KEY_REFUSED, level=RED, text=f"{text}{_pause(poller, now)}")
     elif poller["trouble"]:
-        trouble = str(poller["trouble"]).replace("_", " ")
-        yield Alarm(level=AMBER, text=f"The upstream is in trouble: {trouble}{_pause(poller, now)}")
+        trouble = Trouble(poller["trouble"])
+        why = f": {trouble.meaning}" + (f" ({poller['detail']})" if poller["detail"] else "")
+        words = trouble.replace("_", " ")
+        text = f"The upstream is in trouble: {words}{_pause(poller, now)}{why}"
+        yield Alarm(name=AlarmName.UPSTREAM_TROUBLE, level=AMBER, text=text)
 
 
 def _pause(poller: Mapping[str, Any], now: datetime) -> str:
-    if not poller["pausedUntil"]:
-        return ""
-    until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
-    return f"; paused until {until.exact}, {until.words}"
+    """Until when and since when polling is paused."""
+    words = ""
+    if poller["pausedUntil"]:
+        until = moment_words(datetime.fromisoformat(poller["pausedUntil"]), now)
+        words = f"; paused until {until.exact}, {until.words}"
+    if poller["pausedSince"]:
+        since = moment_words(datetime.fromisoformat(poller["pausedSince"]), now)
+        words += f"; since {since.exact}, {since.words}"
+    return words
 
 
-def _about_tasks(overview: Overview) -> Iterator[Alarm]:
-    if overview.unresolved:
-        text = counted(overview.unresolved, "task unresolved", "tasks unresolved")
-        yield Alarm(
-            level=RED,
-            text=text,
-            page="admin.list_tasks",
-            find={"flag": Flag.PROBLEM, "outcome": Outcome.UNRESOLVED},
-        )
-    if overview.overdue:
-        text = counted(overview.overdue, "task overdue", "tasks overdue")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.OVERDUE})
-    if overview.conflicts:
-        text = counted(overview.conflicts, "task in conflict", "tasks in conflict")
-        yield Alarm(level=AMBER, text=text, page="admin.list_tasks", find={"flag": Flag.UNSEEN_CONFLICT})
-    if overview.quarantined:
-        text = counted(overview.quarantined, "delivery in quarantine", "deliveries in quarantine")
-        yield Alarm(level=AMBER, text=text, page="admin.list_quarantine")
+def _about_sign_in(lockout: Lockout, now: datetime) -> Iterator[Alarm]:
+    if lockout.began_at is None or now - (lockout.ended_at or now) > LOCKOUT_SHOWN_FOR:
+        return
+    began, networks = moment_words(lockout.began_at, now), counted(lockout.networks, "network", "networks")
+    text = f"Sign-in from new networks was locked at {began.exact}: {ALL_LOCKED_AFTER} wrong passwords from {networks}"
+    yield Alarm(name=AlarmName.SIGN_IN_LOCKED, level=AMBER, text=text)
 
 
 def _poller_words(poller: Mapping[str, Any]) -> str | None:

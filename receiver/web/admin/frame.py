@@ -8,16 +8,14 @@ from flask import Blueprint, Response, g, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from receiver.runtime import utc_now
 from receiver.store.actions import Actor
 from receiver.store.database import StoreUnavailableError
-from receiver.store.overview import read_overview
 from receiver.web.admin.alarms import Health, judge
 from receiver.web.admin.assets import FOLDER, cache_control, versions
-from receiver.web.admin.marks import OVERDUE_AFTER
+from receiver.web.admin.condition import overdue_before, read_condition, unreadable
 from receiver.web.here import runtime_here
 from receiver.web.problems import RETRY_AFTER_S, ProblemError
-from receiver.web.stats import poller_state
+from receiver.web.storage import short_cause
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +32,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # with none at all the CSRF check refuses every form sent by TLS
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Not even the names in links are looked up before somebody follows one.
+    "X-DNS-Prefetch-Control": "off",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
@@ -54,23 +54,18 @@ def page(
 
 
 def late_before(now: datetime) -> datetime | None:
-    """A look planned before this is overdue; without a key nobody looks, and nothing is."""
-    return now - OVERDUE_AFTER if runtime_here().settings.upstream_api_key else None
+    return overdue_before(runtime_here(), now)
 
 
 def gather_health() -> Health:
-    runtime, now = runtime_here(), utc_now()
-    with runtime.database.read() as connection:
-        overview = read_overview(connection, due_before=late_before(now))
-        poller = poller_state(runtime, connection)
-    return judge(overview, poller, has_key=bool(runtime.settings.upstream_api_key), now=now)
+    return judge(read_condition(runtime_here()))
 
 
 def protect_answer(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
-    media = " https: http:" if request.endpoint == WITH_MEDIA else ""
+    media = " https:" if request.endpoint == WITH_MEDIA else ""
     response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
     kept = "no-store"
     if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):
@@ -106,7 +101,9 @@ def _http(error: HTTPException) -> Response:
 @blueprint.errorhandler(StoreUnavailableError)
 def _unavailable(error: StoreUnavailableError) -> Response:
     log.error("the database cannot be used: %s", error)
-    answer = error_page(503, "The database cannot be used", "Nothing was changed. Try again in a moment.")
+    detail = f"Nothing was changed: {short_cause(str(error))}. Try again in a moment."
+    health = judge(unreadable(error)) if g.get("signed_in") else None
+    answer = error_page(503, "The database cannot be used", detail, health)
     answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
@@ -123,8 +120,9 @@ def nowhere(anything: str) -> Response:  # noqa: ARG001
     return error_page(404, "No such page", "Check the address.")
 
 
-def error_page(status: int, title: str, detail: str) -> Response:
-    health = None
-    if g.get("signed_in"):  # after a fault of ours, looking at the database might only fail again
+def error_page(status: int, title: str, detail: str, health: Health | None = None) -> Response:
+    if health is None and g.get(
+        "signed_in"
+    ):  # after a fault of ours, looking at the database might only fail again
         health = gather_health() if status < 500 else Health.unknown(title)
     return page("error.html", status=status, health=health, title=title, detail=detail, code=status)

@@ -1,15 +1,13 @@
 """States as colour, icon and word, each of which is enough."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver.core.observation import Status
 from receiver.core.payloads import Kind
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.store import actions
-
-OVERDUE_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,12 @@ CAUSES = {
     Kind.NOT_JSON.value: Mark("red", "✕", "not JSON"),
     Kind.NO_TASK_ID.value: Mark("red", "?", "no task id"),
     Kind.UNREADABLE.value: Mark("amber", "▲", "odd shape"),
+    Kind.TOO_MUCH.value: Mark("amber", "▦", "too much"),
 }
 ACTIONS = {
     actions.Kind.SIGNED_IN: Mark("slate", "→", "signed in"),
     actions.Kind.SIGN_IN_REFUSED: Mark("red", "✕", "sign-in refused"),
+    actions.Kind.SIGN_IN_LOCKED: Mark("red", "✕", "sign-in locked for strangers"),
     actions.Kind.SIGNED_OUT: Mark("slate", "←", "signed out"),
     actions.Kind.POLL_REQUESTED: Mark("blue", "↻", "poll requested"),
     actions.Kind.LABELLED: Mark("slate", "✎", "labelled"),

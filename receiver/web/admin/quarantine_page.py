@@ -24,7 +24,7 @@ from receiver.web.admin.frame import (
 )
 from receiver.web.admin.marks import cause_mark
 from receiver.web.admin.rows import delivery_row
-from receiver.web.cursors import id_cursor, page_of
+from receiver.web.cursors import id_cursor
 from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 
@@ -38,8 +38,7 @@ MARKED_AT_ONCE = 500
 def list_quarantine() -> Response:
     now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
     with runtime_here().database.read() as connection:
-        found = quarantine.find(connection, wanted, limit=PAGE_SIZE + 1, before=before)
-    shown, older = page_of(found, PAGE_SIZE)
+        shown, older = quarantine.page(connection, wanted, limit=PAGE_SIZE, before=before)
     return page(
         "quarantine.html",
         health=gather_health(),
@@ -101,7 +100,7 @@ def acknowledge_quarantine() -> AnyResponse:
     before = id_cursor(request.args.get("before"))
     while True:
         with runtime_here().database.write() as connection:
-            ids = [one.id for one in quarantine.find(connection, wanted, limit=MARKED_AT_ONCE, before=before)]
+            ids = quarantine.newest_ids(connection, wanted, limit=MARKED_AT_ONCE, before=before)
             step = quarantine.acknowledge(connection, ids, now=now)
             marked += step
         if step < MARKED_AT_ONCE:

@@ -45,12 +45,17 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackCard:
-    """A track; its addresses are only those that are safe to link to. `gone`: its files have vanished."""
+    """A track; its addresses are only those that are safe to link to. `gone`: its files have vanished.
+
+    What is not confirmed the browser loads only when a person asks for it: anybody may have sent the address.
+    """
 
     key: str
     title: str
     image: str | None
+    image_confirmed: bool
     audio: str | None
+    audio_confirmed: bool
     vanishes: When
     gone: bool
     links: tuple[tuple[str, str], ...]
@@ -68,8 +73,10 @@ class DeliveryRow:
     seen: When | None
     status: str
     product: str | None
+    query: str | None
     errors: tuple[tuple[str, str], ...]
     change: Change
+    repeats: int | None
     body: Body | None
 
 
@@ -80,7 +87,7 @@ def task_row(task: Task, now: datetime, *, late: datetime | None) -> TaskRow:
     return TaskRow(
         task_id=task.task_id,
         title=" / ".join(titles),
-        label=task.label,
+        label=task.display_label,
         mark=mark_of(task, late=late),
         flags=flags_of(task),
         told_by=_told_by(task),
@@ -124,8 +131,10 @@ def delivery_row(told: StoredDelivery, now: datetime, *, longest: int = LONGEST_
         seen=when(told.acknowledged_at, now),
         status=told.status,
         product=told.product,
+        query=told.query,
         errors=error_rows(told.errors),
         change=told.change,
+        repeats=told.repeats,
         body=None if told.body is None else body_of(told.body, longest=longest),
     )
 
@@ -153,18 +162,28 @@ def _told_by(task: Task) -> str:
 def _track_card(key: str, claims: Claims, *, seen: datetime, now: datetime) -> TrackCard:
     links = [(name, web_address(claims[name].value)) for name in TRACK_FIELDS if name in claims]
     safe = {name: address for name, address in links if address and name.endswith("Url")}
-    source = safe["sourceAudioUrl"] if is_audio_file(safe.get("sourceAudioUrl")) else None
+    source = ["sourceAudioUrl"] if is_audio_file(safe.get("sourceAudioUrl")) else []
+    image = _media(safe, claims, "imageUrl", "sourceImageUrl")
+    audio = _media(safe, claims, "audioUrl", *source, "streamAudioUrl")
     vanishes = _created(claims, seen) + KEPT
     return TrackCard(
         key=key,
         title=str(claims["title"].value) if "title" in claims else "",
-        image=safe.get("imageUrl") or safe.get("sourceImageUrl"),
-        audio=safe.get("audioUrl") or source or safe.get("streamAudioUrl"),
+        image=safe[image] if image else None,
+        image_confirmed=bool(image) and claims[image].confirmed,
+        audio=safe[audio] if audio else None,
+        audio_confirmed=bool(audio) and claims[audio].confirmed,
         vanishes=moment_words(vanishes, now),
         gone=vanishes <= now,
         links=tuple(safe.items()),
         fields=_fields(tuple(name for name in TRACK_FIELDS if name not in safe), claims),
     )
+
+
+def _media(safe: Mapping[str, str], claims: Claims, *names: str) -> str:
+    """The first of these fields that a page may show by itself, else the first that it may load; or none."""
+    loadable = [name for name in names if safe.get(name, "").lower().startswith("https://")]
+    return next((name for name in loadable if claims[name].confirmed), next(iter(loadable), ""))
 
 
 def _created(claims: Claims, seen: datetime) -> datetime:

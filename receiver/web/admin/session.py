@@ -10,21 +10,26 @@ from datetime import datetime, timedelta
 
 from flask import Flask, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
+from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from receiver.core import tries
-from receiver.core.tries import Tries
+from receiver.core.tries import Lockout, Tries
 from receiver.runtime import utc_now
 from receiver.store import actions, sign_ins
-from receiver.store.actions import Kind
+from receiver.store.actions import Actor, Kind
+from receiver.store.database import StoreUnavailableError
+from receiver.store.sign_ins import EVERYBODY
 from receiver.web.admin.frame import PREFIX, blueprint, page, person
 from receiver.web.here import runtime_here
+from receiver.web.problems import RETRY_AFTER_S
 from receiver.web.secrets import same_secret
+from receiver.web.storage import short_cause
 
 log = logging.getLogger(__name__)
 
 SIGNED_IN = timedelta(hours=12)
-EVERYBODY = "*"
+IPV6_PREFIX = 56
 OPEN = {"admin.sign_in", "admin.static"}
 
 
@@ -53,6 +58,13 @@ def sign_in() -> Response:
         return redirect(_target(), 303)
     if request.method != "POST":
         return page("sign_in.html")
+    try:
+        return _sign_in()
+    except StoreUnavailableError as error:
+        return _cannot_sign_in(error)
+
+
+def _sign_in() -> Response:
     network = network_of(request.remote_addr or "")
     left_s = _begin_try(network)
     if left_s:
@@ -89,19 +101,31 @@ def _begin_try(network: str) -> int:
     Counted before the password is looked at, so that many tries at once are not more than one by one.
     """
     names = [network, EVERYBODY]
-    with runtime_here().database.read() as connection:  # whoever has to wait costs no write
-        left_s = _left_s(sign_ins.load_tries(connection, names), network, utc_now())
-    if left_s:
+    with runtime_here().database.read() as connection:  # whoever waits already costs no write
+        known, now = sign_ins.load_tries(connection, names), utc_now()
+        left_s = _left_s(known, network, now)
+    if left_s and tries.asked(known[network], known[EVERYBODY], now=now) == known[network]:
         return left_s
     with runtime_here().database.write() as connection:
         now = utc_now()  # once it is our turn, or the clocks of those who queued would run backwards
         known = sign_ins.load_tries(connection, names)
         left_s = _left_s(known, network, now)
-        if not left_s:
-            mine = tries.failed(known[network], now=now)
-            everybody = tries.failed_somewhere(known[EVERYBODY], now=now)
-            sign_ins.save_tries(connection, {network: mine, EVERYBODY: everybody})
+        if left_s:
+            mine = tries.asked(known[network], known[EVERYBODY], now=now)
+            sign_ins.save_tries(connection, {network: mine})
+        else:
+            _count_failure(connection, network, known, now)
     return left_s
+
+
+def _count_failure(connection: Connection, network: str, known: Mapping[str, Tries], now: datetime) -> None:
+    mine = tries.failed(known[network], now=now)
+    everybody = tries.failed_somewhere(known[EVERYBODY], now=now)
+    sign_ins.save_tries(connection, {network: mine, EVERYBODY: everybody})
+    before = sign_ins.load_lockout(connection)
+    after = before.updated(known[EVERYBODY], now=now)
+    if after != before:
+        sign_ins.save_lockout(connection, after)
 
 
 def _left_s(known: Mapping[str, Tries], network: str, now: datetime) -> int:
@@ -125,7 +149,7 @@ def _open(network: str, now: datetime) -> None:
 
 
 def network_of(address: str) -> str:
-    """One person has as many IPv6 addresses as he likes, but only one network of them."""
+    """One person has as many IPv6 addresses as they like, and is given 256 networks of them by most providers."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -134,7 +158,7 @@ def network_of(address: str) -> str:
         parsed = parsed.ipv4_mapped
     if parsed.version == 4:
         return str(parsed)
-    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX), strict=False))
 
 
 def _mark_of_password() -> str:
@@ -149,10 +173,35 @@ def _refuse(status: int, problem: str, wait_s: int = 0) -> Response:
     log.warning("sign-in to the admin page refused", extra={"told": told})
     if not wait_s:  # who has to wait was written down when he failed, and costs no more writes
         with runtime_here().database.write() as connection:
-            actions.note(connection, Kind.SIGN_IN_REFUSED, person(), now=utc_now())
+            now = utc_now()
+            actions.note(connection, Kind.SIGN_IN_REFUSED, person(), now=now)
+            _note_lockout(connection, now)
     answer = page("sign_in.html", status=status, problem=problem)
     if wait_s:
         answer.headers["Retry-After"] = str(wait_s)
+    return answer
+
+
+def _note_lockout(connection: Connection, now: datetime) -> None:
+    """Tell the owner, once, that guessing has slowed strangers down."""
+    everybody = sign_ins.load_tries(connection, [EVERYBODY])[EVERYBODY]
+    if not sign_ins.load_lockout(connection).begins(everybody):
+        return
+    networks = sign_ins.count_failing_networks(connection, now=now)
+    sign_ins.save_lockout(connection, Lockout(networks=networks, began_at=now))
+    told = {"wrong passwords": everybody.failures, "networks": networks}
+    actions.note(connection, Kind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=told)
+    log.warning("sign-in to the admin page is slowed down for new networks", extra={"told": told})
+
+
+def _cannot_sign_in(error: StoreUnavailableError) -> Response:
+    """Wrong passwords must be counted and sessions be known to all processes, so nobody gets in unwritten."""
+    log.error("nobody can sign in to the admin page: %s", error)
+    for name in ("id", "password"):  # but not the form's token, for the next try
+        session.pop(name, None)
+    problem = f"Nobody can sign in now: {short_cause(str(error))}. `receiver check` on the server says more."
+    answer = page("sign_in.html", status=503, problem=problem)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
     return answer
 
 

@@ -33,6 +33,8 @@ ACTIONS_SHOWN = 100
 # What two sources said is put together of so many contents and bytes: whoever may call back must not stall the page.
 COMPARED = 200
 LARGEST_COMPARED = 2_000_000
+COUNTED = 10_000
+WALKED = 1000
 
 
 @blueprint.get("/tasks/<task_id>")
@@ -41,11 +43,12 @@ def read_task(task_id: str) -> Response:
     with runtime.database.read() as connection:
         task = tasks.load(connection, task_id)
         told = deliveries.of_task(connection, task_id, newest=DELIVERIES_SHOWN)
-        hidden = deliveries.count_of_task(connection, task_id) - len(told)
+        count = deliveries.count_of_task(connection, task_id, most=COUNTED)
         done = actions.of_task(connection, task_id, limit=ACTIONS_SHOWN)
         kept = deliveries.bodies_of(connection, task_id, newest=COMPARED)
-        dropped = deliveries.any_body_dropped(connection, task_id)
-        statuses = deliveries.statuses_of(connection, task_id)
+        dropped = deliveries.any_body_dropped(connection, task_id, newest=WALKED)
+        statuses = deliveries.statuses_of(connection, task_id, newest=WALKED)
+    hidden = "" if count == len(told) else f"{count - len(told)}{' or more' * (count == COUNTED)}"
     if task is None and not told:
         return _unknown_task()
     if task is None:  # a sister product's job is no task of ours, and its callbacks are kept all the same
@@ -66,7 +69,9 @@ def read_task(task_id: str) -> Response:
         compared=difference.by_track(compared),
         differing=sum(row.differs for row in compared),
         told_statuses=statuses,
-        partly=dropped or len(kept) == COMPARED,
+        partly=dropped
+        or len(kept) == COMPARED
+        or sum(len(one.body or b"") for one in kept) > LARGEST_COMPARED,
         can_poll=bool(runtime.settings.upstream_api_key),
         longest_label=LONGEST_LABEL,
     )

@@ -65,6 +65,25 @@ function coverGone(image) {
   image.replaceWith(instead);
 }
 
+/* Covers and players whose address only a callback told: no request before a person asks for one. */
+
+function loadMedia(link) {
+  const place = link.parentElement;
+  const media = document.createElement(place.dataset.media === "img" ? "img" : "audio");
+  if (media instanceof HTMLImageElement) {
+    media.alt = place.dataset.name;
+    media.referrerPolicy = "no-referrer";
+  } else {
+    media.controls = true;
+    media.autoplay = true;
+    media.setAttribute("aria-label", place.dataset.name);
+  }
+  media.src = place.dataset.address;
+  place.dataset.loaded = "yes";
+  link.replaceWith(media);
+  if (media instanceof HTMLAudioElement) media.focus();
+}
+
 /* Renewing itself. The health line, the title and the icon always; the rest while nobody reads or writes. */
 
 /* Typed or chosen, and not sent yet. */
@@ -96,6 +115,7 @@ const morphing = {
         old.dataset.plot = fresh.dataset.plot;
         return false;
       }
+      if (old.dataset.loaded && old.dataset.address === fresh.dataset?.address) return false;
       if (old.matches("input, select, textarea") && unsaved(old)) return false;
       return !(old.tagName === "AUDIO" && old.getAttribute("src") === fresh.getAttribute("src"));
     },
@@ -176,6 +196,11 @@ function keepRenewing(seconds) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.copy");
   if (button) copy(button);
+  const link = event.target.closest("[data-media] > a.load");
+  if (link) {
+    event.preventDefault();
+    loadMedia(link);
+  }
 });
 document.addEventListener("error", (event) => {
   if (event.target instanceof HTMLImageElement) coverGone(event.target);

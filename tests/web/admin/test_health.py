@@ -1,16 +1,18 @@
 """The first line of every page: is anything wrong?"""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
+from receiver.core.payloads import Trouble
 from receiver.runtime import Runtime, utc_now
-from receiver.store import deliveries
+from receiver.store import deliveries, polls
 from receiver.store.deliveries import StoredDelivery
+from receiver.store.polls import UpstreamHealth
 from tests.web.admin.page import CALLBACKS, make_overdue, sign_in, tell
 
 
@@ -58,20 +60,46 @@ def test_no_api_key_is_told_on_every_page(new_runtime: Callable[..., Runtime]) -
 @pytest.mark.parametrize(
     ("trouble", "shown"),
     [
-        ("refused", "refuses our API key"),
-        ("limited", "in trouble: limited; paused until 2999-01-01 00:00:00 UTC, in"),
+        (Trouble.REFUSED, "refuses our API key"),
+        (Trouble.LIMITED, "in trouble: limited; paused until"),
+        (Trouble.SERVER_ERROR, "in trouble: server error; paused until"),
+        (Trouble.NOT_RECORD_INFO, "is RECEIVER_UPSTREAM_URL right?"),
+        (Trouble.DENIED, "denies our calls (HTTP 403)"),
     ],
 )
-def test_trouble_with_the_upstream_is_told(
-    admin: FlaskClient, runtime: Runtime, trouble: str, shown: str
+def test_every_page_says_since_when_and_why_polling_is_paused(
+    admin: FlaskClient, runtime: Runtime, trouble: Trouble, shown: str
 ) -> None:
+    now = utc_now()
     with runtime.database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM upstream")
-        until = "2999-01-01 00:00:00.000000"
-        row = (1, 3, trouble, None, until, None)
-        names = "id, failures, trouble, detail, paused_until, failed_at"
-        connection.exec_driver_sql(f"INSERT INTO upstream ({names}) VALUES (?, ?, ?, ?, ?, ?)", row)
-    assert shown in admin.get("/admin/").text
+        polls.save_health(
+            connection,
+            UpstreamHealth(
+                failures=3,
+                trouble=trouble.value,
+                detail="HTTP 403",
+                paused_since=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+                paused_until=now + timedelta(minutes=5),
+            ),
+        )
+    tell(admin)
+    for path in ("/admin/", "/admin/tasks/task-1", "/admin/quarantine", "/admin/activity"):
+        text = admin.get(path).text
+        assert shown in text
+        assert "since 2026-01-02 03:04:05 UTC" in text
+    poller = admin.get("/readyz").json["poller"]
+    assert poller["state"] == ("refused" if trouble is Trouble.REFUSED else "paused")
+    assert (poller["trouble"], poller["pausedSince"]) == (trouble.value, "2026-01-02T03:04:05.000Z")
+    assert poller["pausedUntil"] is not None
+
+
+def test_one_tasks_failed_call_is_no_trouble_of_the_upstream(admin: FlaskClient, runtime: Runtime) -> None:
+    healthy(runtime)
+    with runtime.database.write() as connection:
+        polls.save_health(connection, UpstreamHealth(trouble="server_error", failed_task="t"))
+    assert "All is well" in admin.get("/admin/").text
+    poller = admin.get("/readyz").json["poller"]
+    assert (poller["state"], poller["trouble"], poller["pausedSince"]) == ("polling", None, None)
 
 
 def test_counts_name_what_is_wrong(admin: FlaskClient, runtime: Runtime) -> None:

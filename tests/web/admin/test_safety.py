@@ -1,13 +1,21 @@
 """What anybody may send is shown and never run; every form and answer is protected."""
 
+import json
 import re
 
 import pytest
 from flask.testing import FlaskClient
 
+from receiver.intake import poll_delivery
+from receiver.runtime import Runtime, utc_now
 from receiver.web.admin.rows import web_address
 from tests.conftest import CALLBACK_TOKEN
 from tests.web.admin.page import BEARER, CALLBACKS, HOSTILE, PASSWORD, known, sign_in, tell
+
+# What a browser asks for without being told to, other than the page's own files.
+LOADED = re.compile(
+    r'<(?:img|audio|video|source|iframe|embed|object|input|script|link)\b[^>]*?(?:src|href|poster|data|srcset)="(?!/admin/)([^"]+)"'
+)
 
 
 def test_a_form_without_its_token_is_refused(admin: FlaskClient) -> None:
@@ -74,12 +82,82 @@ def test_an_address_that_is_not_plain_http_is_never_linked(admin: FlaskClient, a
     assert web_address(address) is None
 
 
-def test_a_plain_address_is_linked_safely(admin: FlaskClient) -> None:
-    tell(admin, image_url="https://example.org/a.jpg")
+ADDRESSES = {"image_url": "https://example.org/a.jpg", "stream_audio_url": "https://example.org/live"}
+
+
+def confirm(runtime: Runtime, task_id: str = "task-1", **row: str) -> None:
+    """Record-info tells of the same track."""
+    data = {"taskId": task_id, "status": "SUCCESS", "response": {"sunoData": [{"id": "a"} | row]}}
+    body = json.dumps({"code": 200, "data": data}).encode()
+    runtime.intake.submit(poll_delivery(body, task_id, now=utc_now(), secrets=()))
+
+
+def test_what_only_a_callback_told_is_a_link_and_nothing_that_a_browser_loads_by_itself(
+    admin: FlaskClient,
+) -> None:
+    tell(admin, **ADDRESSES)
     text = admin.get("/admin/tasks/task-1").text
-    assert '<img src="https://example.org/a.jpg"' in text
-    assert '<audio controls preload="none" src="https://example.org/a.mp3"' in text
+    assert not LOADED.findall(text)
+    assert 'href="https://example.org/a.jpg" target="_blank" rel="noopener noreferrer"' in text
     assert 'href="https://example.org/a.mp3" target="_blank" rel="noopener noreferrer"' in text
+    assert "Load cover" in text
+    assert "Load player" in text
+
+
+def test_what_record_info_told_is_shown_by_itself(admin: FlaskClient, runtime: Runtime) -> None:
+    told = {"imageUrl": "https://example.org/a.jpg", "audioUrl": "https://example.org/a.mp3"}
+    confirm(runtime, **told)
+    text = admin.get("/admin/tasks/task-1").text
+    assert LOADED.findall(text) == ["https://example.org/a.jpg", "https://example.org/a.mp3"]
+    assert '<audio controls preload="none"' in text
+    assert "Load cover" not in text
+
+
+def test_an_address_is_loaded_only_if_it_is_the_one_that_record_info_told(
+    admin: FlaskClient, runtime: Runtime
+) -> None:
+    tell(admin, image_url="https://evil.example/a.jpg", source_image_url="https://evil.example/b.jpg")
+    confirm(runtime, audioUrl="https://example.org/a.mp3")
+    assert LOADED.findall(admin.get("/admin/tasks/task-1").text) == ["https://example.org/a.mp3"]
+
+
+@pytest.mark.parametrize("address", ["http://example.org/a", "HTTP://example.org/a", "http://127.0.0.1:1/x"])
+def test_an_address_without_tls_is_linked_and_never_loaded(
+    admin: FlaskClient, runtime: Runtime, address: str
+) -> None:
+    confirm(runtime, imageUrl=address, audioUrl=address)
+    text = admin.get("/admin/tasks/task-1").text
+    assert not LOADED.findall(text)
+    assert "data-media" not in text
+    assert f'href="{address}"' in text
+
+
+def test_the_policy_allows_nothing_without_tls_and_no_other_host_but_on_a_tasks_page(
+    admin: FlaskClient,
+) -> None:
+    tell(admin)
+    for path in ("/admin/tasks/task-1", "/admin/", "/admin/quarantine", "/admin/actions"):
+        answer = admin.get(path)
+        parts = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+        media = "'self' https:" if path == "/admin/tasks/task-1" else "'self'"
+        assert (parts["img-src"], parts["media-src"]) == (media, media)
+        assert answer.headers["X-DNS-Prefetch-Control"] == "off"
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    "path",
+    ["/admin", "/admin?x=//a", "/admin//actions", "/admin//", "/api//tasks", "/admin/", "/admin/sign-in/"],
+)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "evil.example/x", "localhost"])
+def test_no_redirect_leads_to_the_host_that_a_request_names(
+    client: FlaskClient, host: str, path: str, method: str
+) -> None:
+    answer = getattr(client, method)(path, headers={"Host": host})
+    location = answer.headers.get("Location", "/")
+    assert location.startswith("/")
+    assert not location.startswith("//")
+    assert "evil" not in location
 
 
 def test_half_a_surrogate_pair_does_not_break_a_page(admin: FlaskClient) -> None:

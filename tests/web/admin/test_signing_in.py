@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,6 +14,7 @@ from receiver.app import build_app
 from receiver.core.tries import ALL_LOCKED_AFTER
 from receiver.runtime import Runtime, utc_now
 from receiver.store.schema import admin_session
+from receiver.store.schema import sign_in as sign_in_table
 from receiver.web.admin.session import network_of
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN
 from tests.web.admin.page import PASSWORD, known, sign_in, tell, token_of
@@ -53,20 +55,104 @@ def test_tries_are_counted_over_all_processes(
     assert sign_in(other).status_code == 429
 
 
-def test_many_failures_from_everywhere_lock_strangers_out_but_not_who_is_known(client: FlaskClient) -> None:
-    known = {"REMOTE_ADDR": "192.0.2.7"}
-    assert sign_in(client, environ_overrides=known).status_code == 303
+KNOWN, STRANGER = {"REMOTE_ADDR": "192.0.2.7"}, {"REMOTE_ADDR": "203.0.113.9"}
+
+
+@pytest.fixture
+def guessed_at(client: FlaskClient) -> FlaskClient:
+    """Somebody has signed in and out, and since then many wrong passwords came from 34 networks."""
+    assert sign_in(client, environ_overrides=KNOWN).status_code == 303
     client.delete_cookie("receiver_admin", path="/admin")
     for number in range(ALL_LOCKED_AFTER):
         address = {"REMOTE_ADDR": f"198.51.100.{number % 34}"}
         assert sign_in(client, "wrong horse", environ_overrides=address).status_code == 403
-    stranger = {"REMOTE_ADDR": "203.0.113.9"}
-    assert sign_in(client, environ_overrides=stranger).status_code == 429
-    assert sign_in(client, environ_overrides=known).status_code == 303
+    return client
+
+
+def pass_time(runtime: Runtime, network: str, seconds: float) -> None:
+    """Let the time pass for this network, as it is remembered."""
+    with runtime.database.write() as connection:
+        then = utc_now() - timedelta(seconds=seconds)
+        connection.execute(
+            update(sign_in_table).values(failed_at=then).where(sign_in_table.c.network == network)
+        )
+
+
+def test_many_failures_from_everywhere_make_strangers_wait_but_not_who_is_known(
+    guessed_at: FlaskClient,
+) -> None:
+    answer = sign_in(guessed_at, environ_overrides=STRANGER)
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == "20"
+    assert sign_in(guessed_at, environ_overrides=KNOWN).status_code == 303
+
+
+@BOTH_STORES
+def test_in_a_lockout_the_right_password_of_a_stranger_works_after_the_short_wait(
+    guessed_at: FlaskClient, runtime: Runtime
+) -> None:
+    assert sign_in(guessed_at, environ_overrides=STRANGER).status_code == 429
+    pass_time(runtime, STRANGER["REMOTE_ADDR"], 10)
+    again = sign_in(guessed_at, environ_overrides=STRANGER)
+    assert (again.status_code, 1 <= int(again.headers["Retry-After"]) <= 10) == (429, True)
+    pass_time(runtime, STRANGER["REMOTE_ADDR"], 21)
+    assert sign_in(guessed_at, environ_overrides=STRANGER).status_code == 303
+
+
+def test_in_a_lockout_a_strangers_wrong_password_is_counted_and_makes_the_wait_longer(
+    guessed_at: FlaskClient, runtime: Runtime
+) -> None:
+    assert sign_in(guessed_at, environ_overrides=STRANGER).status_code == 429
+    pass_time(runtime, STRANGER["REMOTE_ADDR"], 21)
+    assert sign_in(guessed_at, "wrong horse", environ_overrides=STRANGER).status_code == 403
+    answer = sign_in(guessed_at, environ_overrides=STRANGER)
+    assert (answer.status_code, 38 <= int(answer.headers["Retry-After"]) <= 40) == (429, True)
+
+
+@BOTH_STORES
+def test_many_strangers_at_once_in_a_lockout_get_no_try_for_nothing(
+    guessed_at: FlaskClient, runtime: Runtime
+) -> None:
+    assert sign_in(guessed_at, environ_overrides=STRANGER).status_code == 429
+    pass_time(runtime, STRANGER["REMOTE_ADDR"], 21)
+    clients = [guessed_at.application.test_client() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda client: sign_in(client, "wrong horse", environ_overrides=STRANGER).status_code, clients
+        )
+    assert sorted(answers) == [403] + [429] * 7
+
+
+@BOTH_STORES
+def test_a_lockout_is_told_to_the_owner_once(guessed_at: FlaskClient, runtime: Runtime) -> None:
+    for _ in range(3):
+        assert sign_in(guessed_at, "wrong horse", environ_overrides=KNOWN).status_code == 403
+    assert sign_in(guessed_at, environ_overrides=KNOWN).status_code == 303
+    written = guessed_at.get("/admin/actions?kind=sign_in_locked").text
+    assert written.count("by receiver: wrong passwords 100, networks 34") == 1
+    assert written.count("-line") == 1
+    health = guessed_at.get("/admin/").text
+    assert re.search(
+        r"Sign-in from new networks was locked at [-0-9]+ [:0-9]+ UTC: 100 wrong passwords from 34 networks",
+        health,
+    )
+    assert "/admin/actions?kind=sign_in_locked" in health
+
+
+def test_a_day_after_a_lockout_the_health_line_tells_of_it_no_more(
+    guessed_at: FlaskClient, runtime: Runtime
+) -> None:
+    with runtime.database.write() as connection:
+        then = utc_now() - timedelta(hours=26)
+        connection.execute(update(sign_in_table).values(failed_at=then))
+    assert sign_in(guessed_at, environ_overrides=KNOWN).status_code == 303
+    assert "was locked at" not in guessed_at.get("/admin/").text
+    assert "sign-in locked" in guessed_at.get("/admin/actions").text
 
 
 def test_another_address_of_the_same_ipv6_network_is_the_same_somebody() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db8:1::1")
+    assert network_of("2001:db8:0:ff::1") == network_of("2001:db8::1") != network_of("2001:db8:0:100::1")
     assert network_of("192.0.2.1") == "192.0.2.1"
     assert network_of("unix:") == "unix:"
 
@@ -208,3 +294,28 @@ def test_actions_of_one_kind_are_told_apart(admin: FlaskClient) -> None:
     assert only.count("-line") == 1
     assert "Nobody has done this" in admin.get("/admin/actions?kind=labelled").text
     assert admin.get("/admin/actions?kind=odd").status_code == 422
+
+
+def test_where_the_database_takes_no_writes_the_page_says_so_and_nobody_gets_in(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    form = {"csrf_token": token_of(client), "password": PASSWORD}
+    (tmp_path / "receiver.db").rename(tmp_path / "away.db")
+    for password in (PASSWORD, "wrong horse"):
+        answer = client.post("/admin/sign-in", data=form | {"password": password})
+        assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
+        assert "Nobody can sign in now: the database cannot be reached, or takes no writes" in answer.text
+    (tmp_path / "away.db").rename(tmp_path / "receiver.db")
+    assert client.get("/admin/").status_code == 303
+    assert sign_in(client).status_code == 303
+    assert client.get("/admin/").status_code == 200
+
+
+def test_who_is_signed_in_sees_why_nothing_is_stored(admin: FlaskClient, tmp_path: Path) -> None:
+    (tmp_path / "receiver.db").rename(tmp_path / "away.db")
+    text = admin.get("/admin/").text
+    assert "The database takes no callbacks" in text
+    assert "deleted or moved away while in use" in text
+    answer = admin.post("/admin/tasks/task-1/poll", data={"csrf_token": token_of(admin, "/admin/")})
+    assert answer.status_code in (404, 503)
+    (tmp_path / "away.db").rename(tmp_path / "receiver.db")

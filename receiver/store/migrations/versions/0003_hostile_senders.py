@@ -13,6 +13,10 @@ down_revision = "0002"
 def upgrade() -> None:
     _add_poll_rank()
     _add_query()
+    _cap_bodies()
+    _index_for_flat_costs()
+    _add_alarms()
+    _add_troubles()
     _add_changed_at()
 
 
@@ -34,6 +38,56 @@ def _add_poll_rank() -> None:
 def _add_query() -> None:
     op.add_column("delivery", sa.Column("query", sa.Text()))
     op.add_column("task", sa.Column("query", sa.Text()))
+
+
+def _cap_bodies() -> None:
+    """Bodies of tasks which nobody registered and record-info never told of: anybody can make more of them."""
+    op.add_column("delivery", sa.Column("capped_bytes", sa.Integer()))
+    op.execute(
+        "UPDATE delivery SET capped_bytes = length(body) WHERE body IS NOT NULL AND source = 'callback'"
+        " AND NOT EXISTS (SELECT 1 FROM task"
+        " WHERE task.task_id = delivery.task_id AND task.registered_at IS NOT NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM delivery AS answer WHERE answer.task_id = delivery.task_id"
+        " AND answer.source = 'poll' AND answer.result = 'accepted')"
+    )
+    capped = sa.text("capped_bytes IS NOT NULL")
+    op.create_index(
+        "delivery_capped", "delivery", ["id", "capped_bytes"], sqlite_where=capped, postgresql_where=capped
+    )
+
+
+def _index_for_flat_costs() -> None:
+    """So that no statement on the way in, or of the housekeeping, walks over what is stored."""
+    op.drop_index("delivery_digest", "delivery")
+    op.create_index("delivery_digest", "delivery", ["task_id", "source", "digest", "id"])
+    refused = sa.text("kind = 'sign_in_refused'")
+    op.create_index("action_refused", "action", ["at"], sqlite_where=refused, postgresql_where=refused)
+
+
+def _add_alarms() -> None:
+    """What tells that something is wrong: recent failures, and a probe of full size."""
+    op.create_table(
+        "recent_failure",
+        sa.Column("minute", Moment(), primary_key=True),
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+    )
+    op.create_table(
+        "probe_body",
+        sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+    )
+
+
+def _add_troubles() -> None:
+    """Whose trouble a failed call is, since when polling is paused, and when a callback brought a poll forward."""
+    op.add_column("task", sa.Column("slowed_at", Moment()))
+    op.add_column("task", sa.Column("expedited_at", Moment()))
+    for name in ("failed_task", "refused_task"):
+        op.add_column("upstream", sa.Column(name, sa.String(200)))
+    for name in ("answered_at", "paused_since"):
+        op.add_column("upstream", sa.Column(name, Moment()))
+    op.execute("UPDATE upstream SET paused_since = failed_at WHERE failures > 0")
 
 
 def _add_changed_at() -> None:

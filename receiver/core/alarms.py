@@ -1,0 +1,194 @@
+"""What is wrong with the receiver: one list, shown by the page, `/readyz`, `/metrics` and `receiver check`. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+COUNTED = 1000  # at which counting stops
+RECENT = timedelta(minutes=10)
+FAILED = "failed"  # a callback answered 5xx; other names are reasons for which one was refused
+WRONG_ADDRESS = "wrong_token"
+SCANNERS = 10  # so many wrong tokens within `RECENT` are no sign: anybody on the internet tries addresses
+
+DISK_FLOOR = 200_000_000
+DISK_SHARE = 0.05
+
+OVERDUE_AFTER = timedelta(minutes=1)
+AWAITED_AFTER = timedelta(minutes=5)  # the first callback about a task comes within a minute or two
+AWAITED_LONG = timedelta(minutes=30)
+
+LAST_SETTLED = 50
+SETTLED_WITHIN = timedelta(days=7)
+ENOUGH_SETTLED = 5
+LOST_SHARE = 0.2
+
+
+class Level(StrEnum):
+    """Red: music that is paid for may be lost, or is. Amber: it can wait for the morning."""
+
+    RED = "red"
+    AMBER = "amber"
+
+
+class AlarmName(StrEnum):
+    """Stable: programs go by these."""
+
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    DISK_LOW = "disk_low"
+    CALLBACKS_FAILED = "callbacks_failed"
+    CALLBACKS_REFUSED = "callbacks_refused"
+    WRONG_TOKENS = "wrong_tokens"
+    NO_CALLBACKS = "no_callbacks"
+    CALLBACKS_LOST = "callbacks_lost"
+    TASKS_UNRESOLVED = "tasks_unresolved"
+    TASKS_OVERDUE = "tasks_overdue"
+    TASKS_IN_CONFLICT = "tasks_in_conflict"
+    QUARANTINE = "quarantine"
+    NO_API_KEY = "no_api_key"
+    NOT_POLLING = "not_polling"
+    KEY_REFUSED = "key_refused"
+    UPSTREAM_TROUBLE = "upstream_trouble"
+    SIGN_IN_LOCKED = "sign_in_locked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alarm:
+    name: AlarmName
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """Bytes of the file system on which `what` is kept; fewer free ones than the `floor` are too few."""
+
+    what: str
+    free: int
+    size: int
+    floor: int = DISK_FLOOR
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """Whether what comes can be stored: `problem` is why not."""
+
+    problem: str | None = None
+    disks: tuple[Disk, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """How much is wrong; a count of the number at which counting stops means that or more.
+
+    `recent` are callbacks that failed, or were refused by reason, within `RECENT`. `awaited` are registered tasks in
+    progress since before `AWAITED_AFTER` and after the last callback about any task; `awaited_since` is the oldest's.
+    `lost` of the `settled` last ended without a callback that told their end.
+    """
+
+    unresolved: int
+    overdue: int
+    conflicts: int
+    quarantined: int
+    last_callback_at: datetime | None
+    recent: Mapping[str, int] = field(default_factory=dict)
+    awaited: int = 0
+    awaited_since: datetime | None = None
+    settled: int = 0
+    lost: int = 0
+
+
+def find_alarms(overview: Overview | None, storage: Storage, *, now: datetime) -> tuple[Alarm, ...]:
+    """What is wrong, the worst first; without an overview what the storage alone tells."""
+    found = [*_about_storage(storage)]
+    if overview is not None:
+        found += [*_about_callbacks(overview, now), *_about_tasks(overview)]
+    return worst_first(found)
+
+
+def worst_first(alarms: list[Alarm]) -> tuple[Alarm, ...]:
+    return tuple(sorted(alarms, key=lambda alarm: alarm.level is not Level.RED))
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun; counting stopped at `COUNTED`."""
+    shown = f"{COUNTED - 1}+" if number >= COUNTED else str(number)
+    return f"{shown} {one if number == 1 else many}"
+
+
+def _about_storage(storage: Storage) -> Iterator[Alarm]:
+    if storage.problem:
+        text = f"The database takes no callbacks, they are answered 503: {storage.problem}"
+        yield Alarm(name=AlarmName.DATABASE_UNAVAILABLE, level=Level.RED, text=text)
+    for disk in storage.disks:
+        level = disk_level(disk)
+        if level:
+            share = disk.free / disk.size if disk.size else 0
+            text = f"The disk of the {disk.what} is nearly full: {disk.free / 1e6:,.0f} MB ({share:.1%}) are free"
+            yield Alarm(name=AlarmName.DISK_LOW, level=level, text=text)
+
+
+def disk_level(disk: Disk) -> Level | None:
+    if disk.free < disk.floor:
+        return Level.RED
+    return Level.AMBER if disk.free < DISK_SHARE * disk.size else None
+
+
+def _about_callbacks(overview: Overview, now: datetime) -> Iterator[Alarm]:
+    recent = {name: count for name, count in overview.recent.items() if count > 0}
+    failed, wrong = recent.pop(FAILED, 0), recent.pop(WRONG_ADDRESS, 0)
+    lately = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
+    if failed:
+        text = f"{counted(failed, 'callback', 'callbacks')} failed {lately} (answered 5xx): see the log"
+        yield Alarm(name=AlarmName.CALLBACKS_FAILED, level=Level.RED, text=text)
+    if recent:
+        reasons = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(recent.items()))
+        text = f"{counted(sum(recent.values()), 'callback', 'callbacks')} refused {lately}: {reasons}"
+        yield Alarm(name=AlarmName.CALLBACKS_REFUSED, level=Level.AMBER, text=text)
+    if wrong > SCANNERS:
+        requests = counted(wrong, "request", "requests")
+        text = f"{requests} with a wrong callback token {lately}: is an old callback URL in use?"
+        yield Alarm(name=AlarmName.WRONG_TOKENS, level=Level.AMBER, text=text)
+    yield from _about_silence(overview, now)
+    if lost_share(overview) > LOST_SHARE:
+        text = f"The callbacks of {overview.lost} of the last {overview.settled} settled tasks were lost"
+        yield Alarm(name=AlarmName.CALLBACKS_LOST, level=Level.AMBER, text=text)
+
+
+def lost_share(overview: Overview) -> float:
+    """Of the tasks that settled last, how many did so by polls alone; 0 where they are too few to say."""
+    return overview.lost / overview.settled if overview.settled >= ENOUGH_SETTLED else 0.0
+
+
+def _about_silence(overview: Overview, now: datetime) -> Iterator[Alarm]:
+    if not overview.awaited or overview.awaited_since is None:
+        return
+    last = overview.last_callback_at
+    silence = f"No callback since {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "No callback lately"
+    tasks = counted(overview.awaited, "task", "tasks")
+    text = f"{silence}; {tasks} in progress: is the callback URL reachable?"
+    level = Level.RED if now - overview.awaited_since >= AWAITED_LONG else Level.AMBER
+    yield Alarm(name=AlarmName.NO_CALLBACKS, level=level, text=text)
+
+
+def _about_tasks(overview: Overview) -> Iterator[Alarm]:
+    for name, level, count, one, many in (
+        (AlarmName.TASKS_UNRESOLVED, Level.RED, overview.unresolved, "task unresolved", "tasks unresolved"),
+        (AlarmName.TASKS_OVERDUE, Level.AMBER, overview.overdue, "task overdue", "tasks overdue"),
+        (
+            AlarmName.TASKS_IN_CONFLICT,
+            Level.AMBER,
+            overview.conflicts,
+            "task in conflict",
+            "tasks in conflict",
+        ),
+        (
+            AlarmName.QUARANTINE,
+            Level.AMBER,
+            overview.quarantined,
+            "delivery in quarantine",
+            "deliveries in quarantine",
+        ),
+    ):
+        if count:
+            yield Alarm(name=name, level=level, text=counted(count, one, many))

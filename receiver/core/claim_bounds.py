@@ -1,0 +1,61 @@
+"""How much a task's claims may take: whoever may call back must not make its state grow without end.
+
+What record-info tells always fits. At the bound the order of claims matters: those that came first are kept, and
+record-info is asked about the task.
+"""
+
+import json
+from collections.abc import Iterator
+
+from receiver.core.claims import Claim, every_claim
+from receiver.core.observation import Observation, Scalar, Source
+from receiver.core.reconciliation import TaskState, reconcile
+
+LARGEST_CLAIMED = 256_000  # bytes
+AROUND_A_CLAIM = 13  # what a stored claim takes beside its name and its value
+AROUND_A_TRACK = 4
+
+
+def claimed_size(state: TaskState) -> int:
+    """About how many bytes of the stored state only callbacks told."""
+    word = 0 if state.status.confirmed else _stored_size(state.status.word)
+    return word + sum(_size_of(name, claim) for name, claim in _every_claim(state)) + _size_of_keys(state)
+
+
+def claims_too_much(state: TaskState, seen: Observation) -> bool:
+    """Whether this callback would take the claims past what a task may have; one that adds nothing never does."""
+    if seen.source is not Source.CALLBACK:
+        return False
+    size = claimed_size(reconcile(state, seen))
+    return size > LARGEST_CLAIMED and size > claimed_size(state)
+
+
+def confirmed_at_all(state: TaskState) -> bool:
+    """Whether record-info ever told something of the task: then it is no invention of a stranger."""
+    told = state.status.confirmed or bool(state.answers)
+    return told or any(claim.confirmed for _, claim in _every_claim(state))
+
+
+def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:
+    """Each with the name of its field; of the task itself and of its tracks."""
+    yield from state.details.items()
+    for track in state.tracks.values():
+        for name, rivals in track.items():
+            for claim in rivals:
+                yield name, claim
+
+
+def _size_of(name: str, claim: Claim) -> int:
+    return 0 if claim.confirmed else len(name) + _stored_size(claim.value) + AROUND_A_CLAIM
+
+
+def _size_of_keys(state: TaskState) -> int:
+    """Of the tracks that record-info has not told."""
+    claimed = (
+        key for key, track in state.tracks.items() if all(not claim.confirmed for claim in every_claim(track))
+    )
+    return sum(_stored_size(key) + AROUND_A_TRACK for key in claimed)
+
+
+def _stored_size(value: Scalar) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))

@@ -1,0 +1,36 @@
+"""What could not be read, by dotted path: bounded, since whoever sends a body chooses how much of it is wrong."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+MOST = 20
+LONGEST_PATH = 100
+LONGEST_MESSAGE = 200
+
+Errors = Mapping[str, list[str]]
+
+
+def bounded(errors: Errors) -> Errors:
+    """At most `MOST` paths with a short message each; the last tells how many more there are."""
+    shown = MOST if len(errors) <= MOST else MOST - 1
+    told = {
+        path[:LONGEST_PATH]: [message[:LONGEST_MESSAGE] for message in messages[:2]]
+        for path, messages in islice(errors.items(), shown)
+    }
+    return told if len(errors) <= shown else told | {"more": [f"{len(errors) - shown} more errors."]}
+
+
+def flat_errors(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Marshmallow's nested messages by dotted path: `data.data.0.duration`."""
+    if not isinstance(messages, Mapping):
+        return {path: [str(message) for message in _listed(messages)]}
+    result: dict[str, list[str]] = {}
+    for key, inner in messages.items():
+        step = "" if key == "_schema" else str(key)
+        result |= flat_errors(inner, ".".join(part for part in (path, step) if part))
+    return result
+
+
+def _listed(messages: Any) -> Iterable[Any]:
+    return messages if isinstance(messages, list) else [messages]

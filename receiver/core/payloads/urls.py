@@ -1,0 +1,48 @@
+"""Addresses of files: http or https with a host, or no value."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from marshmallow import ValidationError
+
+from receiver.core.payloads.fields import Text
+
+LONGEST_URL = 2 * 1024  # characters
+NOTHING = r"(?:none|null|undefined|nan|nil)"
+# `None.mp3`, `image_None.jpeg`: what a program of the upstream's writes where it has no file yet.
+PLACEHOLDER = re.compile(rf"(?:(?:image|large|video|audio|cover)_)*{NOTHING}(?:\.\w{{1,8}})?", re.IGNORECASE)
+NOT_A_URL = "Not an http(s) URL with a host."
+
+
+class Url(Text):
+    """An address that a person or a program may follow; anything else could run where it is followed.
+
+    A placeholder is no value, and no error: it is one more way to say *not yet*.
+    """
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+        if not isinstance(value, str):
+            raise ValidationError(NOT_A_URL)
+        text = value.strip() if len(value) <= 2 * LONGEST_URL else value
+        if len(text) > LONGEST_URL:
+            raise ValidationError(f"Longer than {LONGEST_URL} characters.")
+        if not text or PLACEHOLDER.fullmatch(text):
+            return None
+        return None if _is_placeholder(text) else text
+
+
+def _is_placeholder(url: str) -> bool:
+    """Whether no file can be there; raises `ValidationError` where it is no address at all."""
+    if not url.isprintable() or set(url) & {" ", "\\"}:
+        raise ValidationError(NOT_A_URL)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValidationError(NOT_A_URL) from None
+    if parts.scheme.lower() not in ("http", "https") or not re.search(r"\w", host or ""):
+        raise ValidationError(NOT_A_URL)
+    names = [host or "", parts.path.rstrip("/").rpartition("/")[2]]
+    names += [value for _, value in parse_qsl(parts.query)[-1:] if not parts.path.strip("/")]
+    return any(PLACEHOLDER.fullmatch(name) for name in names)

@@ -1,0 +1,23 @@
+"""The one way in, whoever tells: see `Intake`."""
+
+from receiver.intake.batch import Result
+from receiver.intake.delivery import (
+    Delivery,
+    callback_delivery,
+    poll_delivery,
+    result_of,
+    told_status,
+    within_bounds,
+)
+from receiver.intake.intake import Intake
+
+__all__ = [
+    "Delivery",
+    "Intake",
+    "Result",
+    "callback_delivery",
+    "poll_delivery",
+    "result_of",
+    "told_status",
+    "within_bounds",
+]

@@ -1,0 +1,147 @@
+"""The one way in: callbacks and answers to polls alike become deliveries, observations and reconciled states."""
+
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from receiver.core.observation import Source
+from receiver.core.task import Rules, give_up
+from receiver.group_commit import GroupCommit
+from receiver.intake.batch import Batch, Result
+from receiver.intake.delivery import Delivery, told_status
+from receiver.metrics import Metrics
+from receiver.store import recent_failures, tallies, tasks
+from receiver.store.body_cap import BodyCap
+from receiver.store.database import Database, StoreUnavailableError
+from receiver.store.recent_failures import UnsavedFailures
+
+log = logging.getLogger("receiver.intake")
+
+GIVEN_UP_AT_ONCE = 256
+
+
+class Intake:
+    """Takes deliveries in, many in one durable transaction.
+
+    `accept` is the transaction; `submit` is for callers that come one by one and share it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        *,
+        spread: Callable[[], float] = lambda: random.uniform(-1, 1),
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._database = database
+        self._rules = rules
+        self._spread = spread
+        self._metrics = metrics or Metrics()
+        self._group = GroupCommit(self._commit)
+        self._cap = BodyCap(database)
+        self._counting = threading.Lock()
+        self._uncommitted: tallies.Tallies = Counter()
+        self.failures = UnsavedFailures()
+
+    def submit(self, delivery: Delivery) -> Result:
+        """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
+        result = self._group.submit(delivery)
+        _log_delivery(delivery, result)  # here, where the line gets the id of its own request
+        if result.capped and self._cap.stored(result.capped):
+            self._enforce_cap()
+        return result
+
+    def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
+        """Store and reconcile a batch in one transaction; the results are as durable as it is."""
+        if not batch:
+            return []
+        results = self._commit(batch)
+        for delivery, result in zip(batch, results, strict=True):
+            _log_delivery(delivery, result)
+        return results
+
+    def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
+        """The same for record-info's answers; one about a task that was deleted meanwhile is dropped."""
+        if not answers:
+            return []
+        with self._metrics.commits.time(), self._database.write() as connection:
+            asked = {answer.reading.task_id or "" for answer in answers}
+            known = tasks.lock_or_create(connection, {}, if_known=asked)
+            wanted = [answer for answer in answers if answer.reading.task_id in known]
+            results = self._store(connection, wanted)
+        for delivery, result in zip(wanted, results, strict=True):
+            _log_delivery(delivery, result)
+        return results
+
+    def note_refused(self, reason: str, *, now: datetime) -> None:
+        """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
+        with self._counting:
+            self._uncommitted[tallies.hour_of(now), Source.CALLBACK.value, reason] += 1
+        self.failures.note(reason, now=now)
+
+    def flush_counts(self) -> None:
+        """Store the counts of requests that were refused or failed."""
+        with self._counting:
+            counts, self._uncommitted = self._uncommitted, Counter()
+        failures = self.failures.take()
+        if not counts and not failures:
+            return
+        try:
+            with self._database.write() as connection:
+                tallies.add(connection, counts)
+                recent_failures.add(connection, failures)
+        except StoreUnavailableError:
+            with self._counting:
+                self._uncommitted += counts
+            self.failures.put_back(failures)
+            raise
+
+    def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
+        """Settle tasks that nothing will ever be heard of again; returns how many."""
+        with self._database.read() as connection:
+            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=GIVEN_UP_AT_ONCE)
+        if not ids:
+            return 0
+        with self._database.write() as connection:
+            known = tasks.load_many(connection, ids).values()
+            left = [
+                (task, give_up(task, now=now, rules=self._rules))
+                for task in known
+                if not task.verdict.settled
+            ]
+            tasks.save(connection, left)
+        return len(left)
+
+    def _enforce_cap(self) -> None:
+        """What was stored is stored, whatever becomes of this."""
+        try:
+            self._cap.enforce()
+        except StoreUnavailableError as error:
+            log.warning("bodies of strangers were not dropped: %s", error)
+
+    def _commit(self, batch: Sequence[Delivery]) -> Sequence[Result]:
+        with self._metrics.commits.time(), self._database.write() as connection:
+            return self._store(connection, batch)
+
+    def _store(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
+        return Batch(deliveries=batch, rules=self._rules, spread=self._spread).take_in(connection)
+
+
+def _log_delivery(delivery: Delivery, result: Result) -> None:
+    told = {
+        "source": delivery.source.value,
+        "task": delivery.reading.task_id,
+        "result": result.result,
+        "status": told_status(delivery.reading.observation),
+        "outcome": result.outcome.value if result.outcome else None,
+        "bytes": len(delivery.body),
+    }
+    log.info(
+        "delivery", extra={"told": {name: value for name, value in told.items() if value not in (None, "")}}
+    )

@@ -1,0 +1,148 @@
+"""Settings that are allowed and probably a mistake, each with a sentence."""
+
+import ipaddress
+import logging
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from receiver.core.weak_secrets import why_weak
+from receiver.settings import DAY, MUST_DIFFER, Settings
+from receiver.settings.environment import PREFIX
+
+log = logging.getLogger(__name__)
+
+SHORT_PASSWORD = 12
+SMALL_BODY = 64 * 1024
+Warned = tuple[str, str]
+
+
+def settings_warnings(settings: Settings) -> list[Warned]:
+    """What to tell the operator, by the setting's whole name; no sentence holds a secret."""
+    return [
+        (PREFIX + name.upper(), sentence)
+        for look in (_secrets, _way_in, _way_to_upstream, _times, _sizes)
+        for name, sentence in look(settings)
+    ]
+
+
+def log_settings_warnings(settings: Settings) -> None:
+    for name, sentence in settings_warnings(settings):
+        log.warning("%s: %s", name, sentence)
+
+
+def _secrets(settings: Settings) -> Iterator[Warned]:
+    for name in MUST_DIFFER:
+        held = getattr(settings, name)
+        for secret in (held,) if isinstance(held, str) else held:
+            why = why_weak(secret) if secret else None
+            if why:
+                yield name, f"Easy to guess: it {why}. Make a random one."
+                break
+    if len(settings.admin_password) < SHORT_PASSWORD:
+        yield "admin_password", f"Fewer than {SHORT_PASSWORD} characters: take a longer one."
+
+
+def _way_in(settings: Settings) -> Iterator[Warned]:
+    host = settings.bind.rpartition(":")[0]
+    if not settings.trusted_proxies and not settings.bind.startswith("unix:") and not is_loopback(host):
+        advice = f"put nginx or Caddy in front of it and set {PREFIX}TRUSTED_PROXIES=1."
+        yield "bind", f"Other machines reach this port, and nothing encrypts what they send: {advice}"
+    if settings.trusted_proxies > 3:
+        yield (
+            "trusted_proxies",
+            "More proxies than usual are believed; whoever passes fewer of them can name any address as theirs.",
+        )
+
+
+def _way_to_upstream(settings: Settings) -> Iterator[Warned]:
+    parts = urlsplit(settings.upstream_url)
+    if settings.upstream_api_key and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield "upstream_url", "http:// shows the API key to everybody on the way: use https://."
+
+
+def _times(settings: Settings) -> Iterator[Warned]:
+    late = "Much longer than usual"
+    rules: tuple[tuple[str, Callable[[Settings], bool], str], ...] = (
+        (
+            "give_up_after",
+            lambda it: it.give_up_after < it.callback_grace,
+            f"Less than {PREFIX}CALLBACK_GRACE: a task without a callback is given up at its first poll.",
+        ),
+        (
+            "give_up_after",
+            lambda it: it.give_up_after > 30 * DAY,
+            f"{late}: a task that never ends is polled for so long.",
+        ),
+        (
+            "callback_grace",
+            lambda it: it.callback_grace > DAY / 2,
+            f"{late}: a lost callback is noticed only then.",
+        ),
+        (
+            "poll_interval",
+            lambda it: it.poll_interval < 1,
+            "Less than a second: tasks that take minutes use up the quota.",
+        ),
+        (
+            "poll_max_interval",
+            lambda it: it.poll_max_interval > DAY,
+            f"{late}: an end may be noticed a day late.",
+        ),
+        (
+            "poll_limit",
+            lambda it: it.poll_limit.amount * 60 < it.poll_limit.period_s,
+            "Less than a call a minute: tasks wait long for their polls.",
+        ),
+        (
+            "poll_timeout",
+            lambda it: it.poll_timeout > 20,
+            "More than 20 seconds: a call under way is cut off when the server stops.",
+        ),
+        (
+            "poll_timeout",
+            lambda it: it.poll_timeout < 1,
+            "Less than a second: slow answers count as failures.",
+        ),
+        (
+            "poll_tick",
+            lambda it: it.poll_tick > 5,
+            "More than 5 seconds: another process takes the polling over later than in 15 seconds.",
+        ),
+        (
+            "poll_tick",
+            lambda it: it.poll_tick < 0.05,
+            "Each pass asks the database: so many passes keep it busy.",
+        ),
+        (
+            "signature_tolerance",
+            lambda it: it.signature_tolerance > 3600,
+            "Over an hour: a signed callback that somebody recorded can be sent again for so long.",
+        ),
+        (
+            "signature_tolerance",
+            lambda it: it.signature_tolerance < 10,
+            "Less than 10 seconds: callbacks are refused when the clocks differ a little.",
+        ),
+    )
+    yield from ((name, sentence) for name, holds, sentence in rules if holds(settings))
+
+
+def _sizes(settings: Settings) -> Iterator[Warned]:
+    if settings.max_body_bytes < SMALL_BODY:
+        yield "max_body_bytes", "Callbacks with lyrics may be larger; they are refused."
+    if settings.retention_days < 1:
+        yield "retention_days", "Less than a day: bodies vanish before anybody can look at them."
+    if settings.retention_days > 3650:
+        yield "retention_days", "More than ten years: the database only grows."
+    if settings.workers * settings.threads > 2048:
+        yield "threads", f"{settings.workers} x {settings.threads} threads are more than one machine can use."
+    if settings.poll_concurrency > 64:
+        yield "poll_concurrency", "Each call in flight is a thread; the limit of calls is reached with few."
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this names this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"

@@ -1,0 +1,143 @@
+"""What strangers may store: anybody who knows the callback URL can send bodies without end.
+
+Capped are the bodies of callbacks without a task, and of tasks which nobody registered and record-info never told
+of. The newest are kept, up to a number and a size; older ones keep their row and lose their body.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from receiver.store.database import Database
+from receiver.store.schema import delivery, task
+
+MOST_BODIES = 10_000
+MOST_BYTES = 256_000_000
+# The cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
+# this much for each process, and by what comes while the oldest are dropped.
+CHECKED_EVERY_BODIES = 500
+CHECKED_EVERY_BYTES = 16_000_000
+BODIES_AT_ONCE = 50  # a transaction of some milliseconds
+ENFORCED_FOR_S = 0.5
+PAUSE_S = 0.002
+
+CAPPED = delivery.c.capped_bytes.is_not(None)
+
+
+class BodyCap:
+    """Keeps the bodies of strangers within the cap. Whoever goes past it does the work, in his own request."""
+
+    def __init__(
+        self, database: Database, *, most_bodies: int = MOST_BODIES, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._database = database
+        self._most_bodies = most_bodies
+        self._most_bytes = most_bytes
+        self._counting = threading.Lock()
+        self._enforcing = threading.Lock()
+        self._bodies = 0
+        self._bytes = 0
+
+    def stored(self, size: int) -> bool:
+        """Count a body that was stored; whether the cap should be enforced now."""
+        with self._counting:
+            self._bodies += 1
+            self._bytes += size
+            due = self._bodies >= CHECKED_EVERY_BODIES or self._bytes >= CHECKED_EVERY_BYTES
+            if due:
+                self._bodies = self._bytes = 0
+        return due
+
+    def enforce(self, *, for_s: float = ENFORCED_FOR_S) -> bool:
+        """Drop the oldest for about so long; whether all is within the cap, or another thread sees to it."""
+        if not self._enforcing.acquire(blocking=False):
+            return True
+        try:
+            return self._enforce(time.monotonic() + for_s)
+        finally:
+            self._enforcing.release()
+
+    def _enforce(self, deadline: float) -> bool:
+        last = self._last_to_drop()
+        while last is not None and time.monotonic() < deadline:
+            with self._database.read() as connection:
+                ids = _capped_until(connection, last)
+            if not ids:
+                return True
+            with self._database.write() as connection:
+                _drop(connection, ids)
+            time.sleep(PAUSE_S)  # in which those who wait for the database get it
+        return last is None
+
+    def _last_to_drop(self) -> int | None:
+        """The id of the newest body that is too many; None where all are within the cap."""
+        with self._database.read() as connection:
+            bodies, size = _totals(connection)
+            if bodies <= self._most_bodies and size <= self._most_bytes:
+                return None
+            registered = _of_registered_tasks(connection)
+        self._release(registered)
+        with self._database.read() as connection:
+            return _newest_too_many(connection, self._most_bodies, self._most_bytes)
+
+    def _release(self, ids: Sequence[int]) -> None:
+        for first in range(0, len(ids), BODIES_AT_ONCE):
+            with self._database.write() as connection:
+                _change(connection, ids[first : first + BODIES_AT_ONCE], capped_bytes=None)
+
+
+def uncap(connection: Connection, task_ids: Collection[str]) -> None:
+    """Record-info told of these tasks: their bodies are no stranger's any more."""
+    theirs = delivery.c.task_id.in_(sorted(task_ids)) & CAPPED
+    if task_ids:
+        connection.execute(update(delivery).where(theirs).values(capped_bytes=None))
+
+
+def _totals(connection: Connection) -> tuple[int, int]:
+    """Number and size of all that is capped, which is little more than the cap; out of an index of only these."""
+    query = select(func.count(), func.coalesce(func.sum(delivery.c.capped_bytes), 0)).where(CAPPED)
+    bodies, size = connection.execute(query).one()
+    return bodies, size
+
+
+def _of_registered_tasks(connection: Connection) -> Sequence[int]:
+    """Those whose tasks somebody has registered since."""
+    return connection.scalars(select(delivery.c.id).where(CAPPED, _registered())).all()
+
+
+def _newest_too_many(connection: Connection, most_bodies: int, most_bytes: int) -> int | None:
+    capped = select(delivery.c.id, delivery.c.capped_bytes).where(CAPPED).order_by(delivery.c.id.desc())
+    size = 0
+    for number, (delivery_id, body_size) in enumerate(connection.execute(capped.limit(most_bodies + 1))):
+        size += body_size
+        if number == most_bodies or size > most_bytes:
+            return int(delivery_id)
+    return None
+
+
+def _capped_until(connection: Connection, last: int) -> Sequence[int]:
+    query = select(delivery.c.id).where(CAPPED, delivery.c.id <= last).order_by(delivery.c.id)
+    return connection.scalars(query.limit(BODIES_AT_ONCE)).all()
+
+
+def _drop(connection: Connection, ids: Collection[int]) -> None:
+    """But for those of a task that was registered at the last moment, which are no longer capped."""
+    _change(connection, ids, _registered(), capped_bytes=None)
+    _change(connection, ids, CAPPED, body=None, capped_bytes=None)
+
+
+def _change(
+    connection: Connection, ids: Collection[int], *conditions: ColumnElement[bool], **columns: None
+) -> None:
+    # What another one changes at this moment is left to it: so two never wait for each other.
+    theirs = select(delivery.c.id).where(delivery.c.id.in_(ids), *conditions)
+    free = theirs.with_for_update(skip_locked=True, of=delivery)
+    connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(**columns))
+
+
+def _registered() -> ColumnElement[bool]:
+    known = (task.c.task_id == delivery.c.task_id) & task.c.registered_at.is_not(None)
+    # Not EXISTS, for which PostgreSQL would rather read the whole table of tasks once than look a few up.
+    return select(task.c.task_id).where(known).scalar_subquery().is_not(None)

@@ -1,0 +1,73 @@
+"""Engines: how SQLite and PostgreSQL are connected to."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from receiver.store.open_file import OpenFile
+from receiver.store.private_files import make_private
+
+BUSY_TIMEOUT_S = 2
+POOL_TIMEOUT_S = 4.0
+# PostgreSQL. Each process opens at most POOL_SIZE + POOL_OVERFLOW connections: see docs/scaling.md.
+POOL_SIZE = 4
+POOL_OVERFLOW = 4
+# A network that is cut answers nothing: libpq must find out by itself, in time for a 503. What the URL says wins.
+CONNECT_ARGS = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "prepare_threshold": None,  # a prepared statement belongs to one session, which pgbouncer gives to others
+    "application_name": "receiver",
+}
+
+
+def writes(connection: Connection) -> bool:
+    """Whether this is the connection of a writing transaction, whose rows are locked as they are read."""
+    return bool(connection.get_execution_options().get("immediate"))
+
+
+def postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
+    )
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine
+
+
+def sqlite_engine(url: URL, file: OpenFile) -> Engine:
+    assert url.database
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=options)
+
+    @event.listens_for(engine, "do_connect")
+    def _before_connecting(*_: object) -> None:
+        assert url.database
+        file.before_connecting()  # refuses where the database was there and is gone, before an empty one is made
+        make_private(Path(url.database))
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we begin transactions, not the driver
+        connection.execute("PRAGMA synchronous=FULL")
+        file.connected(connection, record.info)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
+
+    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    return engine

@@ -1,0 +1,59 @@
+"""`Content-Encoding` undone, never past the limit: a small body may hold a thousand times its size."""
+
+import zlib
+
+GZIP, ZLIB, RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+FORMATS = {"gzip": (GZIP,), "x-gzip": (GZIP,), "deflate": (ZLIB, RAW_DEFLATE)}
+MOST_ENCODINGS = 2
+MOST_MEMBERS = 16  # of a gzip file
+
+
+class InflatedTooLargeError(ValueError):
+    """The body would be larger than the limit."""
+
+
+class _NotEncodedSoError(ValueError):
+    pass
+
+
+def decoded(body: bytes, encodings: str, *, limit: int) -> bytes:
+    """The body without these encodings; as it came where one is unknown, or was not really used.
+
+    What reads the body says then that it is not JSON, unless a proxy had undone the encoding and left the header.
+    """
+    names = [name for part in encodings.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if len(names) > MOST_ENCODINGS or not all(name in FORMATS for name in names):
+        return body
+    inner = body
+    try:
+        for name in reversed(names):
+            inner = _undo(inner, FORMATS[name], limit)
+    except _NotEncodedSoError:
+        return body
+    return inner
+
+
+def _undo(body: bytes, formats: tuple[int, ...], limit: int) -> bytes:
+    for window in formats:
+        try:
+            return _inflated(body, window, limit)
+        except zlib.error:
+            continue
+    raise _NotEncodedSoError
+
+
+def _inflated(body: bytes, window: int, limit: int) -> bytes:
+    result = b""
+    for _ in range(MOST_MEMBERS):
+        stream = zlib.decompressobj(window)
+        result += stream.decompress(body, limit + 1 - len(result))
+        if len(result) > limit:
+            raise InflatedTooLargeError
+        if not stream.eof:
+            raise zlib.error("the end is missing")
+        body = stream.unused_data.lstrip(b"\0") if window == GZIP else stream.unused_data
+        if not body:
+            return result
+        if window != GZIP:
+            break
+    raise zlib.error("something follows the end")

@@ -1,0 +1,101 @@
+"""How much a task's claims may take, and that what record-info tells always fits."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from receiver.core.claim_bounds import LARGEST_CLAIMED, claimed_size, claims_too_much, confirmed_at_all
+from receiver.core.observation import Observation, Source, Track
+from receiver.core.reconciliation import TaskState, reconcile
+from receiver.core.state_document import dump_state
+
+LAWS = settings(max_examples=50, deadline=None, derandomize=True)
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TRACKS = st.builds(
+    lambda key, title, more: Track(key=key, fields={"id": key, "title": title, **more}),
+    TEXTS,
+    TEXTS,
+    st.dictionaries(st.sampled_from(["tags", "prompt", "duration"]), TEXTS | st.floats(0, 9), max_size=3),
+)
+TOLD = st.lists(
+    st.builds(
+        lambda source, tracks: Observation(
+            task_id="t", source=source, status="SUCCESS", tracks=tuple(tracks)
+        ),
+        st.sampled_from(Source),
+        st.lists(TRACKS, max_size=4),
+    ),
+    max_size=5,
+)
+
+
+def seen(source: Source, count: int, *, size: int = 1000, first: int = 0) -> Observation:
+    tracks = [
+        Track(key=f"{n}", fields={"id": f"{n}", "prompt": "ж" * (size // 2)})
+        for n in range(first, first + count)
+    ]
+    return Observation(task_id="t", source=source, status="SUCCESS", tracks=tuple(tracks))
+
+
+def callback(count: int, **more: int) -> Observation:
+    return seen(Source.CALLBACK, count, **more)
+
+
+def poll(count: int, **more: int) -> Observation:
+    return seen(Source.POLL, count, **more)
+
+
+FULL = reconcile(TaskState(), callback(250, size=980))
+
+
+@LAWS
+@given(TOLD)
+def test_the_size_is_about_what_the_stored_state_is_larger_by(told):
+    claimed = state = TaskState()
+    for one in told:
+        state = reconcile(state, one)
+        if one.source is Source.CALLBACK:
+            claimed = reconcile(claimed, one)
+    assert claimed_size(claimed) <= len(dump_state(claimed).encode()) <= claimed_size(claimed) + 300
+    assert claimed_size(state) <= claimed_size(claimed), "what record-info tells too is claimed no more"
+
+
+@pytest.mark.parametrize("value", ["\x01" * 1000, '"' * 1000, "\\" * 1000, "ж" * 1000, "𝄞" * 1000])
+def test_texts_that_are_longer_once_they_are_stored_count_for_that(value):
+    told = Observation(task_id="t", source=Source.CALLBACK, details={"param": value})
+    assert claimed_size(TaskState.of(told)) >= len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def test_claims_past_the_bound_are_too_much_whichever_way_they_came():
+    assert not claims_too_much(TaskState(), callback(200))
+    assert claims_too_much(TaskState(), callback(300))
+    half = reconcile(TaskState(), callback(150))
+    assert not claims_too_much(half, callback(50, first=150))
+    assert claims_too_much(half, callback(150, first=150))
+
+
+def test_what_adds_nothing_is_never_too_much():
+    beyond = reconcile(FULL, callback(100, first=250))
+    shown = Observation(task_id="t", source=Source.CALLBACK, status="TEXT_SUCCESS")
+    assert claimed_size(beyond) > LARGEST_CLAIMED
+    assert not claims_too_much(beyond, callback(10, size=980))
+    assert not claims_too_much(beyond, shown)
+    assert claims_too_much(beyond, callback(1, first=999))
+
+
+def test_what_record_info_tells_always_fits_and_makes_room():
+    assert not claims_too_much(FULL, poll(1000, first=250))
+    assert claims_too_much(FULL, callback(20, first=500))
+    confirmed = reconcile(FULL, poll(250, size=980))
+    assert claimed_size(confirmed) == 0
+    assert not claims_too_much(confirmed, callback(20, first=500))
+
+
+def test_a_task_is_confirmed_by_anything_that_record_info_tells():
+    assert not confirmed_at_all(TaskState())
+    assert not confirmed_at_all(FULL)
+    assert confirmed_at_all(reconcile(FULL, poll(1)))
+    pending = Observation(task_id="t", source=Source.POLL, status="PENDING", details={"param": "{}"})
+    assert confirmed_at_all(reconcile(FULL, pending)), "though a claim of SUCCESS stands over its status"

@@ -1,0 +1,84 @@
+"""A record whose `param` is escaped once too little is no JSON, and is read all the same."""
+
+import json
+import time
+
+import pytest
+
+from receiver.core.payloads import Kind, read_answer, trouble_with
+from receiver.core.payloads.envelope import NotJsonError
+from receiver.core.payloads.repair import parse_answer
+
+REST = '"status":"SUCCESS","response":{"sunoData":[{"id":"a","audioUrl":"https://x.example/a.mp3"}]},"createTime":1}}'
+START = '{"code":200,"msg":"success","data":{"taskId":"t",'
+INNER = json.dumps({"loop": True, "title": "a", "empty": "", "tags": 'rock, "hard"', "more": {"q": [1]}})
+NESTED = json.dumps({"input": INNER, "model": "m"})
+HALF = json.dumps(NESTED)[1:-1].replace('\\\\\\"', '\\\\"')  # as it was seen on the wire
+RIGHT = json.dumps(INNER)
+FORMS = {
+    "nested once too little": f'{START}"param":"{HALF}",{REST}',
+    "not escaped at all": f'{START}"param":"{INNER}",{REST}',
+    "not escaped, with line ends": f'{START}"param":"{{"prompt":"a, \\"b\\"\nnew","model":"V5"}}",{REST}',
+    "paramJson": f'{START}"paramJson":"{HALF}",{REST}',
+    "both": f'{START}"param":"{HALF}","paramJson":"{INNER}",{REST}',
+    "with white space": f'{START}\n "param" : "{HALF}" ,\n {REST}',
+    "as the last key": f'{START}{REST[:-2]},"param":"{HALF}"}}}}',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_value_is_cut_out_and_the_rest_is_read(form):
+    body = FORMS[form].encode()
+    with pytest.raises(ValueError):  # noqa: PT011  no JSON
+        json.loads(body)
+    assert trouble_with(200, body) is None
+    reading = read_answer(body, "t")
+    assert (reading.kind, reading.observation.status) == (Kind.READ, "SUCCESS")
+    assert [track.fields["id"] for track in reading.observation.tracks] == ["a"]
+    assert "data.param" in reading.errors
+    assert "param" not in reading.observation.details
+
+
+def test_a_right_param_beside_a_broken_one_is_kept():
+    parsed = parse_answer(f'{START}"param":{RIGHT},"paramJson":"{HALF}",{REST}'.encode())
+    assert (parsed.cut, parsed.value["data"]["param"]) == (True, INNER)
+
+
+def test_a_body_that_is_right_is_left_alone():
+    body = f'{START}"param":{RIGHT},{REST}'.encode()
+    assert parse_answer(body).value == json.loads(body)
+    assert not parse_answer(body).cut
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"<html>", b'{"param":"', b'{"param":"x', b'{"a": 1,}', b'\xff{"param":"']
+)
+def test_what_is_broken_elsewhere_stays_no_json(raw):
+    with pytest.raises(NotJsonError):
+        parse_answer(raw)
+
+
+LARGE = 4 * 1024 * 1024
+HOSTILE = (
+    '{"param":"',
+    '"',
+    '"' + " " * 19,
+    "[",
+    '\\"',
+    '{"a":',
+    '",   "',
+    ',"' + "a" * 70,
+    '","a":',
+    '"}',
+    "\\",
+)
+
+
+@pytest.mark.parametrize("part", HOSTILE)
+@pytest.mark.parametrize("start", ['{"param":"', '{"param":"{', '{"data":{"param":"{\\"'])
+def test_no_body_takes_long(start, part):
+    body = (start + part * (LARGE // len(part))).encode()
+    began = time.process_time()
+    with pytest.raises((NotJsonError, RecursionError)):
+        parse_answer(body)
+    assert time.process_time() - began < 2

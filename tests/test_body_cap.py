@@ -1,0 +1,168 @@
+"""What strangers may store: one body once, and of all bodies the newest so many."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from receiver.app import build_app
+from receiver.housekeeping import Housekeeper
+from receiver.intake import callback_delivery, poll_delivery
+from receiver.operations import every_task_id, rebuild_task, register_task
+from receiver.runtime import Runtime
+from receiver.store import body_cap, deliveries, quarantine, tallies
+from receiver.store.body_cap import CHECKED_EVERY_BYTES, BodyCap
+from receiver.store.quarantine import Quarantined
+from receiver.store.schema import delivery
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
+
+pytestmark = BOTH_STORES
+
+URL = f"/callbacks/{CALLBACK_TOKEN}"
+
+
+def stage(task_id: str, number: int = 0, padding: int = 0) -> bytes:
+    row = {"id": "a", "audio_url": "https://example.org/a.mp3", "n": number, "x": "x" * padding}
+    return json.dumps(
+        {"code": 200, "data": {"callbackType": "complete", "task_id": task_id, "data": [row]}}
+    ).encode()
+
+
+def wav(task_id: str) -> bytes:
+    data = {"task_id": task_id, "audioWavUrl": "https://example.org/a.wav"}
+    return json.dumps({"code": 200, "data": data}).encode()
+
+
+def tell(runtime: Runtime, *bodies: bytes) -> None:
+    for body in bodies:
+        runtime.intake.submit(callback_delivery(body, now=T0, secrets=()))
+
+
+def answer(runtime: Runtime, task_id: str) -> None:
+    told = {"taskId": task_id, "status": "PENDING", "param": "{}"}
+    body = json.dumps({"code": 200, "data": told}).encode()
+    runtime.intake.accept([poll_delivery(body, task_id, now=T0, secrets=())])
+
+
+def kept(runtime: Runtime) -> list[bytes]:
+    with runtime.database.read() as connection:
+        rows = connection.execute(text("SELECT body FROM delivery WHERE body IS NOT NULL ORDER BY id"))
+        return [bytes(row.body) for row in rows]
+
+
+def rows(runtime: Runtime) -> int:
+    with runtime.database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(delivery)) or 0
+
+
+def capped(runtime: Runtime) -> int:
+    with runtime.database.read() as connection:
+        return connection.scalar(select(func.count(delivery.c.capped_bytes))) or 0
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"<html>", 400), (b'{"code": 200}', 422), (b"[1]", 422)])
+def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
+    runtime: Runtime, body: bytes, status: int
+) -> None:
+    client = build_app(runtime).test_client()
+    answers = [client.post(URL, data=body) for _ in range(20)]
+    assert {told.status_code for told in answers} == {status}
+    assert len({told.data for told in answers}) == 1
+    assert kept(runtime) == [body]
+    assert rows(runtime) == 1
+    with runtime.database.read() as connection:
+        counted = tallies.totals(connection, "callback")["callback"]
+        assert quarantine.count(connection, Quarantined()) == 1
+    assert counted == {"quarantined": 1, "duplicate": 19}
+
+
+def test_unreadable_bodies_that_came_together_are_stored_once_too(runtime: Runtime) -> None:
+    batch = [callback_delivery(body, now=T0, secrets=()) for body in (b"<a>", b"<b>", b"<a>", b"{}", b"{ }")]
+    assert [one.result for one in runtime.intake.accept(batch)].count("duplicate") == 2
+    assert kept(runtime) == [b"<a>", b"<b>", b"{}"]
+
+
+def test_of_strangers_bodies_the_newest_are_kept_and_every_row(runtime: Runtime) -> None:
+    bodies = [b"<%d>" % n if n % 3 else stage(f"orphan-{n}") if n % 2 else wav(f"wav-{n}") for n in range(60)]
+    tell(runtime, *bodies)
+    cap = BodyCap(runtime.database, most_bodies=20)
+    assert cap.enforce(for_s=20)
+    assert kept(runtime) == bodies[-20:]
+    assert rows(runtime) == 60
+    assert cap.enforce() and kept(runtime) == bodies[-20:]
+    assert capped(runtime) == 20
+
+
+def test_of_large_bodies_so_many_bytes_are_kept(runtime: Runtime) -> None:
+    bodies = [b"<%03d>" % n + b"x" * 9_995 for n in range(40)]
+    tell(runtime, *bodies)
+    BodyCap(runtime.database, most_bytes=155_000).enforce(for_s=20)
+    assert kept(runtime) == bodies[-15:]
+
+
+def test_bodies_of_registered_and_of_confirmed_tasks_are_never_dropped_nor_counted(runtime: Runtime) -> None:
+    register_task(runtime, "mine", label=None, now=T0, actor=SOMEBODY)
+    mine = [stage("mine", 1), stage("adopted"), stage("confirmed"), stage("mine", 2)]
+    tell(runtime, *mine)
+    register_task(runtime, "adopted", label=None, now=T0, actor=SOMEBODY)
+    answer(runtime, "confirmed")
+    tell(runtime, stage("confirmed", 2), *[b"<%d>" % number for number in range(5)])
+    assert capped(runtime) == 6, "the adopted one's is let go when it is in the way"
+    assert BodyCap(runtime.database, most_bodies=5).enforce(for_s=20)
+    assert capped(runtime) == 5
+    assert len(kept(runtime)) == 11, "and so nothing has to be dropped"
+    BodyCap(runtime.database, most_bodies=2).enforce(for_s=20)
+    left = kept(runtime)
+    assert [body for body in left if body.startswith(b"<")] == [b"<3>", b"<4>"]
+    assert len(left) == 8
+
+
+def test_a_task_whose_bodies_were_dropped_is_rebuilt_as_it_was(runtime: Runtime) -> None:
+    tell(runtime, stage("orphan", 1), stage("orphan", 2), b"<1>", b"<2>")
+    BodyCap(runtime.database, most_bodies=2).enforce(for_s=20)
+    assert kept(runtime) == [b"<1>", b"<2>"]
+    assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
+
+
+def test_a_repetition_of_what_was_dropped_stays_a_repetition(runtime: Runtime) -> None:
+    tell(runtime, b"<1>", b"<2>")
+    BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
+    tell(runtime, b"<1>")
+    assert (kept(runtime), rows(runtime)) == ([b"<2>"], 2)
+
+
+def test_a_flood_is_held_within_the_cap_while_it_comes(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who floods, with what this process stores between two looks as the only excess."""
+    monkeypatch.setattr(runtime.intake, "_cap", BodyCap(runtime.database, most_bytes=20_000_000))
+    most = 0
+    for number in range(100):
+        tell(runtime, b"<%d>" % number + b"x" * 1_000_000)
+        with runtime.database.read() as connection:
+            most = max(most, body_cap._totals(connection)[1])
+    assert most <= 20_000_000 + CHECKED_EVERY_BYTES + 2_000_000
+    assert rows(runtime) == 100
+
+
+def test_the_daily_housekeeping_enforces_the_cap_too(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(runtime, *[b"<%d>" % number for number in range(30)])
+    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper")
+    monkeypatch.setattr(keeper, "_cap", BodyCap(runtime.database, most_bodies=10))
+    keeper.run_once(now=T0)
+    assert len(kept(runtime)) == 10
+
+
+def test_refused_requests_cost_no_disk(runtime: Runtime) -> None:
+    client = build_app(runtime).test_client()
+    for number in range(50):
+        client.post(f"/callbacks/wrong-token-{number:08}", data=b"x" * 1000)
+    runtime.intake.flush_counts()
+    with runtime.database.read() as connection:
+        assert rows(runtime) == 0
+        assert connection.scalar(text("SELECT count(*) FROM tally")) == 1

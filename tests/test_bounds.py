@@ -1,0 +1,282 @@
+"""What somebody who knows the callback URL can cost at most: time, space, and other people's callbacks."""
+
+import gc
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, select, text
+
+from receiver.app import build_app
+from receiver.core.claim_bounds import LARGEST_CLAIMED, claimed_size
+from receiver.core.payloads import Kind, Reading
+from receiver.core.task import Task
+from receiver.intake import Delivery, callback_delivery, poll_delivery
+from receiver.operations import every_task_id, rebuild_task, register_task
+from receiver.rereading import read_again
+from receiver.runtime import Runtime
+from receiver.store import deliveries, quarantine, tallies, tasks
+from receiver.store.body_cap import BodyCap
+from receiver.store.database import StoreUnavailableError
+from receiver.store.deliveries import MOST_ERRORS, PAGE_BYTES
+from receiver.store.quarantine import Quarantined
+from receiver.store.refusals import StatementRefusedError
+from receiver.store.schema import delivery, task
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
+from tests.evil_bodies import EVIL
+
+LARGEST_BODY = 1_048_576
+AT_MOST_S = 0.3  # on a quiet machine, which the test's need not be
+URL = f"/callbacks/{CALLBACK_TOKEN}"
+
+
+def stage(task_id: str | None, *rows: Any, kind: str = "text", **more: Any) -> bytes:
+    named = {"task_id": task_id} if task_id else {}
+    return json.dumps({"code": 200, "data": {"callbackType": kind, **named, "data": rows, **more}}).encode()
+
+
+def callback(body: bytes) -> Delivery:
+    return callback_delivery(body, now=T0, secrets=())
+
+
+def tell(runtime: Runtime, *bodies: bytes) -> list[str]:
+    return [one.result for one in runtime.intake.accept([callback(body) for body in bodies])]
+
+
+def answer(runtime: Runtime, task_id: str, status: str = "PENDING", *rows: Any) -> None:
+    data = {"taskId": task_id, "status": status, "param": "{}", "response": {"sunoData": rows}}
+    body = json.dumps({"code": 200, "data": data}).encode()
+    runtime.intake.accept([poll_delivery(body, task_id, now=T0, secrets=())])
+
+
+def known(runtime: Runtime, task_id: str) -> Task:
+    with runtime.database.read() as connection:
+        found = tasks.load(connection, task_id)
+    assert found is not None
+    return found
+
+
+def cost_s(runtime: Runtime, body: bytes) -> float:
+    gc.collect()
+    gc.freeze()  # or many new objects would have the collector walk over all those of the tests
+    started = time.process_time()
+    runtime.intake.submit(callback(body))
+    took_s = time.process_time() - started
+    gc.unfreeze()
+    return took_s
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: Runtime, kind: str) -> None:
+    half, whole = EVIL[kind](LARGEST_BODY // 2), EVIL[kind](LARGEST_BODY)
+    assert LARGEST_BODY * 0.8 < len(whole) <= LARGEST_BODY
+    first_s = min(cost_s(runtime, half), cost_s(runtime, half.replace(b"evil", b"live")))
+    second_s = min(cost_s(runtime, whole), cost_s(runtime, whole.replace(b"evil", b"live")))
+    assert second_s <= 3 * first_s + AT_MOST_S
+    with runtime.database.read() as connection:
+        errors = connection.scalar(select(func.max(func.length(delivery.c.errors))))
+        state = connection.scalar(select(func.max(func.length(task.c.state))))
+    assert (errors or 0) < 20_000
+    assert (state or 0) < 1.1 * LARGEST_CLAIMED
+
+
+@BOTH_STORES
+def test_at_most_so_many_errors_are_kept_and_told_whatever_a_reading_gives(runtime: Runtime) -> None:
+    errors = {f"rows.{number}": ["Odd.", "x" * 5000] for number in range(5000)}
+    told = replace(callback(stage("t")), reading=replace(callback(stage("t")).reading, errors=errors))
+    result = runtime.intake.submit(told)
+    with runtime.database.read() as connection:
+        (stored,) = deliveries.of_task(connection, "t")
+    assert stored.errors == result.errors
+    assert sum(map(len, (stored.errors or {}).values())) == MOST_ERRORS
+    assert len(json.dumps(stored.errors)) < 10_000
+
+
+def statements_of(runtime: Runtime, work: Callable[[], object]) -> list[str]:
+    said: list[str] = []
+
+    def listen(_: Any, __: Any, statement: str, *___: Any) -> None:
+        said.append(statement)
+
+    event.listen(runtime.database.engine, "before_cursor_execute", listen)
+    work()
+    event.remove(runtime.database.engine, "before_cursor_execute", listen)
+    return said
+
+
+@BOTH_STORES
+def test_a_repetition_is_counted_and_the_state_of_its_task_neither_read_nor_written(runtime: Runtime) -> None:
+    tell(runtime, stage("t", {"id": "a", "title": "Tides"}))
+    before = known(runtime, "t")
+    body = stage("t", {"id": "a", "title": "Tides"})
+    said = statements_of(runtime, lambda: tell(runtime, body, body))
+    assert not [one for one in said if "task.state" in one or "words" in one]
+    after = known(runtime, "t")
+    assert after.callbacks == 3
+    assert after == replace(before, callbacks=3, last_callback_at=after.last_callback_at)
+    with runtime.database.read() as connection:
+        counted = tallies.totals(connection, "callback", "task")
+    assert counted == {"callback": {"accepted": 1, "duplicate": 2}, "task": {"in_progress": 1}}
+
+
+@BOTH_STORES
+def test_a_repetition_beside_news_is_counted_too_and_time_never_runs_back(runtime: Runtime) -> None:
+    tell(runtime, stage("t"), stage("u"))
+    late = [callback_delivery(stage(key), now=T0 + timedelta(hours=1), secrets=()) for key in ("t", "u")]
+    runtime.intake.accept([*late, callback(stage("t")), callback(stage("t", kind="first"))])
+    tell(runtime, stage("u"))
+    assert (known(runtime, "t").callbacks, known(runtime, "u").callbacks) == (4, 3)
+    assert known(runtime, "u").last_callback_at == T0 + timedelta(hours=1)
+
+
+@BOTH_STORES
+def test_what_did_not_change_is_not_written_again(runtime: Runtime) -> None:
+    tell(runtime, stage("t", {"id": "a", "title": "Tides"}))
+    news = stage("t", {"id": "a", "audio_url": "https://example.org/a.mp3"}, kind="first")
+    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, news)) if "UPDATE task" in one]
+    assert "state" in wrote and "words" not in wrote
+    unread = stage("t", data=7)
+    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, unread)) if "UPDATE task" in one]
+    assert "state" not in wrote and "words" not in wrote
+
+
+def filling(task_id: str, first: int, count: int = 20) -> bytes:
+    return stage(task_id, *[{"id": f"{first + n}", "prompt": "x" * 2000} for n in range(count)])
+
+
+@BOTH_STORES
+def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtime: Runtime) -> None:
+    client = build_app(runtime).test_client()
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    answers = [client.post(URL, data=filling("t", 20 * number)).json for number in range(10)]
+    results = [told["result"] for told in answers if told]
+    assert results == ["accepted"] * 6 + ["quarantined"] * 4
+    assert "claims" in answers[-1]["errors"][""][0]  # type: ignore[index]
+    full = known(runtime, "t")
+    assert claimed_size(full.state) <= LARGEST_CLAIMED
+    assert full.next_poll_at is not None and full.last_callback_at is not None
+    assert full.next_poll_at <= full.last_callback_at, "due at once"
+    assert full.callbacks == 10
+    with runtime.database.read() as connection:
+        kept = quarantine.find(connection, Quarantined(), limit=9)
+    assert [one.cause for one in kept] == ["too_much"] * 4
+    assert client.post(URL, data=filling("t", 180)).json["result"] == "duplicate"  # type: ignore[index]
+
+
+@BOTH_STORES
+def test_a_task_full_of_claims_hears_record_info_and_what_it_knows_already(runtime: Runtime) -> None:
+    for number in range(10):
+        tell(runtime, filling("t", 20 * number))
+    assert tell(runtime, filling("t", 500)) == ["quarantined"]
+    assert tell(runtime, stage("t", kind="first")) == ["accepted"], "news that takes no room"
+    answer(
+        runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3", "prompt": "y" * 9000}
+    )
+    assert known(runtime, "t").verdict.outcome.value == "succeeded"
+
+
+@BOTH_STORES
+def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime: Runtime) -> None:
+    for number in range(10):
+        tell(runtime, filling("t", 20 * number))
+    before = known(runtime, "t")
+    done, _ = read_again(runtime, Quarantined(), now=T0, actor=SOMEBODY)
+    assert (done.looked_at, done.readable) == (4, 0)
+    assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
+    assert known(runtime, "t").state == before.state
+
+
+def refused(task_id: str) -> Delivery:
+    """What both databases refuse: a row without a digest."""
+    told = callback(stage(task_id))
+    return replace(told, reading=replace(told.reading, digest=None))  # type: ignore[arg-type]
+
+
+@BOTH_STORES
+def test_an_item_that_the_database_refuses_fails_alone(runtime: Runtime) -> None:
+    started = threading.Barrier(9)
+
+    def send(told: Delivery) -> str:
+        started.wait()
+        try:
+            return runtime.intake.submit(told).result
+        except StatementRefusedError:
+            return "refused"
+        except StoreUnavailableError:
+            return "unavailable"
+
+    for turn in range(5):
+        items = [callback(stage(f"t-{turn}-{number}")) for number in range(8)]
+        with ThreadPoolExecutor(9) as pool:
+            results = list(pool.map(send, [*items, refused(f"bad-{turn}")]))
+        assert results == ["accepted"] * 8 + ["refused"]
+    with runtime.database.read() as connection:
+        assert tasks.load(connection, "bad-0") is None
+
+
+ODD = {
+    "a task id that is too long": {"task_id": "é" * 5000},
+    "half of a surrogate pair": {"task_id": "a\ud800"},
+    "a product that is too long": {"kind": Kind.UNSUPPORTED, "observation": None, "product": "x" * 99},
+}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_whatever_postgresql_refuses_harms_nobody_else_in_the_group(runtime: Runtime, odd: Any) -> None:
+    told = callback(stage("bad"))
+    bad = replace(told, reading=replace(told.reading, **odd))
+    first, holding = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with runtime.database.write() as connection:
+            connection.execute(text("LOCK TABLE task IN EXCLUSIVE MODE"))
+            first.set()
+            assert holding.wait(20)
+
+    with ThreadPoolExecutor(5) as pool:
+        pool.submit(hold)
+        assert first.wait(20)
+        waiting = [
+            pool.submit(runtime.intake.submit, each)
+            for each in (callback(stage("a")), bad, callback(stage("b")))
+        ]
+        eventually(lambda: len(runtime.intake._group._waiting) >= 2)
+        holding.set()
+        errors = [each.exception(20) for each in waiting]
+    assert [error is None for error in errors] == [True, False, True]
+    assert not isinstance(errors[1], StoreUnavailableError)
+
+
+@BOTH_STORES
+def test_a_status_of_any_length_can_be_stored(runtime: Runtime) -> None:
+    told = callback(stage("t"))
+    seen = told.reading.observation
+    assert seen is not None
+    word = "".join(chr(0x4E00 + number * 37 % 20000) for number in range(4000))
+    runtime.intake.submit(
+        replace(told, reading=replace(told.reading, observation=replace(seen, status=word)))
+    )
+    with runtime.database.read() as connection:
+        assert connection.scalar(select(task.c.status)) == word[:64]
+        assert connection.scalar(select(delivery.c.status)) == word[:64]
+
+
+@BOTH_STORES
+def test_an_item_of_our_own_fault_is_a_500_that_does_not_blame_the_sender(runtime: Runtime) -> None:
+    app = build_app(runtime)
+
+    @app.post("/refused")
+    def _refused() -> str:
+        return runtime.intake.submit(refused("t")).result
+
+    told = app.test_client().post("/refused")
+    assert told.status_code == 500
+    assert told.content_type == "application/problem+json"
+    assert "not of the request" in told.json["detail"]  # type: ignore[index]

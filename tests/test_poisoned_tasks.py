@@ -1,0 +1,228 @@
+"""Whatever the upstream answers about one task harms that task alone: one of each kind among 200 good ones."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from receiver.core.cadence import PollRank
+from receiver.core.task import Task, register, request_poll
+from receiver.simulator import POISONS, Simulator, SimulatorServer
+from receiver.store import polls, tasks
+from receiver.store.polls import Choice
+from tests.conftest import BOTH_STORES, T0
+from tests.world import World, new_world  # noqa: F401  a fixture
+
+GRACE_S = 90
+GOOD, A_SECOND = 200, 4
+SETTLED_LATE_S = 5.0
+DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
+FAILING = sorted(set(POISONS) - {"poison-param"})
+
+
+@pytest.fixture
+def upstream() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
+        yield server
+
+
+@pytest.fixture
+def world(new_world: Callable[..., World]) -> World:  # noqa: F811
+    return new_world(POLL_LIMIT="1000/second", POLL_TIMEOUT="0.4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """How it went with the good tasks: polls of them, and seconds that one and all of them took too long."""
+
+    polls: int
+    latest_s: float
+    all_s: float
+
+
+def poison(world: World, *kinds: str) -> list[str]:
+    """A task of each kind, known to the upstream; nobody can call back about it."""
+    made = []
+    for kind in kinds:
+        world.upstream.set_faults({kind: 1.0})
+        made.append(world.upstream.submit({"callBackUrl": "http://127.0.0.1:9/nowhere"}))
+    world.upstream.set_faults({})
+    return made
+
+
+def run_among_good_ones(world: World, poisoned: Sequence[str]) -> Figures:
+    """Four good tasks a second for 50 seconds, the poisoned ones early among them; all callbacks are lost."""
+    good = [f"good-{number}" for number in range(GOOD)]
+    for number in range(0, GOOD, A_SECOND):
+        if number == 2 * A_SECOND:
+            world.register(*poisoned)
+        world.register(*good[number : number + A_SECOND])
+        world.clock.advance(1)
+    for name in good:
+        world.answers(name, "SUCCESS", DONE)
+    start = T0 + timedelta(seconds=GRACE_S)
+    world.clock.now = start
+    left = set(good)
+    while left and world.clock.now < start + timedelta(seconds=200):
+        world.run(after_s=1)
+        left = unsettled(world, left)
+    assert not left
+    with world.runtime.database.read() as connection:
+        settled = list(tasks.load_many(connection, good).values())
+    late = [(task.settled_at - task.registered_at).total_seconds() - GRACE_S for task in settled]
+    return Figures(
+        polls=sum(task.polls for task in settled),
+        latest_s=max(late),
+        all_s=(max(task.settled_at for task in settled) - start).total_seconds(),
+    )
+
+
+def unsettled(world: World, names: Iterable[str]) -> set[str]:
+    with world.runtime.database.read() as connection:
+        known = tasks.load_many(connection, list(names))
+    return {name for name, task in known.items() if not task.verdict.settled}
+
+
+ALONE = Figures(
+    polls=GOOD, latest_s=1.0, all_s=49.0
+)  # what `run_among_good_ones` gives without a poisoned task
+
+
+def test_without_a_poisoned_task_each_good_one_settles_at_its_first_poll(world: World) -> None:
+    assert run_among_good_ones(world, []) == ALONE
+
+
+@pytest.mark.parametrize("kind", POISONS)
+def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) -> None:
+    (name,) = poison(world, kind)
+    figures = run_among_good_ones(world, [name])
+    assert figures.polls == ALONE.polls
+    assert figures.latest_s <= SETTLED_LATE_S
+    assert figures.all_s <= 1.5 * ALONE.all_s
+    calls = world.upstream.calls_about(name)
+    assert 1 <= calls <= 4, "it backs off"
+    assert not world.health().paused(world.clock.now)
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_two_poisoned_tasks_at_once_keep_no_good_one_waiting_for_long(world: World, kind: str) -> None:
+    figures = run_among_good_ones(world, poison(world, kind, kind))
+    assert figures.polls == ALONE.polls
+    assert figures.latest_s <= SETTLED_LATE_S
+    assert figures.all_s <= 1.5 * ALONE.all_s
+
+
+def test_a_poisoned_task_of_every_kind_at_once_keeps_no_good_one_waiting_for_long(world: World) -> None:
+    poisoned = poison(world, *POISONS)
+    figures = run_among_good_ones(world, poisoned)
+    assert figures.polls == ALONE.polls
+    assert figures.all_s <= 1.5 * ALONE.all_s
+    assert all(world.upstream.calls_about(name) <= 4 for name in poisoned)
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_the_only_due_task_backs_off_and_the_next_good_one_is_asked_at_once(world: World, kind: str) -> None:
+    (name,) = poison(world, kind)
+    world.register(name)
+    world.clock.advance(GRACE_S)
+    for _ in range(50):
+        world.run(after_s=4)
+    assert 3 <= world.upstream.calls_about(name) <= (9 if kind == "poison-http-429" else 4)
+    world.register("good")
+    world.answers("good", "SUCCESS", DONE)
+    world.run(after_s=GRACE_S)
+    world.run(after_s=10)
+    if (
+        kind != "poison-code-401"
+    ):  # the only task's 401 is a refused key, until a person or a quarter of an hour
+        assert world.task("good").verdict.settled
+        assert world.task("good").polls == 1
+
+
+@pytest.mark.parametrize("kind", ["poison-http-500", "poison-hang", "poison-html", "poison-code-401"])
+def test_an_upstream_that_is_really_down_is_paused_probed_and_found_again(world: World, kind: str) -> None:
+    down = {"poison-http-500": "server-error", "poison-hang": "timeout", "poison-html": "html"}
+    names = [f"t{number}" for number in range(30)]
+    world.upstream.set_faults({down.get(kind, "refused"): 1.0})
+    world.register(*names)
+    world.clock.advance(GRACE_S)
+    for _ in range(120):
+        world.run(after_s=1)
+    assert world.health().in_trouble
+    assert world.health().paused_since is not None
+    assert world.calls <= 8 + 3 + 8  # those under way, and probes after 1, 2, 4 … seconds
+    world.upstream.set_faults({})
+    for name in names:
+        world.answers(name, "SUCCESS", DONE)
+    for _ in range(700 if kind == "poison-code-401" else 200):
+        world.run(after_s=2)
+        if not unsettled(world, names):
+            break
+    assert not unsettled(world, names)
+    assert not world.health().in_trouble
+
+
+# Who goes first
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("late", [register, request_poll], ids=["registered", "requested"])
+def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
+    world: World, late: Callable[..., Task]
+) -> None:
+    orphans = {f"orphan-{number}": T0 for number in range(300)}
+    database, rules = world.runtime.database, world.runtime.settings.rules
+    with database.write() as connection:
+        polls.lay_out_slots(connection, 2)
+        made = tasks.load_or_create(connection, {**orphans, "honest": T0})
+        due = [(task, _due(task, T0)) for name, task in made.items() if name != "honest"]
+        honest = made["honest"]
+        known = register(honest, label=None, now=T0, rules=rules)
+        known = request_poll(known, now=T0) if late is request_poll else known
+        tasks.save(connection, [*due, (honest, _due(known, T0 + timedelta(seconds=10)))])
+    asked = claims(world, seconds=40)
+    assert next(at for at, name in asked if name == "honest") <= 11.1
+    about_orphans = [at for at, name in asked if name != "honest"]
+    assert len([at for at in about_orphans if at < 10]) >= 15, "alone they may have every call"
+    assert len(about_orphans) >= 60
+
+
+def test_orphans_have_a_third_of_the_calls_while_registered_tasks_wait(world: World) -> None:
+    database, rules = world.runtime.database, world.runtime.settings.rules
+    with database.write() as connection:
+        polls.lay_out_slots(connection, 3)
+        made = tasks.load_or_create(connection, {f"{kind}-{n}": T0 for kind in "or" for n in range(200)})
+        steps = [
+            (
+                task,
+                _due(task if name[0] == "o" else register(task, label=None, now=T0, rules=rules), T0),
+            )
+            for name, task in made.items()
+        ]
+        tasks.save(connection, steps)
+    asked = [name[0] for _, name in claims(world, seconds=30)]
+    assert len(asked) > 60
+    assert 0.25 <= asked.count("o") / len(asked) <= 1 / 3
+
+
+def _due(task: Task, at: datetime) -> Task:
+    return replace(task, next_poll_at=at)
+
+
+def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
+    """Every call that may be made, each answered at once and then not due for long."""
+    asked: list[tuple[float, str]] = []
+    since = 0
+    for tick in range(seconds * 10):
+        now = T0 + timedelta(seconds=tick / 10)
+        with world.runtime.database.write() as connection:
+            for call in polls.claim(
+                connection, now=now, most=8, period_s=1, claim_s=30, choice=Choice(since_orphan=since)
+            ):
+                since = 0 if call.rank is PollRank.ORPHAN else since + 1
+                asked.append((tick / 10, call.task_id))
+                polls.release(connection, call, ended_at=now, period_s=1)
+                known = tasks.load_many(connection, [call.task_id])[call.task_id]
+                tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
+    return asked

@@ -1,0 +1,164 @@
+"""What is taken out of bodies and queries before they are stored: our token, and what looks like a secret."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from receiver.redaction import is_secret_name, looks_secret, redacted_query, without_secrets
+
+TOKEN = "callback-token-0001"
+QUERY = "song_id=42&token=perSongSecret&userId=u7&verify=hidden1"
+URL = f"https://r.example/callbacks/{TOKEN}?{QUERY}"
+
+
+def in_json(value: object) -> str:
+    return json.dumps(value)
+
+
+FORMS = {
+    "plain": URL,
+    "in JSON": in_json({"u": URL}),
+    "in JSON in JSON": in_json({"param": in_json({"callBackUrl": URL})}),
+    "in JSON three times": in_json({"x": in_json({"param": in_json({"callBackUrl": URL})})}),
+    "with escaped slashes": in_json({"u": URL}).replace("/", "\\/"),
+    "with slashes escaped twice": in_json({"param": in_json({"u": URL}).replace("/", "\\/")}),
+    "percent-encoded": "https://x.example/?cb=" + quote(URL, safe=""),
+    "percent-encoded in small letters": quote(URL, safe="").replace("%2F", "%2f").replace("%3D", "%3d"),
+    "percent-encoded twice": quote(quote(URL, safe=""), safe=""),
+    "with u0026": in_json({"u": URL}).replace("&", "\\u0026").replace("=", "\\u003d").replace("?", "\\u003f"),
+    "with u0026 in JSON in JSON": in_json({"param": in_json({"u": URL}).replace("&", "\\u0026")}),
+    "in markup": URL.replace("&", "&amp;"),
+    "with another token": in_json({"param": in_json({"u": URL.replace(TOKEN, "forgotten-token-1")})}),
+    "with a slash behind the token": URL.replace("?", "/?"),
+    "with a submission": URL.replace("?", "/0123456789abcdef?"),
+    "with doubled slashes": URL.replace("/callbacks/", "//callbacks//"),
+    "by http": URL.replace("https", "http"),
+    "with a port": URL.replace("r.example", "127.0.0.1:8000"),
+    "without a host": URL.removeprefix("https://r.example"),
+    "in single quotes": f"{{'u': '{URL}'}}",
+    "beside others": in_json([URL, "token=public", URL]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_secrets_in_the_query_of_a_callback_url_are_removed_in_every_escaping(form: str) -> None:
+    kept = without_secrets(FORMS[form].encode(), [TOKEN]).decode()
+    for secret in (TOKEN, "forgotten-token-1", "perSongSecret", "hidden1"):
+        assert secret not in kept
+    assert "[removed]" in kept
+    assert "42" in kept, "what is no secret is kept"
+    assert "u7" in kept
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if "in JSON" in name or "slashes escaped" in name])
+def test_json_stays_json(form: str) -> None:
+    json.loads(without_secrets(FORMS[form].encode(), [TOKEN]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_another_encoding_of_unicode_hides_nothing(encoding: str) -> None:
+    kept = without_secrets(in_json({"u": URL}).encode(encoding), [TOKEN])
+    assert json.loads(kept) == {
+        "u": "https://r.example/callbacks/[removed]?song_id=42&token=[removed]&userId=u7&verify=[removed]"
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"nothing of ours?token=abc",
+        b'{"url": "https://cdn.example/1.mp3?token=signed"}',
+        b"callbacks",
+        b"callbacks/",
+        b'"callbacks/"',
+    ],
+)
+def test_other_bodies_stay_as_they_came(body: bytes) -> None:
+    assert without_secrets(body, [TOKEN]) == body
+
+
+SECRET_NAMES = (
+    "token secret key verify sig signature auth password pass pwd passwd code access_token accessToken api_key apiKey"
+    " apikey jwt hmac session sessionId session_id sid TOKEN x-api-key webhook_secret webhooksecret userPassword"
+    " callbacktoken authorization bearer csrf otp pin hash sign nonce credential signed verification x[secret]"
+    " private_key client_secret refresh-token user.password authToken"
+).split()
+PLAIN_NAMES = (
+    "song_id songId userId orderId kind taskId task_id id user email author title keyword monkey design track number"
+    " kind stage locale passenger compass signal authority tokenize secretary"
+).split()
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_value_of_this_name_is_removed(name: str) -> None:
+    assert is_secret_name(name)
+    assert redacted_query(f"a=1&{name}=x&b=2".encode(), [TOKEN]) == f"a=1&{name}=[removed]&b=2"
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_a_value_of_this_name_is_kept(name: str) -> None:
+    assert redacted_query(f"{name}=x42".encode(), [TOKEN]) == f"{name}=x42"
+
+
+SECRET_VALUES = [
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "sk-proj-abc123",
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "9f8a7b6c5d4e3f2a1b0c",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "q8Zr2LmT0vXc7NwPy5Kd",
+    "MTIzNDU2Nzg5MGFiY2RlZmdoaWo9",
+]
+PLAIN_VALUES = [
+    "42",
+    "u_7",
+    "2025-01-01T00:00:00Z",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "550e8400e29b41d4a716446655440000",
+    "507f1f77bcf86cd799439011",
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "cjld2cjxh0000qzrmn831i7rn",
+    "12345678901234567890123",
+    "summer-playlist-for-my-friends",
+    "someone@example.org",
+    "My%20song%20with%20a%20long%20title%202024",
+]
+
+
+@pytest.mark.parametrize("value", SECRET_VALUES)
+def test_a_value_that_looks_like_a_token_is_removed(value: str) -> None:
+    assert looks_secret(value)
+    assert redacted_query(f"x={value}&a=1".encode(), [TOKEN]) == "x=[removed]&a=1"
+    assert redacted_query(value.encode(), [TOKEN]) == "[removed]", "a query may be nothing but a token"
+
+
+@pytest.mark.parametrize("value", PLAIN_VALUES)
+def test_a_value_that_looks_like_an_id_or_words_is_kept(value: str) -> None:
+    assert redacted_query(f"x={value}".encode(), [TOKEN]) == f"x={value}"
+
+
+def test_an_id_by_name_may_look_random() -> None:
+    assert redacted_query(b"orderId=V1StGXR8_Z5jdHi6B-myT", [TOKEN]) == "orderId=V1StGXR8_Z5jdHi6B-myT"
+    assert "eyJ" not in redacted_query(b"orderId=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2", [TOKEN])
+
+
+def test_names_and_values_are_judged_without_their_escapes() -> None:
+    assert (
+        redacted_query(b"to%6ben=x&%74oken=y&t%256fken=z", [TOKEN])
+        == "to%6ben=[removed]&%74oken=[removed]&t%256fken=[removed]"
+    )
+
+
+def test_our_own_token_is_removed_wherever_it_stands() -> None:
+    assert redacted_query(f"a={TOKEN}&b={TOKEN}x".encode(), [TOKEN]) == "a=[removed]&b=[removed]x"
+
+
+def test_a_query_is_kept_up_to_2000_printable_characters() -> None:
+    assert len(redacted_query(b"a=" + b"b c" * 5000, [TOKEN])) == 2000
+    assert redacted_query(b"a=\x00\xff\x1b[1m\n", [TOKEN]).isprintable()
+    assert redacted_query(b"", [TOKEN]) == ""

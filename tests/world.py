@@ -1,0 +1,97 @@
+"""A receiver's poller and its upstream, with a clock that the test sets: real HTTP, a real store."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from receiver.core.task import Task
+from receiver.intake import Intake
+from receiver.operations import register_task
+from receiver.polling import PassCounts, Poller
+from receiver.runtime import Runtime
+from receiver.simulator import Simulator, SimulatorServer
+from receiver.store import polls, tasks
+from receiver.upstream.client import UpstreamClient
+from tests.conftest import SOMEBODY, Clock
+
+
+class World:
+    """A receiver's poller and its upstream."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        upstream: Simulator,
+        clock: Clock,
+        name: str = "one",
+        kind: type[Intake] = Intake,
+    ) -> None:
+        self.runtime, self.upstream, self.clock = runtime, upstream, clock
+        settings = runtime.settings
+        self.client = UpstreamClient(
+            url=settings.upstream_url,
+            api_key=settings.upstream_api_key,
+            timeout_s=settings.poll_timeout,
+            concurrency=8,
+        )
+        self.poller = Poller(
+            settings=settings,
+            database=runtime.database,
+            intake=kind(runtime.database, settings.rules, spread=lambda: 0.0),
+            client=self.client,
+            name=name,
+            clock=lambda _connection: clock(),
+            spread=lambda: 0.0,
+        )
+
+    def register(self, *task_ids: str) -> None:
+        for task_id in task_ids:
+            register_task(self.runtime, task_id, label=None, now=self.clock.now, actor=SOMEBODY)
+
+    def answers(self, task_id: str, status: str = "PENDING", *rows: Any, **data: Any) -> None:
+        told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
+        self.upstream.put(task_id, {"code": 200, "msg": "success", "data": told})
+
+    def run(self, after_s: float = 0) -> PassCounts:
+        self.clock.advance(after_s)
+        return self.poller.run_once(threading.Event())
+
+    def task(self, task_id: str) -> Task:
+        with self.runtime.database.read() as connection:
+            found = tasks.load(connection, task_id)
+        assert found is not None
+        return found
+
+    def health(self) -> polls.UpstreamHealth:
+        with self.runtime.database.read() as connection:
+            return polls.health(connection)
+
+    @property
+    def calls(self) -> int:
+        calls = self.upstream.stats()["calls"]
+        assert isinstance(calls, int)
+        return calls
+
+
+@pytest.fixture
+def upstream() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_world(
+    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
+) -> Iterator[Callable[..., World]]:
+    made: list[World] = []
+
+    def make(name: str = "one", kind: type[Intake] = Intake, **changes: str) -> World:
+        changes = {"UPSTREAM_URL": upstream.url, "POLL_LIMIT": "100/second", **changes}
+        made.append(World(new_runtime(**changes), upstream.simulator, clock, name, kind))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.client.close()
