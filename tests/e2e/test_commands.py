@@ -101,6 +101,8 @@ def test_tasks_are_registered_listed_shown_and_made_due(server: Deployment, fold
     assert missing.exit_code == 1
     assert "receiver register nobody" in missing.stderr
     assert run("show", "a b", folder=folder).exit_code == 2
+    too_long = run("register", "task-2", "--label", "x" * 201, folder=folder)
+    assert (too_long.exit_code, "200 characters" in too_long.stderr) == (2, True)
 
 
 def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(
