@@ -1,6 +1,7 @@
 """A secret in a file is read whole, or the start is refused: nothing is switched off in silence."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from receiver.settings.environment import MAX_SECRET_BYTES
 from tests.conftest import environment
 
 NAMES = sorted(SECRETS)
+NOBODY = 65534
 GOOD = "a-secret-of-more-than-thirty-two-characters"
 
 
@@ -69,10 +71,20 @@ def test_what_is_no_file_is_an_error_and_is_never_waited_for(tmp_path: Path, nam
         assert "Cannot be read" in refusal(tmp_path, name, place)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Root reads everything, and so is nobody for a while."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    yield
+    os.seteuid(before)
+
+
+def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (tmp_path / "secret").write_text(GOOD, encoding="utf-8")
     (tmp_path / "secret").chmod(0)
+    request.getfixturevalue("nobody")
     assert "Permission denied" in refusal(tmp_path, "signing_key", tmp_path / "secret")
 
 
