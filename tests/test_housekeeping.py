@@ -161,8 +161,10 @@ def test_one_process_of_all_prunes_once_a_day_and_says_so(runtime: Runtime) -> N
 def test_what_a_dead_process_began_another_takes_up(runtime: Runtime) -> None:
     many(runtime, 3000)
     dead, other = housekeeper(runtime, "dead"), housekeeper(runtime, "other")
-    dead.run_once(now=NOW)
-    left = len(bodies_left(runtime))
+    passes = 0
+    while (left := len(bodies_left(runtime))) == 3000 and passes < 50:  # on a busy machine one may only look
+        dead.run_once(now=NOW)
+        passes += 1
     assert 0 < left < 3000, "a little at a time, so that the poller goes on"
     other.run_once(now=NOW)
     assert len(bodies_left(runtime)) == left
