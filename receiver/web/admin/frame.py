@@ -13,6 +13,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.alarms import Health, judge
 from receiver.web.admin.assets import FOLDER, cache_control, versions
 from receiver.web.admin.condition import overdue_before, read_condition, unreadable
+from receiver.web.admin.media import media_origins
 from receiver.web.here import runtime_here
 from receiver.web.problems import RETRY_AFTER_S, ProblemError
 from receiver.web.storage import short_cause
@@ -65,7 +66,8 @@ def protect_answer(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
-    media = " https:" if request.endpoint == WITH_MEDIA else ""
+    origins = media_origins(runtime_here().settings.upstream_url) if request.endpoint == WITH_MEDIA else ()
+    media = "".join(f" {origin}" for origin in origins)
     response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
     kept = "no-store"
     if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):

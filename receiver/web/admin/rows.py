@@ -12,6 +12,7 @@ from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.bodies import LONGEST_BODY, Body, body_of
 from receiver.web.admin.marks import Mark, cause_mark, flags_of, mark_of, result_mark
+from receiver.web.admin.media import HTTPS, may_load
 from receiver.web.admin.moments import When, moment_words, when
 
 WEB_ADDRESS = re.compile(r"https?://[^\s\\\x00-\x1f\x7f]+", re.IGNORECASE)
@@ -114,9 +115,11 @@ def details_of(task: Task) -> tuple[Field, ...]:
     return _fields(DETAIL_FIELDS, task.state.visible_details)
 
 
-def track_cards(task: Task, now: datetime) -> list[TrackCard]:
+def track_cards(task: Task, now: datetime, *, origins: tuple[str, ...] = (HTTPS,)) -> list[TrackCard]:
+    """Covers and players are only those of these `origins`; all safe addresses are links."""
     tracks = sorted(task.tracks.items())
-    return [_track_card(key, claims, seen=task.first_seen_at, now=now) for key, claims in tracks]
+    seen = task.first_seen_at
+    return [_track_card(key, claims, seen=seen, now=now, origins=origins) for key, claims in tracks]
 
 
 def delivery_row(told: StoredDelivery, now: datetime, *, longest: int = LONGEST_BODY) -> DeliveryRow:
@@ -159,12 +162,15 @@ def _told_by(task: Task) -> str:
     return "callback" if task.callbacks else "poll" if task.polls else "nobody yet"
 
 
-def _track_card(key: str, claims: Claims, *, seen: datetime, now: datetime) -> TrackCard:
+def _track_card(
+    key: str, claims: Claims, *, seen: datetime, now: datetime, origins: tuple[str, ...]
+) -> TrackCard:
     links = [(name, web_address(claims[name].value)) for name in TRACK_FIELDS if name in claims]
     safe = {name: address for name, address in links if address and name.endswith("Url")}
     source = ["sourceAudioUrl"] if is_audio_file(safe.get("sourceAudioUrl")) else []
-    image = _media(safe, claims, "imageUrl", "sourceImageUrl")
-    audio = _media(safe, claims, "audioUrl", *source, "streamAudioUrl")
+    media = {name: address for name, address in safe.items() if may_load(address, origins)}
+    image = _media(media, claims, "imageUrl", "sourceImageUrl")
+    audio = _media(media, claims, "audioUrl", *source, "streamAudioUrl")
     vanishes = _created(claims, seen) + KEPT
     return TrackCard(
         key=key,
@@ -180,9 +186,9 @@ def _track_card(key: str, claims: Claims, *, seen: datetime, now: datetime) -> T
     )
 
 
-def _media(safe: Mapping[str, str], claims: Claims, *names: str) -> str:
+def _media(media: Mapping[str, str], claims: Claims, *names: str) -> str:
     """The first of these fields that a page may show by itself, else the first that it may load; or none."""
-    loadable = [name for name in names if safe.get(name, "").lower().startswith("https://")]
+    loadable = [name for name in names if name in media]
     return next((name for name in loadable if claims[name].confirmed), next(iter(loadable), ""))
 
 

@@ -26,6 +26,7 @@ from receiver.web.admin.frame import (
     page,
     person,
 )
+from receiver.web.admin.media import media_origins
 from receiver.web.here import runtime_here
 
 DELIVERIES_SHOWN = 100
@@ -63,7 +64,7 @@ def read_task(task_id: str) -> Response:
         row=rows.task_row(task, now, late=late_before(now)),
         moments=rows.moments_of(task, now),
         details=rows.details_of(task),
-        tracks=rows.track_cards(task, now),
+        tracks=rows.track_cards(task, now, origins=media_origins(runtime.settings.upstream_url)),
         entries=timeline.tell(task, told, done, now=now),
         hidden=hidden,
         compared=difference.by_track(compared),

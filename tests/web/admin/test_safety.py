@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.intake import poll_delivery
+from receiver.web.admin.media import may_load, media_origins
 from receiver.runtime import Runtime, utc_now
 from receiver.web.admin.rows import web_address
 from tests.conftest import CALLBACK_TOKEN
@@ -139,9 +140,29 @@ def test_the_policy_allows_nothing_without_tls_and_no_other_host_but_on_a_tasks_
     for path in ("/admin/tasks/task-1", "/admin/", "/admin/quarantine", "/admin/actions"):
         answer = admin.get(path)
         parts = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
-        media = "'self' https:" if path == "/admin/tasks/task-1" else "'self'"
+        media = "'self' https: http://127.0.0.1:9" if path == "/admin/tasks/task-1" else "'self'"
         assert (parts["img-src"], parts["media-src"]) == (media, media)
         assert answer.headers["X-DNS-Prefetch-Control"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "address", "loaded"),
+    [
+        ("https://api.example.org", "https://cdn.example.org/a.mp3", True),
+        ("https://api.example.org", "http://api.example.org/a.mp3", False),
+        ("http://api.example.org", "http://api.example.org/a.mp3", False),
+        ("http://10.0.0.1:9000", "http://10.0.0.1:9000/a.mp3", False),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000/a.mp3", True),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:90001/a.mp3", False),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000.evil.example/a.mp3", False),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9001/a.mp3", False),
+        ("http://localhost:9000", "https://cdn.example.org/a.mp3", True),
+    ],
+)
+def test_without_tls_only_a_simulator_on_this_machine_may_be_loaded_from(
+    upstream: str, address: str, loaded: bool
+) -> None:
+    assert may_load(address, media_origins(upstream)) is loaded
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
