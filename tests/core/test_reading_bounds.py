@@ -12,6 +12,7 @@ from receiver.redaction import without_secrets
 
 URL = "https://cdn.example/1.mp3"
 MIB = 1 << 20
+AT_MOST_S = 0.3
 HEAD = '{"code":200,"data":{"callbackType":"complete","task_id":"t",'
 
 
@@ -298,14 +299,14 @@ LARGEST = {
 def test_the_largest_body_is_read_in_time(name: str) -> None:
     body = LARGEST[name]
     assert 0.85 * MIB < len(body) <= MIB + 500_000
-    took = []
+    read_answer(body, "t")
     for _ in range(3):  # whatever else this machine is doing
         started = time.process_time()
-        kept = without_secrets(body, ("callback-token-0001",))
-        read_callback(kept)
-        took.append(time.process_time() - started)
-        read_answer(kept, "t")
-    assert min(took) < 0.3
+        read_callback(without_secrets(body, ("callback-token-0001",)))
+        took_s = time.process_time() - started
+        if took_s < AT_MOST_S:
+            break
+    assert took_s < AT_MOST_S
 
 
 @pytest.mark.parametrize("name", ["keys in data", "long keys", "empty objects", "rows", "JSON in JSON"])

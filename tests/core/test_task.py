@@ -205,8 +205,8 @@ def test_no_sequence_of_callbacks_puts_a_poll_off_for_longer_than_the_statuses_a
         assert task.next_poll_at is None or task.next_poll_at <= first + timedelta(seconds=LEVELS * 90)
 
 
-def flooded(task, claims, *, over_s, every_s=1.0):
-    """Polls of a task that is called back every second, while record-info does not know it."""
+def flooded(task, claims, *, over_s, every_s):
+    """Polls of a task that is called back again and again, while record-info does not know it."""
     moment, polls = START + timedelta(seconds=1), []
     claims = iter(claims)
     while moment < START + timedelta(seconds=over_s):
@@ -231,21 +231,21 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", [registered(), FRESH], ids=["registered", "orphan"])
-def test_a_thousand_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
-    claims = (KINDS[kind](number) for number in range(2000))
+def test_hundreds_of_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
+    claims = (KINDS[kind](number) for number in range(500))
     # In its own time it is polled 90, 120, 180, 300, 540 and 1020 seconds after it was registered.
-    assert flooded(task, claims, over_s=1000) <= 12
+    assert flooded(task, claims, over_s=1000, every_s=2.5) <= 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_burst_of_forged_callbacks_costs_one_poll_and_one_more_for_each_other_end_that_is_claimed(kind):
-    claims = (KINDS[kind](number) for number in range(2000))
-    assert flooded(registered(), claims, over_s=21, every_s=0.02) <= (3 if kind == "in turn" else 1)
+    claims = (KINDS[kind](number) for number in range(500))
+    assert flooded(registered(), claims, over_s=21, every_s=0.05) <= (3 if kind == "in turn" else 1)
 
 
 def test_a_task_given_up_is_not_polled_as_often_as_it_is_called_back():
     task, polls = given_up(), 0
-    for second in range(1000):
+    for second in range(0, 1000, 3):
         moment = at(LATE + second)
         if task.next_poll_at is not None and task.next_poll_at <= moment:
             task, polls = answer(task, None, now=moment, spread=0.0, rules=RULES), polls + 1

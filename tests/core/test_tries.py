@@ -216,7 +216,7 @@ PATIENCE = [
 
 
 @pytest.mark.parametrize("pauses", PATIENCE, ids=str)
-@pytest.mark.parametrize("networks", [1, 10, 60, 300])
+@pytest.mark.parametrize("networks", [1, 10, 100])
 def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses):
     tried = guesses_a_day(networks, pauses=pauses)
     assert tried <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
@@ -230,8 +230,8 @@ def test_no_mixture_of_pauses_gives_more(networks, pauses):
     assert guesses_a_day(networks, pauses=pauses) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
-def test_of_a_thousand_networks_none_gets_more_than_its_share():
-    assert guesses_a_day(1000, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 1000
+def test_of_three_hundred_networks_none_gets_more_than_its_share():
+    assert guesses_a_day(300, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 300
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import product
 
 import pytest
 from sqlalchemy import Connection, select
@@ -18,7 +17,7 @@ from receiver.store.changes import find_changes
 from receiver.store.listing import WALKED, Filter, Flag
 from receiver.store.schema import change_clock, task
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
-from tests.store.test_listing import DUE_BEFORE, a_task, fits, store
+from tests.store.test_listing import DUE_BEFORE, a_task, at_most_three_of, fits, store
 from receiver.operations import delete_task, register_task
 
 pytestmark = BOTH_STORES
@@ -53,7 +52,7 @@ def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None
     known = [a_task(number, runtime) for number in range(120)]
     for one in reversed(known):
         store(runtime, [one])
-    filters = product(
+    filters = at_most_three_of(
         (None, "in_progress", "failed"),
         (None, "SUCCESS"),
         [flag for flag in (None, *Flag) if flag is not Flag.OVERDUE],
@@ -69,7 +68,7 @@ def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None
             )
             plain = replace(wanted, text=None, due_before=DUE_BEFORE)
             expected = [one.task_id for one in reversed(known) if fits(one, plain) and found_by(one, text)]
-            assert [one.task_id for one in changes(connection, wanted)] == expected, wanted
+            assert [one.task_id for one in changes(connection, wanted, limit=40)] == expected, wanted
             seen.add(len(expected))
     assert len(seen) > 15, "the filters really tell tasks apart"
 

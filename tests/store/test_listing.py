@@ -1,9 +1,10 @@
 """Lists of tasks: every filter right, every page fast."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -79,6 +80,13 @@ def fits(task: Task, wanted: Filter) -> bool:
     )
 
 
+def at_most_three_of(*filters: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Every choice of filters with three of them set at most, and one with all."""
+    choices = list(product(*filters))
+    few = [chosen for chosen in choices if sum(one is not None for one in chosen) <= 3]
+    yield from [*few, choices[-1]]
+
+
 def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) -> None:
     known = [a_task(number, runtime) for number in range(300)]
     store(runtime, known)
@@ -87,7 +95,7 @@ def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) 
     labels = (None, "order 2")
     seen = set()
     with runtime.database.read() as connection:
-        for outcome, status, flag, text, label, settled in product(
+        for outcome, status, flag, text, label, settled in at_most_three_of(
             outcomes, statuses, (None, *Flag), (None, "song 2", "order 1"), labels, (None, True, False)
         ):
             wanted = Filter(
@@ -95,7 +103,7 @@ def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) 
                 due_before=DUE_BEFORE,
             )  # fmt: skip
             expected = [task.task_id for task in reversed(known) if fits(task, wanted)]
-            assert [key for page in pages(connection, wanted, limit=7) for key in page] == expected
+            assert [key for page in pages(connection, wanted, limit=70) for key in page] == expected
             seen.add(len(expected))
     assert len(seen) > 20, "the filters really tell tasks apart"
 
