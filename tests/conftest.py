@@ -1,6 +1,7 @@
 """What the tests share: real parts, made anew for each test."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
 from receiver.store.actions import Actor
+from receiver.store.database import Database
 from tests.postgres import Postgres, running_postgres
 
 CALLBACK_TOKEN = "callback-token-0001"
@@ -62,11 +64,20 @@ def postgres() -> Iterator[Postgres]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def new_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the receiver's tables, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "receiver.db"
+    Database(f"sqlite:///{path}").migrate()
+    return path
+
+
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, new_sqlite_file: Path) -> str:
     """A database of the test's own: a SQLite file, or where `BOTH_STORES` says so a PostgreSQL database."""
     if getattr(request, "param", "sqlite") == "postgresql":
         return str(request.getfixturevalue("postgres").new_database())
+    shutil.copyfile(new_sqlite_file, tmp_path / "receiver.db")
     return f"sqlite:///{tmp_path}/receiver.db"
 
 

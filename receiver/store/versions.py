@@ -1,6 +1,7 @@
 """Of which version the tables are, and of which this program knows them to be."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
@@ -44,6 +45,7 @@ def check_known(version: str) -> None:
         )
 
 
-def _known() -> list[str]:
+@cache
+def _known() -> tuple[str, ...]:
     """All versions, the newest first."""
-    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+    return tuple(script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())

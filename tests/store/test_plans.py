@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, text
 
 from benchmarks.crowd import crowd
 from receiver.housekeeping import Housekeeper, Pruning
@@ -18,13 +18,16 @@ from receiver.runtime import Runtime
 from receiver.store import listing, tallies
 from receiver.store.body_cap import BodyCap
 from receiver.store.listing import Filter, Flag
-from receiver.store.schema import action
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.statements import listening, walks_of
 from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
 
 DUE_BEFORE = T0 + timedelta(hours=2)
 NOW = T0 + timedelta(days=120)
+ACTIONS = """
+    INSERT INTO action (via, kind, detail, at, task_id)
+    SELECT 'test', 'acknowledged', '{}', first_seen_at, task_id FROM task
+"""
 STORED = 30_000  # so many that PostgreSQL finds no table small enough to walk over
 
 
@@ -144,12 +147,13 @@ def fill(runtime: Runtime) -> None:
     """So much of everything that grows that a plan for a small table would be another."""
     with runtime.database.write() as connection:
         crowd(connection, STORED, at=NOW - timedelta(days=3), body="{}")
-        hours = [NOW - timedelta(hours=number) for number in range(24 * 100)]
-        subjects = ("callback", "poll", "task", "settling", "call")
-        counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})
+    hours = [NOW - timedelta(hours=number) for number in range(24 * 100)]
+    subjects = ("callback", "poll", "task", "settling", "call")
+    counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})
+    with runtime.database.write() as connection:
         tallies.add(connection, counts)
-        noted = {"via": "test", "kind": "acknowledged", "detail": "{}", "at": NOW, "task_id": "t"}
-        connection.execute(insert(action), [noted] * STORED)
+    with runtime.database.write() as connection:
+        connection.execute(text(ACTIONS))
     analyze = "ANALYZE" if runtime.database.is_sqlite else "VACUUM ANALYZE"
     with runtime.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(analyze))
