@@ -163,7 +163,7 @@ def _row(delivery: Delivery, result: str, changed: Change, task: Task | None) ->
         source=delivery.source.value,
         received_at=delivery.received_at,
         result=result,
-        status=told_status(reading.observation),
+        status=told_status(reading.to_reconcile),
         product=reading.product,
         errors=reading.errors,
         cause=reading.kind.value if result == QUARANTINED else None,
