@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
 from receiver.core.observation import Observation
+from receiver.core.problem import Problem, find_problem
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome, Policy, Verdict, settle
 
@@ -18,13 +18,6 @@ LONGEST_LABEL = 200
 class Rules:
     policy: Policy
     cadence: Cadence
-
-
-class Problem(StrEnum):
-    """What never goes away by itself."""
-
-    UNRESOLVED = "unresolved"
-    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,15 +73,11 @@ class Task:
         return bool(self.registered_at or self.callbacks or self.polls)
 
     @property
-    def problem(self) -> "Problem | None":
+    def problem(self) -> Problem | None:
         """What a person should look at; nothing, once he has seen the task as it is now."""
         if self.acknowledged_version == self.version:
             return None
-        if self.verdict.outcome is Outcome.UNRESOLVED:
-            # Nobody registered it and record-info never knew it: most likely another product's failed job.
-            quiet = self.registered_at is None and self.state.only_claims_failure
-            return None if quiet else Problem.UNRESOLVED
-        return Problem.CONFLICT if self.state.conflict else None
+        return find_problem(self.state, self.verdict.outcome, registered=self.registered_at is not None)
 
 
 def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
