@@ -12,7 +12,9 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_BLANK_LINES = 32
 MAX_CHUNK_LINE = 4 * 1024
 MAX_CHUNKS = 16_384
-BLANK_LINES = re.compile(rb"(?:\r\n){0,%d}" % (MAX_BLANK_LINES + 1))  # allowed before a request, and no part of it
+BLANK_LINES = re.compile(
+    rb"(?:\r\n){0,%d}" % (MAX_BLANK_LINES + 1)
+)  # allowed before a request, and no part of it
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = re.compile(rb"[0-9]{1,18}")
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")

@@ -99,7 +99,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """gunicorn says in its log what was wrong; the client gets a problem in place of its page."""
+        """What was wrong stands in gunicorn's log; the client gets a problem in place of its page."""
         page = Page()
         super().handle_error(req, page, addr, exc)
         if page.status:
