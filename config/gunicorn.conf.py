@@ -29,6 +29,7 @@ threads = settings.threads
 worker_class = buffering_worker(
     max_body=READ_TO_REFUSE * settings.max_body_bytes, wants_body=body_wanted(settings.callback_tokens)
 )
+limit_request_line = 8190  # gunicorn's most, and as much as nginx takes: the longest q= in any alphabet fits
 worker_connections = max(1000, 2 * threads)
 timeout = 60  # for a process that hangs; a thread may take as long as it needs
 graceful_timeout = 20  # longer than a callback behind a locked database (12) and a call to the upstream (10)

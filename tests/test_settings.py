@@ -276,3 +276,68 @@ def test_the_upstreams_url_may_end_in_the_path_that_all_documents_write(
     tmp_path: Path, given: str, kept: str
 ) -> None:
     assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("/api", ""),
+        ("/api/", ""),
+        ("//api//", ""),
+        ("/API", ""),
+        ("/v1", ""),
+        ("/v1/", ""),
+        ("/generate", ""),
+        ("/record-info", ""),
+        ("/v1/generate", ""),
+        ("/v1/generate/record-info", ""),
+        ("/generate/record-info", ""),
+        ("/api/v1/generate", ""),
+        ("/api/v1/generate/", ""),
+        ("/API/V1/Generate", ""),
+        ("/api/v1/generate/record-info", ""),
+        ("/api/v1/generate/record-info/", ""),
+        ("/api//v1//generate", ""),
+        ("/api/v1/lyrics/record-info", ""),
+        ("/api/v1/jobs/createTask", ""),
+        ("/api/v1/v1", ""),
+        ("/api/v1/api", ""),
+        ("/api/v1/generate/api/v1", ""),
+        ("/ap%69/v%31/generate", ""),
+        ("/api%2Fv1", ""),
+        ("/api/%76%31", ""),
+        ("/relay/api", "/relay"),
+        ("/relay/v1", "/relay"),
+        ("/relay/api/v1/generate", "/relay"),
+        ("/a/relay/api/v1/generate/record-info", "/a/relay"),
+    ],
+)
+def test_a_piece_of_a_calls_path_in_the_upstreams_url_is_refused_with_what_to_write(
+    tmp_path: Path, path: str, right: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environment(tmp_path, UPSTREAM_URL=f"https://api.example.org:8443{path}"))
+    advice = f"Must end before the path of the calls: write https://api.example.org:8443{right}\n"
+    assert f"RECEIVER_UPSTREAM_URL: {advice}" in str(refused.value)
+    written = load_settings(environment(tmp_path, UPSTREAM_URL=f"https://api.example.org:8443{right}"))
+    assert written.upstream_url == f"https://api.example.org:8443{right}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/..", "/.", "/../api/v1", "/api/v1/..", "/api/../v1", "/%2e%2e", "/relay/%2E", "/api/v1;x", "/relay;v=1", "/a%00",
+     "/a%0ab", "/a%20b", "/a%255c", "/api\\v1"],
+)  # fmt: skip
+def test_a_path_that_is_not_plain_is_refused_in_the_upstreams_url(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SettingsError, match="RECEIVER_UPSTREAM_URL: "):
+        load_settings(environment(tmp_path, UPSTREAM_URL=f"https://api.example.org{path}"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/relay", "/apis", "/my-api", "/api-v1", "/api/v10", "/api/v2", "/v1beta", "/regenerate", "/api/relay",
+     "/v1/relay", "/a.b/c", "/...", "/%72elay", "/m%C3%BCsik"],
+)  # fmt: skip
+def test_a_path_of_a_relays_own_is_taken_as_it_is(tmp_path: Path, path: str) -> None:
+    url = f"https://api.example.org{path}"
+    assert load_settings(environment(tmp_path, UPSTREAM_URL=url)).upstream_url == url

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_BLANK_LINES = 32
 MAX_CHUNK_LINE = 4 * 1024
 MAX_CHUNKS = 16_384
+BLANK_LINES = re.compile(
+    rb"(?:\r\n){0,%d}" % (MAX_BLANK_LINES + 1)
+)  # allowed before a request, and no part of it
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = re.compile(rb"[0-9]{1,18}")
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
@@ -22,6 +26,7 @@ class Stage(Enum):
     BODY = auto()
     READY = auto()
     HEAD_TOO_LARGE = auto()
+    NO_REQUEST = auto()
 
 
 class RequestBuffer:
@@ -35,6 +40,7 @@ class RequestBuffer:
         self._max_body = max_body
         self._wants_body = wants_body
         self._searched = 0
+        self._blank_lines = 0
         self._needed: int | None = None  # bytes of head and body together; None: it comes in chunks
         self._chunk_at = 0
         self._chunks = 0
@@ -57,15 +63,25 @@ class RequestBuffer:
         return taken
 
     def _look_for_head(self) -> None:
-        while self._bytes.startswith(b"\r\n"):  # allowed before a request, and no part of it
-            del self._bytes[:2]
-            self._searched = 0
+        self._drop_blank_lines()
+        if self._blank_lines > MAX_BLANK_LINES:
+            self.stage = Stage.NO_REQUEST
+            return
         end = self._bytes.find(END_OF_HEAD, max(self._searched - len(END_OF_HEAD), 0))
         self._searched = len(self._bytes)
         if max(end, 0 if end >= 0 else len(self._bytes)) > MAX_HEAD_BYTES:
             self.stage = Stage.HEAD_TOO_LARGE
         elif end >= 0:
             self._begin_body(end + len(END_OF_HEAD))
+
+    def _drop_blank_lines(self) -> None:
+        """In one step: to move all bytes for each line of a flood would keep the loop from everybody else."""
+        found = BLANK_LINES.match(self._bytes)
+        blank = found.end() if found else 0
+        if blank:
+            del self._bytes[:blank]
+            self._blank_lines += blank // 2
+            self._searched = 0
 
     def _begin_body(self, head_bytes: int) -> None:
         head = bytes(self._bytes[:head_bytes])

@@ -17,6 +17,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from receiver.serving.answers import Page, problem
 from receiver.serving.request_buffer import RequestBuffer, Stage
 
 HEAD_S = 10.0  # from the connection, or the request before, to the end of the headers
@@ -27,12 +28,8 @@ LOOK_S = 0.25
 RECEIVE_BYTES = 256 * 1024
 MAX_CLOSED_AT_ONCE = 32
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024  # of all requests on their way into one worker
-TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-)
-BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+REFUSED = {Stage.HEAD_TOO_LARGE: 431, Stage.NO_REQUEST: 400}
 
 
 class _Nothing:
@@ -101,6 +98,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             req.force_close()  # where the next request would begin is unknown
         return super().handle_request(req, conn)
 
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """What was wrong stands in gunicorn's log; the client gets a problem in place of its page."""
+        page = Page()
+        super().handle_error(req, page, addr, exc)
+        if page.status:
+            _send(client, problem(page.status))
+
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
         if not isinstance(conn, Connection):
             super().finish_request(conn, fs)
@@ -124,7 +128,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             return
         self._looked_at = now
         for conn in [conn for conn in self._incoming if self._is_late(conn, now)]:
-            self._refuse(conn, TIMED_OUT) if len(conn.buffer) else self._forget(conn)
+            self._refuse(conn, 408) if len(conn.buffer) else self._forget(conn)
         for conn in [conn for conn in self._lingering if conn.deadline <= now]:
             self._forget(conn)
 
@@ -164,14 +168,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._buffered += len(conn.buffer) - length
         if stage is Stage.READY:
             self._hand_on(conn)
-        elif stage is Stage.HEAD_TOO_LARGE:
-            self._refuse(conn, HEAD_TOO_LARGE)
+        elif stage in REFUSED:
+            self._refuse(conn, REFUSED[stage])
         elif stage is Stage.BODY and before is Stage.HEAD:
             conn.deadline = time.monotonic() + BODY_S
             if conn.buffer.asks_to_continue:
                 _send(conn.sock, CONTINUE)
         if self._buffered > max(MAX_BUFFERED_BYTES, 2 * self.max_body):
-            self._refuse(max(self._incoming, key=lambda other: len(other.buffer)), BUSY)
+            self._refuse(max(self._incoming, key=lambda other: len(other.buffer)), 503)
 
     def _hand_on(self, conn: Connection) -> None:
         self._drop(conn)
@@ -180,10 +184,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.data_ready = True
         self.enqueue_req(conn)
 
-    def _refuse(self, conn: Connection, answer: bytes) -> None:
+    def _refuse(self, conn: Connection, status: int) -> None:
         self._drop(conn)
         conn.buffer.take()
-        _send(conn.sock, answer)
+        _send(conn.sock, problem(status))
         self._linger(conn)
 
     def _drop(self, conn: Connection) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import limits
 from marshmallow import ValidationError, fields, validate
@@ -104,6 +104,8 @@ class DatabaseUrl(fields.String):
         return str(value)
 
 
+CALL_PATH = re.compile(r"(/api/v1(/.*)?|(/(api|v1|generate|record-info))+)\Z", re.IGNORECASE)
+PLAIN_PATH = re.compile(r"(/(?!\.\.?(/|\Z))[^/\\;%\x00-\x20\x7f]+)*")
 API_PATH = re.compile(r"(/api/v1)*/?\Z", re.IGNORECASE)
 
 
@@ -128,11 +130,23 @@ class HttpUrl(fields.Url):
 
 
 class UpstreamUrl(HttpUrl):
-    """The upstream's address, without the `/api/v1` that the vendors' documents and clients write at its end."""
+    """The upstream's address, without the `/api/v1` that the vendors' documents and clients write at its end.
+
+    Any other piece of a call's path is refused: it would stand in each call twice, and none would be answered.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         url = super()._deserialize(value, attr, data, **kwargs)
-        return API_PATH.sub("", re.sub("(?<!:)/{2,}", "/", url))
+        url = API_PATH.sub("", re.sub("(?<!:)/{2,}", "/", url))
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if not PLAIN_PATH.fullmatch(path):
+            raise ValidationError("Must have a plain path or none, without . or .. in it.")
+        right = CALL_PATH.sub("", path)
+        if right != path:
+            address = f"{parts.scheme}://{parts.netloc}{quote(right)}"
+            raise ValidationError(f"Must end before the path of the calls: write {address}")
+        return url
 
 
 def secret(*, required: bool, at_least: int) -> fields.String:

@@ -18,7 +18,7 @@ from receiver.store.listing import Filter
 from receiver.web.api_input import (
     LABEL,
     NEW_TASK,
-    NO_PARAMETERS,
+    NOTHING,
     PAGE,
     TASK_PAGE,
     WAIT,
@@ -43,6 +43,8 @@ PARAMETERS = {
     "api.list_deliveries": PAGE,
     "api.list_quarantine": PAGE,
 }
+# The same for bodies.
+BODIES = {"api.create_task": NEW_TASK, "api.change_task": LABEL}
 EVERY_ONE = quarantine.Quarantined(seen=True)
 
 
@@ -79,11 +81,13 @@ def _authorize() -> None:
 
 
 @blueprint.before_request
-def _read_query() -> None:
+def _read_input() -> None:
     task_id = (request.view_args or {}).get("task_id", "")
     if UNSTORABLE.search(task_id):  # PostgreSQL would not even look for it
         raise _unknown(task_id)
-    g.parameters = parameters(PARAMETERS.get(request.endpoint or "", NO_PARAMETERS))
+    called = request.endpoint or ""
+    g.parameters = parameters(PARAMETERS.get(called, NOTHING))
+    g.body = load(BODIES.get(called, NOTHING), json_body())
 
 
 @blueprint.after_request
@@ -94,7 +98,7 @@ def _challenge(response: Response) -> Response:
 
 @blueprint.post("/tasks")
 def create_task() -> tuple[Response, int]:
-    wanted = load(NEW_TASK, json_body())
+    wanted = g.body
     task, created = register_task(
         runtime_here(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
     )
@@ -147,8 +151,7 @@ def read_task(task_id: str) -> Response:
 
 @blueprint.patch("/tasks/<task_id>")
 def change_task(task_id: str) -> Response:
-    wanted = load(LABEL, json_body())
-    task = label_task(runtime_here(), task_id, label=wanted["label"], now=utc_now(), actor=_caller())
+    task = label_task(runtime_here(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
     if task is None:
         raise _unknown(task_id)
     return jsonify(show_task(task))

@@ -1,7 +1,8 @@
 """What the API takes: parameters and JSON bodies, checked whole; what nobody knows is refused by its name."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -89,14 +90,12 @@ class WaitSchema(StrictSchema):
 
 
 NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
-PAGE, TASK_PAGE, WAIT, NO_PARAMETERS = PageSchema(), TaskPageSchema(), WaitSchema(), StrictSchema()
+PAGE, TASK_PAGE, WAIT, NOTHING = PageSchema(), TaskPageSchema(), WaitSchema(), StrictSchema()
 
 
 def parameters(schema: Schema) -> dict[str, Any]:
     """The request's query string; a parameter that is given twice would be half ignored, and so is refused."""
-    repeated = {name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1}
-    if repeated:
-        raise _invalid(repeated)
+    _refuse_repeated(name for name, values in request.args.lists() if len(values) > 1)
     return load(schema, request.args.to_dict())
 
 
@@ -108,11 +107,25 @@ def json_body() -> Any:
         detail = f"Send the body as application/json, not as {request.mimetype}."
         raise ProblemError(415, "Unsupported media type", detail)
     try:
-        return json.loads(raw) if raw else {}
+        return json.loads(raw, object_pairs_hook=_object) if raw else {}
     except RecursionError:
         raise _invalid({"": ["Nested too deeply."]}) from None
     except ValueError:
         raise ProblemError(400, "Not JSON", "The body must be one JSON object.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, at whatever level; of a field that is given twice the first would be lost."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        _refuse_repeated(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    return values
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    repeated = {name: ["Given more than once."] for name in names}
+    if repeated:
+        raise _invalid(repeated)
 
 
 def load(schema: Schema, values: Any) -> dict[str, Any]:

@@ -89,10 +89,14 @@ def _asked_here() -> bool:
         return False
     if request.remote_addr and not ipaddress.ip_address(request.remote_addr).is_loopback:
         return False
-    return _is_local(urlsplit(f"//{request.headers.get('Host', '')}").hostname or "")
+    return _is_local(request.headers.get("Host", ""))
 
 
-def _is_local(host: str) -> bool:
+def _is_local(address: str) -> bool:
+    try:
+        host = urlsplit(f"//{address}").hostname or ""
+    except ValueError:  # such as a bracket alone
+        return False
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

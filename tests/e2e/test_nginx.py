@@ -25,6 +25,7 @@ from tests.e2e.proxied import (
     callback,
     in_chunks,
     nginx_before,
+    read_answer,
     request,
 )
 
@@ -190,6 +191,39 @@ def test_what_is_open_reaches_the_receiver(site: Site) -> None:
 def test_a_request_that_can_be_read_in_two_ways_is_refused(site: Site, raw: bytes, status: int) -> None:
     answer = send(site, raw)
     assert (answer.status, answer.is_problem) == (status, True)
+
+
+@pytest.mark.parametrize("size", [*range(8150, 8200, 7), 9000, 20_000])
+def test_a_request_line_or_header_that_is_too_long_is_a_problem_whoever_refuses_it(
+    site: Site, size: int
+) -> None:
+    long = send(site, request("GET", f"/api/stats?{'a' * size}"))
+    assert (long.status in (401, 414), long.is_problem) == (True, True), long
+    large = send(site, request("GET", "/api/stats", headers={"X-Large": "a" * size}))
+    assert (large.status in (401, 431), large.is_problem) == (True, True), large
+
+
+@pytest.mark.parametrize(
+    ("raw", "statuses"),
+    [
+        (b"junk\r\n\r\n", {400}),
+        (f"GET /healthz HTTP/3.0\r\nHost: {HOST}\r\n\r\n".encode(), {400, 505}),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", {400}),
+        (request("GET", "/healthz", headers={"Content-Length": "-1"}), {400}),
+        (request("TRACE", "/healthz"), {405}),
+    ],
+)
+def test_what_nginx_cannot_read_is_a_problem(site: Site, raw: bytes, statuses: set[int]) -> None:
+    answer = send(site, raw)
+    assert (answer.status in statuses, answer.is_problem) == (True, True), answer
+
+
+def test_http_at_the_port_of_https_is_a_problem(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.proxy.port), timeout=20) as connection:
+        connection.sendall(request("GET", "/healthz"))
+        with connection.makefile("rb") as stream:
+            answer = read_answer(stream)
+    assert (answer.status, answer.is_problem) == (400, True), answer
 
 
 def test_the_sender_is_who_nginx_heard_whatever_he_tells_of_himself(site: Site) -> None:

@@ -1,13 +1,22 @@
 """When a request is here whole, however its bytes arrive."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.serving.callback_path import body_wanted
-from receiver.serving.request_buffer import MAX_CHUNKS, MAX_HEAD_BYTES, RequestBuffer, Stage
+from receiver.serving.request_buffer import (
+    MAX_BLANK_LINES,
+    MAX_CHUNKS,
+    MAX_HEAD_BYTES,
+    RequestBuffer,
+    Stage,
+)
 
 HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -87,11 +96,36 @@ def test_a_head_without_end_is_refused() -> None:
     assert buffer.stage is Stage.HEAD_TOO_LARGE
 
 
-def test_empty_lines_without_end_take_no_room() -> None:
+@pytest.mark.parametrize("step", [1, 2, 3, 64, 100_000])
+@pytest.mark.parametrize("tail", [b"", b"\r", REQUEST])
+def test_more_blank_lines_than_a_few_are_refused_however_they_come(step: int, tail: bytes) -> None:
+    flood, buffer = b"\r\n" * (MAX_BLANK_LINES + 1) + tail, new_buffer()
+    for place in range(0, len(flood), step):
+        if buffer.feed(flood[place : place + step]) is not Stage.HEAD:
+            break
+    assert buffer.stage is Stage.NO_REQUEST
+
+
+@pytest.mark.parametrize("step", [1, 3, 100_000])
+def test_a_few_blank_lines_are_no_part_of_a_request(step: int) -> None:
+    request, buffer = b"\r\n" * MAX_BLANK_LINES + REQUEST, new_buffer()
+    for place in range(0, len(request), step):
+        buffer.feed(request[place : place + step])
+    assert (buffer.stage, buffer.take()) == (Stage.READY, REQUEST)
+
+
+def test_a_flood_of_blank_lines_costs_one_step() -> None:
+    flood, began = b"\r\n" * 4_000_000, time.process_time()
+    assert new_buffer().feed(flood) is Stage.NO_REQUEST
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize("lines", [b"\r", b"\r\r", b"\n", b"\n\r", b"\r\n\r", b"\r\n\n"])
+def test_what_is_only_like_a_blank_line_counts_as_a_head(lines: bytes) -> None:
     buffer = new_buffer()
-    for _ in range(1000):
-        buffer.feed(b"\r\n" * 100)
-    assert (buffer.stage, len(buffer)) == (Stage.HEAD, 0)
+    while buffer.feed(lines + b"x" * 1000) is Stage.HEAD:
+        assert len(buffer) <= MAX_HEAD_BYTES
+    assert buffer.stage is Stage.HEAD_TOO_LARGE
 
 
 def test_crumbs_are_not_collected_for_ever() -> None:

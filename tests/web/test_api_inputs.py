@@ -204,6 +204,60 @@ def test_a_wrong_body_is_a_clear_problem_and_changes_nothing(
     assert [(one["taskId"], one["label"]) for one in found["tasks"]] == [("known", "mine")]  # type: ignore[index]
 
 
+TWICE = [
+    (b'{"taskId": "a", "taskId": "b"}', {"taskId"}),
+    (b'{"taskId": "a", "taskId": "a"}', {"taskId"}),
+    (b'{"taskId": "a", "\\u0074askId": "b"}', {"taskId"}),
+    (b'{"taskId": "a", "label": "x", "label": "y"}', {"label"}),
+    (b'{"taskId": "a", "label": null, "label": "y"}', {"label"}),
+    (b'{"taskId": "a", "label": "x", "taskId": "b", "label": "y"}', {"taskId", "label"}),
+    (b'{"taskId": "a", "other": {"deep": [{"x": 1, "x": 2}]}}', {"x"}),
+    (b'[{"taskId": "a", "taskId": "b"}]', {"taskId"}),
+    (b'{"": 1, "": 2}', {""}),
+    (b'{"\\ud800": 1, "\\ud800": 2}', {"\ud800"}),
+]
+
+
+@pytest.mark.parametrize(("body", "names"), TWICE)
+@pytest.mark.parametrize(
+    ("method", "path"), [call for call in CALLS if call[0] in ("POST", "PATCH", "DELETE")]
+)
+def test_a_field_that_is_given_twice_is_named_at_every_level_and_nothing_is_done(
+    client: FlaskClient, method: str, path: str, body: bytes, names: set[str]
+) -> None:
+    told = problem(client.open(path, method=method, headers=BEARER, data=body), 422)
+    assert told["errors"] == {name: ["Given more than once."] for name in names}
+    found = client.get("/api/tasks", headers=BEARER).json
+    assert [(one["taskId"], one["label"]) for one in found["tasks"]] == [("known", "mine")]  # type: ignore[index]
+
+
+WITHOUT_BODY = [call for call in CALLS if call not in (("POST", "/api/tasks"), ("PATCH", "/api/tasks/known"))]
+
+
+@pytest.mark.parametrize(("method", "path"), WITHOUT_BODY)
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b'{"junk": 1}', 422), (b'{"label": "x"}', 422), (b"[]", 422), (b"null", 422), (b"{oops", 400)],
+)
+def test_a_body_that_a_call_does_not_take_is_refused_and_nothing_is_done(
+    client: FlaskClient, method: str, path: str, body: bytes, status: int
+) -> None:
+    before = client.get("/api/tasks", headers=BEARER).text
+    assert client.open(path, method=method, headers=BEARER, data=body).status_code == status
+    assert client.get("/api/tasks", headers=BEARER).text == before
+
+
+@pytest.mark.parametrize(("method", "path"), WITHOUT_BODY)
+@pytest.mark.parametrize("body", [None, b"", b"{}", b" { } "])
+@pytest.mark.parametrize("kind", [None, "application/json"])
+def test_no_body_and_an_empty_object_are_fine_where_nothing_is_taken(
+    client: FlaskClient, method: str, path: str, body: bytes | None, kind: str | None
+) -> None:
+    headers = BEARER | ({"Content-Type": kind} if kind else {})
+    answer = client.open(path, method=method, headers=headers, data=body)
+    assert answer.status_code in (200, 202, 204)
+
+
 def test_a_form_is_refused_as_what_it_is(client: FlaskClient) -> None:
     for data in ({"taskId": "x"}, {"taskId": "x", "file": (io.BytesIO(b"x"), "x.json")}):
         told = problem(client.post("/api/tasks", headers=BEARER, data=data), 415)

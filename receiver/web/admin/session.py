@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 
 from flask import Flask, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
+from flask_wtf.csrf import CSRFError
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from receiver.core import tries
+from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.tries import Lockout, Tries
 from receiver.runtime import utc_now
 from receiver.store import actions, sign_ins
@@ -22,7 +24,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.store.sign_ins import EVERYBODY
 from receiver.web.admin.frame import PREFIX, blueprint, page, person
 from receiver.web.here import runtime_here
-from receiver.web.problems import RETRY_AFTER_S
+from receiver.web.problems import RETRY_AFTER_S, ProblemError
 from receiver.web.secrets import same_secret
 from receiver.web.storage import short_cause
 
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SIGNED_IN = timedelta(hours=12)
 IPV6_PREFIX = 56
+LONGEST_NEXT = 2000  # quoted once more it must fit into a request line
 OPEN = {"admin.sign_in", "admin.static"}
 
 
@@ -45,11 +48,26 @@ def _guard() -> Response | None:
     if request.endpoint == "admin.static":
         return None
     if request.endpoint not in OPEN and not signed_in():
-        back = request.script_root + request.full_path.rstrip("?") if request.method == "GET" else None
-        return redirect(url_for("admin.sign_in", next=back), 303)
+        back = request.script_root + request.full_path.rstrip("?")
+        known = request.method == "GET" and len(back) <= LONGEST_NEXT
+        return redirect(url_for("admin.sign_in", next=back if known else None), 303)
     g.signed_in = request.endpoint not in OPEN
-    current_app.extensions["csrf"].protect()
+    _check_form()
+    _check_path()
     return None
+
+
+def _check_form() -> None:
+    try:
+        current_app.extensions["csrf"].protect()
+    except ValueError:  # of its reading a Referer that is no address
+        raise CSRFError("The referrer is no address.") from None
+
+
+def _check_path() -> None:
+    """PostgreSQL would not even look for such a text."""
+    if any(UNSTORABLE.search(str(value)) for value in (request.view_args or {}).values()):
+        raise ProblemError(404, "No such page", "Check the address.")
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])

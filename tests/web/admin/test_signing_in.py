@@ -194,6 +194,16 @@ def test_it_goes_on_where_one_wanted_to_go(client: FlaskClient) -> None:
     assert answer.headers["Location"] == "/admin/?q=a%26b&outcome=failed"
 
 
+@pytest.mark.parametrize("letter", ["a", "%F0%9F%8E%B5", "%25"])
+def test_an_address_too_long_to_be_quoted_once_more_is_not_gone_on_to(
+    client: FlaskClient, letter: str
+) -> None:
+    for count in (1, 100, 400, 2000):
+        location = client.get(f"/admin/?q={letter * count}").headers["Location"]
+        assert len(f"GET {location} HTTP/1.1") < 8190
+        assert ("next=" in location) is (count == 1 or len(letter) * count < 1500)
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -1,0 +1,171 @@
+"""NUL, half a surrogate pair and numbers without end, wherever a request can hold them: never our fault."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, unquote_to_bytes, urlencode
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+
+from receiver.app import build_app
+from receiver.runtime import Runtime
+from receiver.web.api import PARAMETERS
+from tests.conftest import BOTH_STORES
+from tests.web.admin.page import BEARER, CALLBACKS, sign_in, tell, token_of
+
+FORM = "application/x-www-form-urlencoded"
+ODD = {
+    "NUL": "%00",
+    "NUL within": "a%00b",
+    "half a pair": "%ED%A0%80",
+    "the other half": "a%ED%BF%BFb",
+    "no UTF-8": "%FF%FE",
+    "endless digits": "9" * 5000,
+    "digits of another script": quote("٣" * 20),
+    "a large number": "9" * 19,
+    "minus": "-1",
+    "lines": "a%0D%0Ab",
+    "dots": "..%2F..%2F..",
+    "a long text": quote("🎵" * 600),
+}
+CHOSEN = ("cause", "seen", "only", "before")
+TAKEN = {
+    **{endpoint: tuple(schema.fields) for endpoint, schema in PARAMETERS.items()},
+    "admin.list_tasks": ("outcome", "status", "flag", "q", "cursor"),
+    "admin.list_quarantine": CHOSEN,
+    "admin.preview_rereading": CHOSEN,
+    "admin.read_again": CHOSEN,
+    "admin.acknowledge_quarantine": CHOSEN,
+    "admin.list_actions": ("kind", "before"),
+    "admin.show_activity": ("days",),
+    "admin.sign_in": ("next",),
+    "admin.static": ("v",),
+}
+"""What each takes in its query."""
+
+
+@pytest.fixture
+def client(runtime: Runtime) -> FlaskClient:
+    client = build_app(runtime).test_client()
+    tell(client)
+    assert sign_in(client).status_code == 303
+    return client
+
+
+def addresses(client: FlaskClient, text: str) -> Iterator[tuple[Rule, str, str]]:
+    """Each route with each of its methods; `text` stands for what varies in it. Signing out would end the test."""
+    for rule in client.application.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", lambda _: text, rule.rule)
+        methods = (rule.methods or {"GET", "POST"}) - {"HEAD", "OPTIONS"}
+        yield from ((rule, method, path) for method in sorted(methods) if rule.endpoint != "admin.sign_out")
+
+
+def send(client: FlaskClient, method: str, path: str, form: dict[str, str] | None = None) -> int:
+    """With all that it needs to get past the guards."""
+    api = path.startswith("/api")
+    return client.open(
+        path,
+        method=method,
+        buffered=True,
+        headers=BEARER if api else {},
+        data=form if method == "POST" and not api else None,
+    ).status_code
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("kind", ODD)
+def test_no_path_with_an_odd_text_is_our_fault(client: FlaskClient, kind: str) -> None:
+    form = {"csrf_token": token_of(client, "/admin/"), "label": "x"}
+    for rule, method, path in addresses(client, ODD[kind]):
+        status = send(client, method, path, form)
+        assert status < 500, (method, path)
+        if rule.arguments and kind.startswith("NUL"):
+            assert status in (400, 404, 405, 422), (method, path, status)
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("kind", ODD)
+def test_no_query_with_an_odd_text_is_our_fault(client: FlaskClient, kind: str) -> None:
+    form = {"csrf_token": token_of(client, "/admin/")}
+    for rule, method, path in addresses(client, "1"):
+        for name in TAKEN.get(rule.endpoint, ()) if method in ("GET", "POST") else ():
+            status = send(client, method, f"{path}?{name}={ODD[kind]}", form)
+            assert status < 500, (method, path, name)
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("kind", ODD)
+def test_a_callback_is_taken_whatever_its_query_and_the_last_part_of_its_address_hold(
+    client: FlaskClient, kind: str
+) -> None:
+    body = {"code": 200, "data": {"callbackType": "text", "task_id": f"of {kind}".replace(" ", "-")}}
+    for tail in (f"?orderId={ODD[kind]}", f"?{ODD[kind]}", f"?token={ODD[kind]}"):
+        assert client.post(CALLBACKS + tail, json=body).status_code == 200
+    assert client.post(f"{CALLBACKS}/{ODD[kind]}", json=body).status_code in (200, 404)
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("kind", ODD)
+def test_no_form_with_an_odd_text_is_our_fault(client: FlaskClient, kind: str) -> None:
+    text, token = unquote_to_bytes(ODD[kind]), token_of(client, "/admin/")
+    for _, method, path in addresses(client, "task-1"):
+        if method == "POST" and path.startswith("/admin"):
+            for form in ({"csrf_token": text}, {"csrf_token": token, "label": text, "password": text}):
+                body = urlencode(form)
+                status = client.post(path, data=body, content_type=FORM).status_code
+                assert status < 500, (path, form)
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_no_odd_text_before_signing_in_is_our_fault(client: FlaskClient, kind: str) -> None:
+    stranger = client.application.test_client()
+    text = unquote_to_bytes(ODD[kind])
+    for _, method, path in addresses(client, ODD[kind]):
+        assert stranger.open(path, method=method, buffered=True).status_code < 500, (method, path)
+    form = urlencode({"csrf_token": token_of(stranger), "password": text})
+    assert stranger.post("/admin/sign-in", data=form, content_type=FORM).status_code == 403
+
+
+# Each is of printable ASCII or of what HTTP lets pass.
+HEADERS = [
+    ("Host", "["), ("Host", "[::1"), ("Host", "x:y"), ("Host", "a b"), ("Host", "x" * 5000), ("Host", "\xff"), ("Host", ""),
+    ("Referer", "http://["), ("Referer", "\xff"), ("Referer", "//"), ("Origin", "http://["), ("Cookie", "receiver_admin=\xff"),
+    ("Cookie", "receiver_admin=a.b.c; ;=;receiver_admin"), ("Authorization", "Bearer \xff"), ("Authorization", "Basic \xff"),
+    ("Authorization", "Bearer"), ("X-Request-Id", "\xff" * 100), ("Range", "bytes=9-1,x"), ("If-Modified-Since", "\xff"),
+    ("If-None-Match", '"\xff'), ("Content-Type", "a/b; charset=nosuch"), ("Content-Type", "multipart/form-data"),
+    ("Content-Type", "multipart/form-data; boundary=\xff"), ("Content-Type", ";"), ("Content-Encoding", "\xff, gzip"),
+    ("X-Forwarded-For", "\xff"), ("X-Forwarded-Host", "["), ("X-Forwarded-Proto", "\xff"), ("Accept", "\xff;q=x"),
+    ("X-HTTP-Method-Override", "PUT"), ("X-CSRFToken", "\xff"), ("X-Webhook-Timestamp", "\xff" * 50),
+]  # fmt: skip
+
+
+ASKED = (
+    ("GET", "/metrics"),
+    ("GET", "/healthz"),
+    ("GET", "/admin"),
+    ("GET", "/admin/tasks/task-1"),
+    ("GET", "/admin/static/admin.css"),
+    ("POST", "/admin/tasks/task-1/label"),
+    ("GET", "/api/tasks/task-1"),
+    ("POST", "/api/tasks"),
+    ("POST", CALLBACKS),
+)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(("name", "value"), HEADERS)
+def test_no_odd_header_is_our_fault(client: FlaskClient, name: str, value: str, scheme: str) -> None:
+    form = urlencode({"csrf_token": token_of(client, "/admin/"), "label": "x"})
+    for method, path in ASKED:
+        headers = BEARER if path.startswith("/api") else {}
+        status = client.open(
+            path,
+            method=method,
+            buffered=True,
+            base_url=f"{scheme}://localhost",
+            content_type=FORM if method == "POST" and name != "Content-Type" else None,
+            headers=headers | {name: value},
+            data=form if method == "POST" else None,
+        ).status_code
+        assert status < 500, (method, path)
