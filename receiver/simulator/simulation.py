@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, NO_TASK_ID, UNKNOWN_TASK, Answer, json_answer
@@ -24,6 +25,7 @@ from .poison import BROKEN_PARAM, HANG, TRICKLES, Trickle, with_broken_param
 NOTHING: Mapping[str, float] = MappingProxyType({})
 HOLD_STEP_S = 0.02
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+AFTER_TRICKLE = replace(UNKNOWN_TASK, headers={"Connection": "close"})
 
 
 class Simulator:
@@ -187,7 +189,7 @@ class Simulator:
         if poison in POISONED_ANSWERS:
             return POISONED_ANSWERS[poison](task_id)
         if poison in TRICKLES:
-            return UNKNOWN_TASK
+            return AFTER_TRICKLE
         if poison == HANG:
             self._hold(caller_left)
         answer = self._true_answer(task_id)
