@@ -163,6 +163,54 @@ def test_an_upstream_that_is_really_down_is_paused_probed_and_found_again(world:
     assert not world.health().in_trouble
 
 
+SLOWING = {
+    "HTTP 429": ({"code": 429, "msg": "slow down"}, 429),
+    "HTTP 405": ("slow down", 405),
+    "code 430": ({"code": 430, "msg": "too often"}, 200),
+    "code 455 as text": ({"code": "455", "msg": "closed", "data": None}, 200),
+}
+
+
+@pytest.mark.parametrize("kind", SLOWING)
+@pytest.mark.parametrize("after_s", ["15", "40"])
+def test_a_task_that_is_always_asked_to_slow_down_pauses_the_others_once(
+    new_world: Callable[..., World],  # noqa: F811
+    kind: str,
+    after_s: str,
+) -> None:
+    world = new_world(POLL_LIMIT="1000/second", POLL_INTERVAL="1", POLL_MAX_INTERVAL="4")
+    world.upstream.put("bad", *SLOWING[kind], {"Retry-After": after_s})
+    good = [f"good-{number}" for number in range(100)]
+    for name in good:
+        world.answers(name, "SUCCESS", DONE)
+    for name in ("bad", *good):
+        world.register(name)
+        world.clock.advance(1)
+    world.clock.advance(GRACE_S - 101)
+    paused = 0
+    for _ in range(100):
+        world.run(after_s=1)
+        paused += world.health().paused(world.clock.now)
+    assert paused <= int(after_s)
+    assert not unsettled(world, good)
+    assert world.upstream.stats()["calls"] >= 100 + 10, "it is still asked about"
+
+
+@pytest.mark.parametrize("retry_after", ["3600", "86400", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("http_status", [500, 502, 503, 403, 302, 404, 200])
+def test_two_failing_tasks_that_say_retry_after_keep_no_good_one_waiting_for_long(
+    world: World, http_status: int, retry_after: str
+) -> None:
+    for name, body in (("bad-1", "<html>oops</html>"), ("bad-2", "<html>busy</html>")):
+        world.upstream.put(name, body, http_status, {"Retry-After": retry_after, "Location": "/x"})
+    world.register("bad-1", "bad-2", "good")
+    world.answers("good", "SUCCESS", DONE)
+    world.clock.advance(GRACE_S)
+    for _ in range(5):
+        world.run(after_s=1)
+    assert not unsettled(world, ["good"])
+
+
 # Who goes first
 
 

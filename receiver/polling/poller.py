@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -12,6 +11,7 @@ from sqlalchemy import Connection
 from receiver.core.cadence import PollRank
 from receiver.core.payloads import Trouble
 from receiver.intake import Intake
+from receiver.polling.calls import CallsUnderWay
 from receiver.polling.replies import Replies, Reply
 from receiver.settings import Settings
 from receiver.store import lease, polls
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 10.0  # with a look every few seconds another poller takes over within 15
 LONGEST_PASS_S = 30.0
 LOOK_S = 0.05
+ABANDONED_AFTER_S = 1.0  # beyond the timeout, which a call keeps by itself but for looking up a name
 UNHEARD_OF = 2  # after so many times the give-up time a task ends though the upstream never answered
 
 
@@ -64,39 +65,44 @@ class Poller:
         self._replies = Replies(
             settings=settings, database=database, intake=intake, spread=spread, clock=clock
         )
+        self._calls = CallsUnderWay(self._ask, longest_s=settings.poll_timeout + ABANDONED_AFTER_S)
         self._fence: int | None = None
         self._since_orphan = 0
         self._lease_s = max(LEASE_S, 3 * settings.poll_tick)
 
     def run_once(self, stop: Event) -> PassCounts:
-        """Work until nobody is due, at most `LONGEST_PASS_S`, or until `stop`."""
+        """Work until nobody is due and no call is under way, at most `LONGEST_PASS_S`, or until `stop`.
+
+        Calls that are under way when the time is over belong to the next pass: no call holds up the others' turn.
+        """
         now = self._hold_lease()
         if now is None:
-            return PassCounts()
+            return self._take_in(self._calls.take_ended(wait_s=0), PassCounts())
         counts = PassCounts(holder=True, gave_up=self._give_up(now))
         if not self._settings.upstream_api_key:
             return counts
         ends = now + timedelta(seconds=LONGEST_PASS_S)
-        with ThreadPoolExecutor(self._settings.poll_concurrency, thread_name_prefix="poll") as pool:
-            pending: set[Future[Reply]] = set()
-            more = True
-            while pending or more:
-                more = not stop.is_set() and self._worth_going_on(ends)
-                if more:
-                    pending |= {pool.submit(self._ask, call) for call in self._claim(len(pending))}
-                if pending:
-                    done, pending = wait(pending, timeout=LOOK_S, return_when=FIRST_COMPLETED)
-                    counts = self._take_in([future.result() for future in done], counts)
-                elif more:
-                    stop.wait(LOOK_S)
-        return counts
+        while not stop.is_set() and self._may_go_on(ends):
+            due = self._is_anybody_due()
+            if not due and not self._calls:
+                return counts
+            for call in self._claim(len(self._calls)) if due else ():
+                self._calls.start(call)
+            counts = self._take_in(self._calls.take_ended(wait_s=LOOK_S), counts)
+        return self._finish(counts) if stop.is_set() else counts
 
     def give_back(self) -> None:
-        """Let another poller take over at once."""
+        """Take in what is under way, then let another poller take over at once."""
+        self._finish(PassCounts())
         if self._fence is not None:
             with self._database.write() as connection:
                 lease.give_back(connection, holder=self._name, now=self._clock(connection))
             self._fence = None
+
+    def _finish(self, counts: PassCounts) -> PassCounts:
+        while self._calls:
+            counts = self._take_in(self._calls.take_ended(wait_s=LOOK_S), counts)
+        return counts
 
     def _hold_lease(self) -> datetime | None:
         """Take or renew the lease where it is time to; the time at which it is ours, None while it is another's."""
@@ -119,11 +125,13 @@ class Poller:
         self._fence = taken.fence if taken else None
         return now if taken else None
 
-    def _worth_going_on(self, ends: datetime) -> bool:
+    def _may_go_on(self, ends: datetime) -> bool:
         now = self._hold_lease()
-        if now is None or now >= ends:
-            return False
+        return now is not None and now < ends
+
+    def _is_anybody_due(self) -> bool:
         with self._database.read() as connection:
+            now = self._clock(connection)
             paused = self._health(connection, now).paused(now)
             return polls.any_due(connection, now=now, requested=paused)
 

@@ -114,7 +114,8 @@ class Replies:
         after = pacing.after_failure(health, failed, now=now, spread=self._spread())
         _log_failure(failed, after)
         keeps_place = pacing.keeps_place(health, failed)
-        polls.note_slowed(connection, call, at=now if keeps_place else None)
+        # Kept until the task is answered: its second "slow down" is its own, and so are all that follow.
+        polls.note_slowed(connection, call, at=now if keeps_place else call.slowed_at)
         task = None if keeps_place else tasks.load(connection, call.task_id)
         if task is None:
             return _Missed(health=after)

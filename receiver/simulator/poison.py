@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, Answer, code_answer, json_answer
@@ -11,6 +12,26 @@ from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, Answer, code_answer, json_an
 HANG = "poison-hang"
 BROKEN_PARAM = "poison-param"
 LONG_STATUS_LETTERS = 2800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trickle:
+    """Raw bytes instead of an answer: the `start`, and then `again` for as long as the caller waits."""
+
+    start: bytes
+    again: bytes = b" "
+
+
+TRICKLES: Mapping[str, Trickle] = MappingProxyType(
+    {
+        "poison-slow-head": Trickle(start=b"HTTP/1.1 200 OK\r\nX-Slow: ", again=b"x"),
+        "poison-slow-body": Trickle(start=b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+        "poison-slow-redirect": Trickle(
+            start=b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 1000000\r\n\r\n"
+        ),
+        "poison-continue": Trickle(start=b"", again=b"HTTP/1.1 100 Continue\r\n\r\n"),
+    }
+)
 
 
 def _plain(text: str, http_status: int) -> Answer:

@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +44,8 @@ def create_app(simulator: Simulator) -> Flask:
         authorization = request.headers.get("Authorization", "")
         connection = request.environ.get("werkzeug.socket")
         task_id = request.args.get("taskId", "")
-        return _response(simulator.record_info(task_id, authorization, lambda: _left(connection)))
+        left, send = partial(_left, connection), partial(_send, connection)
+        return _response(simulator.record_info(task_id, authorization, left, send))
 
     @app.get("/files/<track_id>/<name>")
     def media(track_id: str, name: str) -> WsgiResponse:
@@ -101,6 +103,15 @@ def _left(connection: socket.socket | None) -> bool:
         return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
     except (OSError, ValueError):
         return True
+
+
+def _send(connection: socket.socket | None, data: bytes) -> bool:
+    """Whether the caller still takes raw bytes."""
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.sendall(data)
+            return True
+    return False
 
 
 def _response(answer: Answer) -> Response:

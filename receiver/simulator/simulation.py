@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, NO_TASK_ID, UNKNOWN_TASK, Answer, json_answer
@@ -19,11 +20,12 @@ from .generation import Generation
 from .media import media_answer
 from .meter import CallMeter
 from .poison import ANSWERS as POISONED_ANSWERS
-from .poison import BROKEN_PARAM, HANG, with_broken_param
+from .poison import BROKEN_PARAM, HANG, TRICKLES, Trickle, with_broken_param
 
 NOTHING: Mapping[str, float] = MappingProxyType({})
 HOLD_STEP_S = 0.02
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+AFTER_TRICKLE = replace(UNKNOWN_TASK, headers={"Connection": "close"})
 
 
 class Simulator:
@@ -90,8 +92,13 @@ class Simulator:
         return generation.task_id
 
     def record_info(
-        self, task_id: str, authorization: str = "", caller_left: Callable[[], bool] = lambda: False
+        self,
+        task_id: str,
+        authorization: str = "",
+        caller_left: Callable[[], bool] = lambda: False,
+        send: Callable[[bytes], bool] = lambda _: True,
     ) -> Answer:
+        """What is answered; `send` is for raw bytes before it, and says whether the caller still takes them."""
         with self._meter.call(task_id):
             if not self._allowed(authorization):
                 return NO_ACCESS
@@ -99,6 +106,8 @@ class Simulator:
                 pinned = self._pinned.get(task_id)
                 poison = self._poison(task_id)
             if pinned is None and poison:
+                if poison in TRICKLES:
+                    self._trickle(TRICKLES[poison], send)
                 return self._poisoned_answer(task_id, poison, caller_left)
             return pinned or self._faulty_answer(caller_left) or self._true_answer(task_id)
 
@@ -179,10 +188,16 @@ class Simulator:
     def _poisoned_answer(self, task_id: str, poison: str, caller_left: Callable[[], bool]) -> Answer:
         if poison in POISONED_ANSWERS:
             return POISONED_ANSWERS[poison](task_id)
+        if poison in TRICKLES:
+            return AFTER_TRICKLE
         if poison == HANG:
             self._hold(caller_left)
         answer = self._true_answer(task_id)
         return with_broken_param(answer) if poison == BROKEN_PARAM else answer
+
+    def _trickle(self, trickle: Trickle, send: Callable[[bytes], bool]) -> None:
+        if send(trickle.start):
+            self._hold(lambda: not send(trickle.again))
 
     def _hold(self, caller_left: Callable[[], bool]) -> None:
         # A caller that gave up has no call here any more: its next one is not a simultaneous one.

@@ -145,7 +145,7 @@ def release(connection: Connection, call: Call, *, ended_at: datetime, period_s:
 
 
 def note_slowed(connection: Connection, call: Call, *, at: datetime | None) -> None:
-    """Note when the upstream asked to slow down instead of answering this call; None: it did not."""
+    """Note when the upstream asked to slow down instead of answering about the task; None: it has answered."""
     if call.slowed_at != at:
         connection.execute(update(task).where(task.c.task_id == call.task_id).values(slowed_at=at))
 

@@ -1,22 +1,19 @@
 """The only HTTP client: one record-info call, and its failures by name."""
 
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 
 from receiver.core.payloads import Trouble, trouble_with
-from receiver.upstream.user_agent import USER_AGENT
+from receiver.upstream.transport import LARGEST_ANSWER, TooLargeError, new_session
 
 RECORD_INFO = "/api/v1/generate/record-info"
-LARGEST_ANSWER = 4 * 1024 * 1024  # a real one has some 10 kB
-CONNECT_TIMEOUT_S = 2.5  # less than the pollers allow a call to be on its way
 CHUNK = 64 * 1024
+TOO_LARGE = "too slow or too large"
 LONGEST_WAIT_S = 3600.0  # more is a mistake, such as a time given in milliseconds, or one task's odd answer
 
 
@@ -41,18 +38,8 @@ class UpstreamClient:
 
     def __init__(self, *, url: str, api_key: str, timeout_s: float, concurrency: int) -> None:
         self._url = url.rstrip("/") + RECORD_INFO
-        self._timeout_s = timeout_s
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy or .netrc by accident, and a fifth less work a call
-        self._session.headers.update(
-            {
-                "Authorization": f"Bearer {api_key}",
-                "Accept": "application/json",
-                "User-Agent": USER_AGENT,
-            }
-        )
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
-        self._session.mount(f"{urlsplit(url).scheme}://", adapter)
+        self._session = new_session(timeout_s=timeout_s, connections=concurrency)
+        self._session.headers.update({"Authorization": f"Bearer {api_key}", "Accept": "application/json"})
 
     def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
         """Ask about one task. Takes at most the timeout, reads at most `LARGEST_ANSWER` bytes."""
@@ -65,14 +52,10 @@ class UpstreamClient:
         self._session.close()
 
     def _fetch(self, task_id: str, now: datetime) -> Answer | Failure:
-        deadline = time.monotonic() + self._timeout_s
-        timeout = (min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s)
-        with self._session.get(
-            self._url, params={"taskId": task_id}, timeout=timeout, allow_redirects=False, stream=True
-        ) as response:
-            body = _read(response, deadline)
+        with self._session.get(self._url, params={"taskId": task_id}, allow_redirects=False) as response:
+            body = _read(response)
             if body is None:
-                return Failure(trouble=Trouble.NETWORK, detail="too slow or too large")
+                return Failure(trouble=Trouble.NETWORK, detail=TOO_LARGE)
             trouble = trouble_with(response.status_code, body)
             if trouble is None:
                 return Answer(body=body)
@@ -83,7 +66,9 @@ class UpstreamClient:
             )
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    if any(isinstance(one, TooLargeError) for one in _chain(error)):
+        return TOO_LARGE
     if isinstance(error, requests.exceptions.SSLError):
         return "TLS certificate not accepted"
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
@@ -93,13 +78,20 @@ def _why(error: Exception) -> str:
     return "an answer that is not HTTP"
 
 
-def _read(response: requests.Response, deadline: float) -> bytes | None:
-    """The body, unless it is too large or trickles in past the deadline (a read timeout counts silence only)."""
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and those that the libraries have wrapped in it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _read(response: requests.Response) -> bytes | None:
+    """The body, unless it is too large; what is compressed is bounded before and after."""
     parts, size = [], 0
     while part := response.raw.read1(CHUNK, decode_content=True):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_ANSWER or time.monotonic() > deadline:
+        if size > LARGEST_ANSWER:
             return None
     return b"".join(parts)
 

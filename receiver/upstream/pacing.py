@@ -21,7 +21,8 @@ JITTER = 0.2
 class FailedCall:
     """A call that brought no answer.
 
-    `slowed_at` is when the task's call before was answered by "slow down"; `alone`: no other task was due or asked.
+    `slowed_at` is when "slow down" was said about the task, which has had no answer since; `alone`: no other task was
+    due or asked.
     """
 
     task_id: str
@@ -93,12 +94,17 @@ def _same_incident(health: UpstreamHealth, failed: FailedCall) -> bool:
 def _paused(
     health: UpstreamHealth, known: UpstreamHealth, failed: FailedCall, *, now: datetime, spread: float
 ) -> UpstreamHealth:
-    """`Retry-After` is never shortened, up to an hour; a probe that a person asked for makes no pause longer."""
+    """A probe that a person asked for makes no pause longer.
+
+    `Retry-After` is never shortened, up to an hour, where the upstream itself asks to slow down. Beside any other
+    trouble it may be one task's odd answer, and counts for nothing.
+    """
     same = _same_incident(health, failed)
     probe = not same and health.paused(failed.started_at)
     failures = health.failures + (not same and not probe)
     own_s = 0 if probe else _pause_s(known.trouble, failures) * (1 + JITTER * spread)
-    pause_s = min(max(own_s, failed.retry_after_s or 0), LONGEST_RETRY_AFTER_S)
+    asked_s = (failed.retry_after_s or 0) if failed.trouble.is_upstreams_word else 0
+    pause_s = min(max(own_s, asked_s), LONGEST_RETRY_AFTER_S)
     until = now + timedelta(seconds=pause_s)
     if (probe or same) and health.paused_until is not None:
         until = max(until, health.paused_until)

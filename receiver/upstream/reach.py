@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
-from receiver.upstream.user_agent import USER_AGENT
+from receiver.upstream.transport import new_session
 
 TIMEOUT_S = 10.0
 
@@ -26,10 +26,7 @@ class Reply:
 def ask(url: str, *, method: str = "GET") -> Reply:
     """Whatever is answered, without following it anywhere."""
     try:
-        with (
-            _session() as session,
-            session.request(method, url, timeout=TIMEOUT_S, allow_redirects=False, stream=True) as answer,
-        ):
+        with _session() as session, session.request(method, url, allow_redirects=False) as answer:
             kind = answer.headers.get("Content-Type", "")
             return Reply(status=answer.status_code, is_problem=kind.startswith("application/problem+json"))
     except requests.exceptions.SSLError as error:
@@ -42,7 +39,7 @@ def time_at(url: str) -> tuple[datetime, datetime] | None:
     """What the server at `url` says the time is, to the second, and what it is here; None where it does not say."""
     before = datetime.now(UTC)
     try:
-        with _session() as session, session.head(url, timeout=TIMEOUT_S, allow_redirects=False) as answer:
+        with _session() as session, session.head(url, allow_redirects=False) as answer:
             told = parsedate_to_datetime(answer.headers.get("Date", ""))
     except (requests.RequestException, ValueError):
         return None
@@ -74,10 +71,7 @@ def certificate_ends(host: str, port: int) -> datetime | None:
 
 
 def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers["User-Agent"] = USER_AGENT
-    return session
+    return new_session(timeout_s=TIMEOUT_S, connect_s=TIMEOUT_S)
 
 
 def _reason(error: BaseException) -> str:

@@ -109,6 +109,20 @@ def test_slow_down_about_the_same_task_again_is_that_tasks_trouble_if_others_wer
     assert failed(still_closed, trouble=trouble, began=3, now=4, slowed_at=at(1)).failures == 2
 
 
+@pytest.mark.parametrize("trouble", SLOW)
+def test_a_task_that_is_never_answered_but_by_slow_down_pauses_the_others_once(trouble):
+    """As the poller does it: `slowed_at` is when the task last kept its place, until it is answered."""
+    health, slowed_at, pauses = WELL, None, 0
+    for number in range(20):
+        now = 100.0 * number
+        health = answered(health, began=now - 50)
+        failure = call(trouble=trouble, began=now, slowed_at=slowed_at, retry_after_s=15)
+        slowed_at = at(now + 1) if keeps_place(health, failure) else slowed_at
+        health = after_failure(health, failure, now=at(now + 1), spread=0)
+        pauses += health.in_trouble
+    assert pauses == 1
+
+
 # A refused key
 
 
@@ -238,6 +252,13 @@ def test_a_pause_tells_since_when_whatever_probes_say_meanwhile():
 def test_retry_after_is_never_shortened_by_jitter_or_by_the_longest_pause(spread, retry_s):
     health = failed(trouble=Trouble.LIMITED, spread=spread, retry_after_s=retry_s)
     assert health.paused_until == at(1 + retry_s)
+
+
+@pytest.mark.parametrize("trouble", OTHERS)
+@pytest.mark.parametrize("retry_s", [1.5, 299, 3600])
+def test_retry_after_beside_any_other_trouble_counts_for_nothing(trouble, retry_s):
+    for times in (1, 2, 5, 12):
+        assert down(times, trouble, retry_after_s=retry_s)[1] == down(times, trouble)[1]
 
 
 @pytest.mark.parametrize("retry_s", [None, 0, -5, 0.25])
