@@ -208,7 +208,7 @@ def test_impossible_faults_are_refused(faults: dict[str, float]) -> None:
 
 
 def test_every_fault_is_described_by_one_sentence() -> None:
-    assert len(FAULTS) == 36
+    assert len(FAULTS) == 40
     assert all(text.endswith(".") and "\n" not in text for text in FAULTS.values())
 
 
