@@ -9,73 +9,48 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from itertools import count
+from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 REMOVED = "[removed]"
 LONGEST_QUERY = 2000  # characters that are kept of a query
-LONGEST_NAME = 100  # of a parameter, as far as it is judged
-LONGEST_JUDGED = (
-    4 * LONGEST_QUERY
-)  # bytes of a query in a body: a longer one is no owner's, and goes as a whole
-MOST_JUDGED = 100  # URLs in a body: of any more, all behind `/callbacks/` goes
+LONGEST_NAME = 100  # of a parameter; a longer one counts as a secret's
+MOST_JUDGED = 16 * 1024  # bytes behind the URLs in a body
+MOST_PARAMETERS = 200  # of all these URLs
 
-# A character in each of its escapings; several rounds of percent-encoding write `%25` for each `%`.
-SLASH = rb"(?:\\*/|%(?:25)*2[Ff]|\\+u002[Ff])"
-QUESTION = rb"(?:\?|%(?:25)*3[Ff]|\\+u003[Ff])"
-AND = rb"(?:&(?:amp;)?|;|%(?:25)*26|%(?:25)*3[Bb]|\\+u0026)"
-EQUALS = rb"(?:=|%(?:25)*3[Dd]|\\+u003[Dd])"
+
+def _escaped(sign: str) -> bytes:
+    r"""A pattern of this sign in each of its escapings: `\/`, `\\u002f`, `%2F`, `%25252F`.
+
+    It takes a run of backslashes whole and begins only where one does, or a search would be quadratic in them.
+    """
+    plain = re.escape(sign.encode())
+    code = b"".join(
+        rb"[%c%c]" % (digit, digit ^ 32) if digit > 57 else b"%c" % digit for digit in b"%02x" % ord(sign)
+    )
+    return (
+        rb"(?:" + plain + rb"|\\(?<!\\\\)\\*+(?:" + plain + rb"|u00" + code + rb")|%(?:25)*+" + code + rb")"
+    )
+
+
+SLASH, QUESTION, EQUALS = map(_escaped, "/?=")
+AND = rb"(?:" + _escaped("&") + rb"(?:amp;)?|" + _escaped(";") + rb")"
 # Up to what no URL holds, or what ends the text around it: a quote, behind backslashes where it is JSON in JSON.
 OWN_URL = re.compile(
-    rb"(callbacks" + SLASH + rb"++)((?:[^\s\"'<>#`\x00-\x1f\\]++|\\++(?:/|u00[0-9A-Fa-f]{2}))*+)"
+    rb"(callbacks" + SLASH + rb"++)((?:[^\s\"'<>#`\x00-\x1f\\]++|\\++(?:[/?&;=]|u[0-9A-Fa-f]{4}))++)"
 )
 TOKEN_END = re.compile(SLASH + rb"|" + QUESTION + rb"|" + AND)
 PARTS = re.compile(rb"(" + AND + rb"|" + QUESTION + rb")")
-PAIR = re.compile(rb"(.*?)(" + EQUALS + rb")(.*)", re.DOTALL)
+EQUALS_SIGN = re.compile(EQUALS)
+UNICODE_ESCAPE = re.compile(r"(?<!\\)\\++u([0-9A-Fa-f]{4})")
+PERCENT_AGAIN = re.compile(r"%(?:25)+")
 
-SECRET_WORDS = frozenset(
-    [
-        "access",
-        "apikey",
-        "auth",
-        "authorization",
-        "bearer",
-        "code",
-        "cookie",
-        "credential",
-        "credentials",
-        "csrf",
-        "hash",
-        "hmac",
-        "jwt",
-        "key",
-        "nonce",
-        "otp",
-        "pass",
-        "passcode",
-        "passphrase",
-        "passwd",
-        "password",
-        "pin",
-        "private",
-        "pwd",
-        "salt",
-        "secret",
-        "secrets",
-        "sess",
-        "session",
-        "sid",
-        "sig",
-        "sign",
-        "signature",
-        "signed",
-        "token",
-        "tokens",
-        "verify",
-        "verification",
-        "xsrf",
-    ]
-)
+OF_SECRETS = """
+    access apikey auth authorization bearer code cookie credential credentials csrf hash hmac jwt key nonce
+    otp pass passcode passphrase passwd password pin private pwd salt secret secrets sess session sid sig
+    sign signature signed token tokens verify verification xsrf
+"""
 SECRET_ENDINGS = (
     "apikey",
     "accesskey",
@@ -89,26 +64,8 @@ SECRET_ENDINGS = (
     "jwt",
     "sessionid",
 )
-ID_WORDS = frozenset(
-    [
-        "id",
-        "ids",
-        "uuid",
-        "guid",
-        "no",
-        "nr",
-        "num",
-        "number",
-        "ref",
-        "reference",
-        "order",
-        "song",
-        "task",
-        "track",
-        "job",
-        "user",
-    ]
-)
+OF_IDS = "id ids uuid guid no nr num number ref reference order song task track job user"
+SECRET_WORDS, ID_WORDS = frozenset(OF_SECRETS.split()), frozenset(OF_IDS.split())
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 TOKEN_SIGNS = re.compile(r"[\w+/=.~-]{20,}")
@@ -120,26 +77,30 @@ PLAIN_ID = re.compile(r"[0-9._-]+|[0-9a-f]{24}|[0-9A-HJKMNP-TV-Z]{26}|c[a-z0-9]{
 RANDOM_BITS = 3.2  # a sign, in the mean; words and counted ids have less
 
 
+@dataclass(kw_only=True, slots=True)
+class _Budget:
+    """How much of one body or query is still judged; what is past it goes as a whole, for its sender chose its size."""
+
+    size: int = MOST_JUDGED
+    parameters: int = MOST_PARAMETERS
+
+
 def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
     """The body without our callback tokens, and without the secrets in the query of any callback URL of ours.
 
-    Tokens are made of characters that neither JSON nor a URL escapes, so they are found as they are; one that
-    is no longer accepted is found by its place after `/callbacks/`.
+    A token that is no longer accepted is found by its place after `/callbacks/`.
     """
-    body = _in_utf8(body)
-    for secret in secrets:
-        body = body.replace(secret.encode(), REMOVED.encode())
+    body = _without(secrets, _in_utf8(body))
     if b"callbacks" not in body:
         return body
-    judged = count()
-    return OWN_URL.sub(lambda found: found[1] + _own_address(found[2], next(judged)), body)
+    budget = _Budget()
+    return OWN_URL.sub(lambda found: found[1] + _own_address(found[2], budget), body)
 
 
 def redacted_query(query: bytes, secrets: Iterable[str]) -> str:
     """A callback's own query, as it may be kept: without secrets, at most `LONGEST_QUERY` characters."""
-    for secret in secrets:
-        query = query.replace(secret.encode(), REMOVED.encode())
-    text = _without_secret_values(query[:LONGEST_JUDGED]).decode(errors="replace")
+    judged = _without(secrets, query)[:MOST_JUDGED]
+    text = _without_secret_values(judged, _Budget()).decode(errors="replace")
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)[
         :LONGEST_QUERY
     ]
@@ -156,41 +117,65 @@ def _in_utf8(body: bytes) -> bytes:
         return body
 
 
-def _own_address(address: bytes, number: int) -> bytes:
+def _without(secrets: Iterable[str], text: bytes) -> bytes:
+    """Nobody has to escape a token's characters, but a sender may."""
+    for secret in secrets:
+        text = text.replace(secret.encode(), REMOVED.encode())
+        if b"%" in text or b"\\" in text:
+            text = _in_any_escaping(secret).sub(REMOVED.encode(), text)
+    return text
+
+
+@lru_cache
+def _in_any_escaping(secret: str) -> re.Pattern[bytes]:
+    return re.compile(b"".join(map(_escaped, secret)))
+
+
+def _own_address(address: bytes, budget: _Budget) -> bytes:
     """What follows `/callbacks/`, without the token and without the secrets in its query."""
-    if number >= MOST_JUDGED or len(address) > LONGEST_JUDGED:
+    if len(address) > budget.size:
         return REMOVED.encode()
+    budget.size -= len(address)
     end = TOKEN_END.search(address)
     token, rest = (address[: end.start()], address[end.start() :]) if end else (address, b"")
-    return (REMOVED.encode() if token else b"") + _without_secret_values(rest)
+    return (REMOVED.encode() if token else b"") + _without_secret_values(rest, budget)
 
 
-def _without_secret_values(query: bytes) -> bytes:
-    parts = PARTS.split(query)
-    parts[::2] = [_without_secret_value(part) for part in parts[::2]]
+def _without_secret_values(query: bytes, budget: _Budget) -> bytes:
+    parts = PARTS.split(query, max(budget.parameters, 1))
+    parts[::2] = [_without_secret_value(part, budget) for part in parts[::2]]
     return b"".join(parts)
 
 
-def _without_secret_value(part: bytes) -> bytes:
+def _without_secret_value(part: bytes, budget: _Budget) -> bytes:
     """`name=value`, or a value alone."""
-    pair = PAIR.fullmatch(part)
-    name, equals, value = pair.groups() if pair else (b"", b"", part)
-    secret = is_secret_name(_plain(name)) or looks_secret(_plain(value), named_as_id=_names_id(_plain(name)))
-    return name + equals + REMOVED.encode() if value and secret else part
+    if not budget.parameters:
+        return REMOVED.encode() if part else part
+    budget.parameters -= 1  # for an empty one too: what is left where splitting ends has to find none
+    found = EQUALS_SIGN.search(part)
+    start, end = found.span() if found else (0, 0)
+    name, value = _plain(part[:start]), part[end:]
+    secret = is_secret_name(name) or looks_secret(_plain(value), named_as_id=_names_id(name))
+    return part[:end] + REMOVED.encode() if value and secret else part
 
 
 def _plain(escaped: bytes) -> str:
     """The text without its escapes, as far as it is needed to judge it."""
-    text = escaped[:1000].decode(errors="replace").replace("\\", "")
+    text = escaped[:1000].decode(errors="replace")
     for _ in range(3):
-        text = unquote(text)
-    return text
+        text = UNICODE_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+        text = unquote(PERCENT_AGAIN.sub("%", text))
+    return text.replace("\\", "")
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name holds a secret: `token`, `api_key`, `userPassword`, `webhooksecret`."""
     words = _words(name)
-    return not SECRET_WORDS.isdisjoint(words) or "".join(words).endswith(SECRET_ENDINGS)
+    return (
+        len(name) > LONGEST_NAME
+        or not SECRET_WORDS.isdisjoint(words)
+        or "".join(words).endswith(SECRET_ENDINGS)
+    )
 
 
 def _names_id(name: str) -> bool:

@@ -40,6 +40,59 @@ def rows_of(row: Callable[[int], Any]) -> Body:
     return of
 
 
+def own_urls(behind: str, urls: int) -> Body:
+    """Callback URLs of ours, each with so much behind it that together they fill the body."""
+
+    def of(size: int) -> bytes:
+        before, after = '{"data": {"task_id": "evil", "x": "', '"}}'
+        length = (size - len(before + after)) // urls - len("callbacks/x? ")
+        url = "callbacks/x?" + behind * (length // len(behind.encode())) + " "
+        return (before + url * urls + after).encode()
+
+    return of
+
+
+def rows_with(**fields: str) -> Body:
+    """As many rows as are read, with these fields, and the rest of the body in what stands beside them."""
+
+    def of(size: int) -> bytes:
+        rows = [{"id": str(number), **fields} for number in range(32)]
+        left = size - len(stage(rows, x=""))
+        return stage(rows, x="x" * left)
+
+    return of
+
+
+URLS = ("audioUrl", "streamAudioUrl", "imageUrl", "sourceAudioUrl", "sourceStreamAudioUrl", "sourceImageUrl")
+LISTS = (
+    "data",
+    "sunoData",
+    "items",
+    "tracks",
+    "songs",
+    "clips",
+    "musics",
+    "music",
+    "audios",
+    "results",
+    "rows",
+)
+
+
+def json_in_texts(*names: str) -> Body:
+    """JSON in each of these fields, each of which ends too early."""
+
+    def of(size: int) -> bytes:
+        text = '{"x":[' + "[]," * ((size - 1000) // (3 * len(names)))
+        return json.dumps({"data": {"task_id": "evil", **dict.fromkeys(names, text)}}).encode()
+
+    return of
+
+
+# What each pattern that redacts repeats or gives up on, behind a few long URLs of ours and behind many short ones.
+REPEATED = ("\\", "\\u00", "\\u0026", "\\/", "%25", "%", "%2", "&", "a&", "a=b&", "=", "?", "&amp;", ";")
+URL_COUNTS = (140, 5000)
+
 OPEN = '{"code": 200, "data": {"callbackType": "complete", "task_id": "evil", "x": '
 TITLED = ("title", "tags", "prompt", "id", "audio_url", "model_name", "createTime", "duration")
 
@@ -90,6 +143,31 @@ EVIL: Mapping[str, Body] = {
     "NULs": in_field("title", "\\u0000"),
     "places of a token": inside(OPEN + '"', "callbacks/", '"}}'),
     "escaped places of a token": inside(OPEN + '"callbacks', "\\\\", '"}}'),
+    **{
+        f"{repeated} behind {urls} URLs": own_urls(repeated, urls)
+        for repeated in REPEATED
+        for urls in URL_COUNTS
+    },
+    "backslashes that end as no escape": lambda size: (
+        b'{"data": {"task_id": "evil", "x": "'
+        + (b"callbacks/x?" + b"\\" * 7900 + b"u0061 ") * ((size - 100) // 7920)
+        + b'"}}'
+    ),
+    "backslashes that part tokens": inside(OPEN + '"', "callbacks/x" + "\\" * 7900 + "/y ", '"}}'),
+    "escaped slashes behind callbacks": inside(OPEN + '"', "callbacks\\u002fx ", '"}}'),
+    "beginnings of our token": inside(OPEN + '"', "callback-token-000", '"}}'),
+    "beginnings of our token, escaped": inside(OPEN + '"', "\\u0063", '"}}'),
+    "backslashes before letters of our token": inside(OPEN + '"', "\\c", '"}}'),
+    "percent signs before letters of our token": inside(OPEN + '"', "%2563", '"}}'),
+    "addresses with long queries": rows_with(**dict.fromkeys(URLS, "http://a?" + "a=b&" * 500)),
+    "addresses with broken escapes": rows_with(**dict.fromkeys(URLS, "http://a?" + "%%=%%&" * 330)),
+    "addresses that are nearly placeholders": rows_with(**dict.fromkeys(URLS, "image_" * 340)),
+    "addresses with odd hosts": rows_with(**dict.fromkeys(URLS, "https://" + "\u0315\u0300" * 400)),
+    "JSON in every field that may be a list": json_in_texts(*LISTS),
+    "JSON in the response": json_in_texts("response"),
+    "a form of percent signs": inside("payload=", "%41", ""),
+    "numbers that are none": inside(OPEN + "[", "NaN,-Infinity,", "9]}}"),
+    "small floats": inside(OPEN + "[", "5e-324,", "9]}}"),
     "no JSON": inside("", "<html>", ""),
     "no UTF-8": lambda size: b"\xff" * size,
     "white space": inside(OPEN, " ", "1}}"),

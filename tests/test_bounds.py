@@ -35,7 +35,7 @@ from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
 from tests.evil_bodies import EVIL
 
 LARGEST_BODY = 1_048_576
-AT_MOST_S = 0.3  # on a quiet machine, which the test's need not be
+AT_MOST_S, BUSY = 0.3, 3  # on a quiet machine, and how much slower the test's may be
 URL = f"/callbacks/{CALLBACK_TOKEN}"
 
 
@@ -45,7 +45,7 @@ def stage(task_id: str | None, *rows: Any, kind: str = "text", **more: Any) -> b
 
 
 def callback(body: bytes) -> Delivery:
-    return callback_delivery(body, now=T0, secrets=())
+    return callback_delivery(body, now=T0, secrets=(CALLBACK_TOKEN,))
 
 
 def tell(runtime: Runtime, *bodies: bytes) -> list[str]:
@@ -80,7 +80,7 @@ def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: R
     assert LARGEST_BODY * 0.8 < len(whole) <= LARGEST_BODY
     first_s = min(cost_s(runtime, half), cost_s(runtime, half.replace(b"evil", b"live")))
     second_s = min(cost_s(runtime, whole), cost_s(runtime, whole.replace(b"evil", b"live")))
-    assert second_s <= 3 * first_s + AT_MOST_S
+    assert second_s <= min(3 * first_s + AT_MOST_S, BUSY * AT_MOST_S)
     with runtime.database.read() as connection:
         errors = connection.scalar(select(func.max(func.length(delivery.c.errors))))
         state = connection.scalar(select(func.max(func.length(task.c.state))))

@@ -1,9 +1,12 @@
 """What is taken out of bodies and queries before they are stored: our token, and what looks like a secret."""
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from receiver.redaction import is_secret_name, looks_secret, redacted_query, without_secrets
 
@@ -37,6 +40,7 @@ FORMS = {
     "with a port": URL.replace("r.example", "127.0.0.1:8000"),
     "without a host": URL.removeprefix("https://r.example"),
     "in single quotes": f"{{'u': '{URL}'}}",
+    "with letters escaped in the query": in_json({"u": URL.replace("?", "?имя=Ж&")}),
     "beside others": in_json([URL, "token=public", URL]),
 }
 
@@ -78,6 +82,83 @@ def test_another_encoding_of_unicode_hides_nothing(encoding: str) -> None:
 )
 def test_other_bodies_stay_as_they_came(body: bytes) -> None:
     assert without_secrets(body, [TOKEN]) == body
+
+
+def escaped(sign: str, how: int) -> str:
+    """The sign as it is, behind backslashes, by its code behind backslashes, or percent-encoded in several rounds."""
+    code, kind, rounds = f"{ord(sign):02x}", how % 4, how // 4
+    return [sign, "\\" * rounds + sign, "\\" * (rounds + 1) + "u00" + code, "%" + "25" * rounds + code][kind]
+
+
+def unescaped(text: str) -> str:
+    """Each sign once, by the simplest means."""
+    text = re.sub(r"%(?:25)*([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)
+    return re.sub(r"\\+u00([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text).replace("\\", "")
+
+
+HOW = st.integers(min_value=0, max_value=15)
+AROUND = st.lists(
+    st.sampled_from(
+        [*"\\%/?&=;\"' ux2", "25", "u00", "u006", "\\u0063", "callbacks", "callbacks/", TOKEN[:9], "ж"]
+    ),
+    max_size=6,
+).map("".join)
+
+
+@given(AROUND, st.lists(HOW, min_size=len(TOKEN), max_size=len(TOKEN)), AROUND)
+@example("", [2] * len(TOKEN), "")
+@example("payload=", [3] * len(TOKEN), "")
+@example("", [0, 5] * (len(TOKEN) // 2) + [0], "")
+def test_our_own_token_is_removed_in_every_escaping(before: str, ways: list[int], after: str) -> None:
+    placed = "".join(map(escaped, TOKEN, ways))
+    kept = without_secrets(f"{before}{placed}{after}".encode(), [TOKEN]).decode()
+    assert placed not in kept
+    assert TOKEN not in unescaped(kept)
+    assert TOKEN not in unescaped(redacted_query(f"{before}{placed}{after}".encode(), [TOKEN]))
+
+
+@given(st.lists(HOW, min_size=6, max_size=6), AROUND, st.sampled_from([0, 1, 198, 199, 200, 201, 5000]))
+def test_no_secret_of_a_query_is_kept_however_it_is_escaped_and_whatever_is_before_it(
+    ways: list[int], before: str, parameters: int
+) -> None:
+    slash, question, first, second, equals, more = map(escaped, "/?&;=&", ways)
+    before = re.sub(r"[\\\"' ]", "", before)  # where a URL ends, its query does too
+    url = f"callbacks{slash}tok{question}{before}{first * parameters}{second}token{equals}perSongSecret{more}a=1"
+    assert "perSongSecret" not in without_secrets(url.encode(), [TOKEN]).decode()
+
+
+@given(st.text(st.sampled_from('/?&=;%25\\"u0063x '), max_size=40), st.integers(min_value=1, max_value=3))
+def test_json_stays_json_whatever_stands_behind_our_url(behind: str, layers: int) -> None:
+    text = f"https://r.example/callbacks/{TOKEN}{behind}"
+    for _ in range(layers):
+        text = in_json(text)
+    json.loads(without_secrets(text.encode(), [TOKEN]))
+
+
+PAST = {
+    "many parameters": "a=1&" * 250,
+    "empty parameters": "&" * 250,
+    "one long parameter": "a=" + "x" * 17_000 + "&",
+}
+
+
+@pytest.mark.parametrize("name", PAST)
+def test_what_is_past_the_budget_of_a_body_goes_unjudged(name: str) -> None:
+    body = f"callbacks/one?{PAST[name]}b=kept0&token=perSongSecret callbacks/two?{PAST[name]}b=2 callbacks/three?c=5"
+    kept = without_secrets(body.encode(), [TOKEN]).decode()
+    assert "perSongSecret" not in kept
+    assert "kept0" not in kept
+    assert "two" not in kept
+    assert kept.count("[removed]") >= 3
+    assert redacted_query((PAST[name] + "token=perSongSecret").encode(), []).find("perSongSecret") == -1
+
+
+def test_the_budget_is_one_for_all_urls_of_a_body() -> None:
+    body = "callbacks/token-x?a=1&token=perSongSecret " * 500
+    kept = without_secrets(body.encode(), [TOKEN]).decode()
+    assert kept.startswith("callbacks/[removed]?a=1&token=[removed] callbacks")
+    assert kept.endswith("callbacks/[removed]?[removed] ")
+    assert "perSong" not in kept
 
 
 SECRET_NAMES = (
@@ -152,6 +233,8 @@ def test_names_and_values_are_judged_without_their_escapes() -> None:
         redacted_query(b"to%6ben=x&%74oken=y&t%256fken=z", [TOKEN])
         == "to%6ben=[removed]&%74oken=[removed]&t%256fken=[removed]"
     )
+    for name in ("t\\u006fken", "t\\\\u006fken", "t%252525256fken", "t%5cu006fken", "x" * 101):
+        assert redacted_query(f"{name}=x&a=1".encode(), []) == f"{name}=[removed]&a=1"
 
 
 def test_our_own_token_is_removed_wherever_it_stands() -> None:

@@ -288,6 +288,14 @@ LARGEST = {
     "a URL with a long query": (HEAD + '"x":"callbacks/t?' + "a=b&" * (MIB // 4 - 100) + '"}}').encode(),
     "a URL escaped": (HEAD + '"x":"callbacks/t?' + "a=b\\u0026" * (MIB // 9 - 100) + '"}}').encode(),
     "backslashes": b'"callbacks' + b"\\" * (MIB - 12) + b'"',
+    "backslashes behind our URLs": (
+        HEAD + '"x":"' + ("callbacks/x?" + "\\" * 7900 + "u0061 ") * (MIB // 7920 - 1) + '"}}'
+    ).encode(),
+    "parameters behind our URLs": (
+        HEAD + '"x":"' + ("callbacks/x?" + "a&" * 3980 + " ") * (MIB // 7980 - 1) + '"}}'
+    ).encode(),
+    "letters of our token, escaped": (HEAD + '"x":"' + "\\u0063" * (MIB // 6 - 20) + '"}}').encode(),
+    "numbers that are none": fill(HEAD + '"x":[', "NaN", "]}}"),
     "percent signs": (HEAD + '"x":"callbacks%2f' + "%25" * (MIB // 3 - 100) + '"}}').encode(),
     "a long value": (HEAD + '"x":"callbacks/t?a=' + "aB3" * (MIB // 3 - 100) + '"}}').encode(),
     "question marks": (HEAD + '"x":"callbacks/t' + "?" * (MIB - 200) + '"}}').encode(),

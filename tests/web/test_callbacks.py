@@ -125,6 +125,24 @@ def test_what_is_not_json_is_a_400_and_kept(client: FlaskClient, raw: bytes) -> 
     assert len(client.get("/api/quarantine", headers=BEARER).json["deliveries"]) == 1  # type: ignore[index]
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_loses_its_field_and_never_comes_out_of_the_api(
+    client: FlaskClient, number: str
+) -> None:
+    row = f'{{"id": "a", "duration": {number}, "title": {number}, "tags": "calm", "x": {number}}}'
+    data = f'{{"callbackType": "text", "task_id": "t", "data": [{row}]}}'
+    answer = client.post(URL, data=f'{{"code": 200, "msg": {number}, "data": {data}}}')
+    assert (answer.status_code, answer.json["result"]) == (200, "accepted")  # type: ignore[index]
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    for path in ("/api/tasks/t", "/api/tasks", "/api/tasks/t/deliveries"):
+        text = client.get(path, headers=BEARER).get_data(as_text=True)
+        told = json.loads(text, parse_constant=refuse)
+    assert told["deliveries"][0]["errors"].keys() == {"msg", "data.data.0.duration", "data.data.0.title"}
+
+
 def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., Runtime]) -> None:
     runtime = new_runtime(MAX_BODY_BYTES="100")
     client = build_app(runtime).test_client()

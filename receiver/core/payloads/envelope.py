@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from receiver.core.payloads.fields import UNSTORABLE, folded, is_blank
 
 TASK_ID_LENGTH = 200
+NO_NUMBER = math.nan
 
 
 class NotJsonError(ValueError):
@@ -59,13 +61,19 @@ def readable_task_id(value: Any) -> str | None:
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON in the body; `NotJsonError` says what is wrong with it."""
+    """The JSON in the body; `NotJsonError` says what is wrong with it.
+
+    `NaN` and `Infinity`, which Python's programs write, are no JSON but lose no more than where they stand.
+    """
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=lambda _: NO_NUMBER)
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
     except ValueError as error:  # also undecodable bytes, and numbers of thousands of digits
         raise NotJsonError(str(error)) from None
+    if value is NO_NUMBER:
+        raise NotJsonError("NaN or Infinity, and nothing else")
+    return value
 
 
 def open_envelope(value: Any) -> Envelope | None:
@@ -95,7 +103,3 @@ def _folded_object(value: Any) -> Any:
 def digest(value: Any) -> bytes:
     """A digest of the content, whatever the order of its keys and its white space."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -48,7 +48,12 @@ def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_blank(value: Any) -> bool:
     """Whether this is one of the ways to say nothing."""
-    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+    return (
+        value is None
+        or value in ([], {})
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and not math.isfinite(value))
+    )
 
 
 class LiberalSchema(Schema):
@@ -84,6 +89,8 @@ class Text(fields.Field[str | None]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValidationError("Not a text.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValidationError("Not a text, nor a number.")
         text = str(value)
         return self._bounded(text) if text.strip() else None
 
@@ -113,7 +120,10 @@ class JsonText(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, dict | list):
-            value = json.dumps(value, ensure_ascii=False)
+            try:
+                value = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            except ValueError:
+                raise ValidationError("Not JSON: a number in it is none.") from None
         return super()._deserialize(value, attr, data, **kwargs)
 
 

@@ -40,7 +40,7 @@ def observe(
     envelope: Envelope, task_id: str, source: Source, place: Place, rows: Rows
 ) -> tuple[Observation, Errors]:
     """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
-    response = envelope.response
+    response = None if is_blank(envelope.response) else envelope.response
     if response and not isinstance(response, Mapping) and not place.path.startswith("data.response"):
         raise ValidationError({"data.response": ["Not an object."]})
     loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("data.status",))

@@ -44,5 +44,6 @@ def _is_placeholder(url: str) -> bool:
     if parts.scheme.lower() not in ("http", "https") or not re.search(r"\w", host or ""):
         raise ValidationError(NOT_A_URL)
     names = [host or "", parts.path.rstrip("/").rpartition("/")[2]]
-    names += [value for _, value in parse_qsl(parts.query)[-1:] if not parts.path.strip("/")]
+    if not parts.path.strip("/"):
+        names += [value for _, value in parse_qsl(parts.query.rstrip("&").rpartition("&")[2])]
     return any(PLACEHOLDER.fullmatch(name) for name in names)

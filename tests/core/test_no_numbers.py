@@ -1,0 +1,96 @@
+"""`NaN`, `Infinity` and `1e999`, which Python's programs write and read: each loses its own place and nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+
+from receiver.core.payloads import Kind, Reading, read_answer, read_callback, trouble_with
+
+URL = "https://cdn.example/a.mp3"
+
+
+def row_of(reading: Reading) -> dict[str, Any]:
+    assert reading.observation is not None
+    (track,) = reading.observation.tracks
+    return dict(track.fields)
+
+
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999")
+NOT_ONE = "a number that is none"  # its place in a body
+FIELDS_OF_A_ROW = (
+    "id audioUrl streamAudioUrl imageUrl sourceAudioUrl sourceStreamAudioUrl sourceImageUrl prompt modelName title"
+    " tags createTime duration"
+).split()
+
+
+def with_number(number: str, value: Any) -> bytes:
+    return json.dumps(value).replace(json.dumps(NOT_ONE), number).encode()
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize("field", FIELDS_OF_A_ROW)
+def test_a_number_that_is_none_loses_its_field_of_a_row_and_nothing_else(field: str, number: str) -> None:
+    row = {"id": "a", "audioUrl": URL, "title": "Tides", "duration": 64.5}
+    rows = [{**row, field: NOT_ONE}]
+    record = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": rows}}
+    callback = {"callbackType": "complete", "task_id": "t", "data": rows}
+    answers = [read_answer(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")]
+    callbacks = [
+        read_callback(with_number(number, {"code": 200, "data": data})) for data in (record, callback)
+    ]
+    for reading in answers + callbacks:
+        assert row_of(reading) == {name: value for name, value in row.items() if name != field}
+        assert [path.rpartition(".")[2] for path in reading.errors] == [field]
+        assert reading.observation is not None
+        assert reading.observation.status == "SUCCESS"
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize(
+    "field", ["type", "operationType", "parentMusicId", "param", "errorCode", "errorMessage"]
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_number_that_is_none_loses_its_detail_of_a_task(field: str, number: str, inside: bool) -> None:
+    value = {"x": [NOT_ONE]} if inside else NOT_ONE
+    record = {"taskId": "t", "status": "PENDING", "response": None, field: value}
+    body = with_number(number, {"code": 200, "msg": "x", "data": record})
+    assert trouble_with(200, body) is None
+    for reading in (read_answer(body, "t"), read_callback(body)):
+        assert reading.observation is not None
+        assert reading.observation.status == "PENDING"
+        assert reading.observation.details == {}
+        assert list(reading.errors) == [f"data.{field}"]
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+def test_a_number_that_is_none_stands_for_nothing_where_an_object_or_a_list_belongs(number: str) -> None:
+    for response in (NOT_ONE, {"sunoData": NOT_ONE}, {"taskId": NOT_ONE, "sunoData": []}):
+        record = {"taskId": "t", "status": "PENDING", "response": response}
+        reading = read_answer(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
+        assert reading.kind is Kind.READ
+        assert reading.observation is not None
+        assert reading.observation.status == "PENDING"
+    row = {"id": "a", "audioUrl": NOT_ONE, "audio_url": URL, "unknown": [NOT_ONE]}
+    reading = read_callback(
+        with_number(number, {"code": 200, "task_id": "t", "data": {"data": [row], "x": NOT_ONE}})
+    )
+    assert row_of(reading) == {"id": "a", "audioUrl": URL}
+    assert reading.errors == {}
+
+
+def test_a_number_that_is_none_in_json_in_a_text_is_read_too() -> None:
+    inner = with_number(
+        "NaN", {"task_id": "t", "callbackType": "text", "data": [{"id": "a", "duration": NOT_ONE}]}
+    )
+    reading = read_callback(json.dumps({"code": 200, "data": inner.decode()}).encode())
+    assert row_of(reading) == {"id": "a"}
+    assert list(reading.errors) == ["data.data.0.duration"]
+
+
+def test_bodies_that_stay_unread_say_which_field_is_at_fault() -> None:
+    reading = read_callback(
+        b'{"code": NaN, "data": {"task_id": "t", "callbackType": "complete", "data": []}}'
+    )
+    assert (reading.kind, reading.task_id, list(reading.errors)) == (Kind.UNREADABLE, "t", ["code"])
+    assert read_callback(b'{"code": 200, "data": {"task_id": NaN}}').kind is Kind.NO_TASK_ID
