@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 from sqlalchemy import Connection, Row, bindparam, case, select, update
 
 from receiver.core.census import effect
+from receiver.core.observation import Source
 from receiver.core.settlement import Outcome, Verdict, is_urgent
 from receiver.core.state_document import dump_state, load_state
 from receiver.core.task import Task
@@ -17,11 +18,18 @@ from receiver.core.words import words_of
 from receiver.store import tallies
 from receiver.store.change_clock import time_of_change
 from receiver.store.engines import writes
+from receiver.store.orphan_cap import is_strangers, size_of
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
+# Never more than nothing again: what record-info once told of stays.
+_UPDATE_CAPPED = _UPDATE.values(
+    capped_bytes=case(
+        (task.c.capped_bytes.is_not(None), bindparam("counted", type_=task.c.capped_bytes.type))
+    )
+)
 _LATEST = bindparam("latest", type_=task.c.last_callback_at.type)
 _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
@@ -47,17 +55,23 @@ _PLAIN = (
     "version",
     "acknowledged_version",
 )
+_STATUS = ("status", "query", "callbacks", "polls")
 LONGEST_STATUS = 64  # it stands in an index, which PostgreSQL refuses to let grow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """What of a task is known without its state, which may be large. `created`: by this transaction."""
+    """What of a task is known without its state, which may be large."""
 
     status: str
     outcome: Outcome
     query: str | None = None
-    created: bool = False
+    callbacks: int = 0
+    polls: int = 0
+
+    def told_by(self, source: Source) -> bool:
+        """Whether anything of the source is in the state; not yet, where the row is new."""
+        return bool(self.callbacks if source is Source.CALLBACK else self.polls)
 
 
 def load(connection: Connection, task_id: str) -> Task | None:
@@ -87,15 +101,12 @@ def lock_or_create(
     connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
 ) -> dict[str, TaskStatus]:
     """The same, without the states; and those `if_known`, of which none is created."""
-    created = _create_unknown(connection, first_seen)
-    columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
+    _create_unknown(connection, first_seen)
+    columns = (task.c[name] for name in ("task_id", "outcome", *_STATUS))
     query = select(*columns).where(task.c.task_id.in_(sorted({*first_seen, *if_known})))
     locked = {
         row.task_id: TaskStatus(
-            status=row.status,
-            outcome=Outcome(row.outcome),
-            query=row.query,
-            created=row.task_id in created,
+            outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in _STATUS}
         )
         for row in connection.execute(query.order_by(task.c.task_id).with_for_update(key_share=True))
     }
@@ -104,8 +115,8 @@ def lock_or_create(
     return locked
 
 
-def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> set[str]:
-    """Make rows for those that have none; says for which.
+def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
+    """Make rows for those that have none.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
     one and waits to create another could wait for somebody who waits for him. One that was deleted in between is
@@ -116,7 +127,6 @@ def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) 
     fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(unknown)]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    return unknown
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
@@ -144,8 +154,8 @@ def save(
         counts.update(tallies.in_hour(after.first_seen_at, effect(before, after)))
         row = _changed(before, after)
         alike[tuple(row)].append(row | {"key": after.task_id})
-    for rows in alike.values():
-        connection.execute(_UPDATE, rows)
+    for names, rows in alike.items():
+        connection.execute(_UPDATE_CAPPED if "counted" in names else _UPDATE, rows)
     tallies.add(connection, counts)
     return [after for _, after in steps]
 
@@ -183,7 +193,8 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
 
 
 def _row(known: Task) -> dict[str, Any]:
-    return _plain(known) | {"state": dump_state(known.state), "words": words_of(*_texts(known))}
+    row = _plain(known) | {"state": dump_state(known.state), "words": words_of(*_texts(known))}
+    return row | {"capped_bytes": _counted(known, row)}
 
 
 def _changed(before: Task, after: Task) -> dict[str, Any]:
@@ -193,7 +204,17 @@ def _changed(before: Task, after: Task) -> dict[str, Any]:
         row["state"] = dump_state(after.state)
     if _texts(after) != _texts(before):
         row["words"] = words_of(*_texts(after))
+    if row.keys() & {"state", "words"} or not is_strangers(after):
+        row["counted"] = _counted(after, row)
     return row
+
+
+def _counted(known: Task, row: Mapping[str, Any]) -> int | None:
+    """How much counts against the cap on orphans; the row has what changed."""
+    if not is_strangers(known):
+        return None
+    state = row["state"] if "state" in row else dump_state(known.state)
+    return size_of(known, state, row["words"] if "words" in row else words_of(*_texts(known)))
 
 
 def _texts(known: Task) -> list[str]:
