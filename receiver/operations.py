@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.core import census, payloads
+from receiver.core.claim_bounds import claims_too_much
 from receiver.core.observation import Source
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
@@ -50,13 +51,18 @@ def register_task(
 
 
 def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
-    """The task with another product's callbacks, which came before anybody registered it."""
+    """The task with what came before anybody registered it: another product's callbacks, which an orphan only counted.
+
+    Where the row is new all callbacks, for there may have been an orphan that was dropped.
+    """
     counted = task.told_of
     for told in reversed(deliveries.bodies_of(connection, task.task_id, newest=MOST_TOLD_BEFORE)):
         reading = payloads.read_again(told.body or b"", source=told.source, task_id=task.task_id)
-        if reading.not_music is not None:
+        dropped = not counted and told.source == Source.CALLBACK
+        seen = reading.to_reconcile if dropped else reading.not_music
+        if seen is not None and not claims_too_much(task.state, seen):
             step = learn if counted else hear  # an orphan has counted its callbacks
-            heard = step(task, reading.not_music, now=told.received_at, rules=rules)
+            heard = step(task, seen, now=told.received_at, rules=rules)
             task = with_query(heard, told.query or "")
     return task
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
-from receiver.store.cap import MOST_BYTES, PAUSE_S, Cap, note_dropped
+from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
 from receiver.store.database import Database
 from receiver.store.schema import delivery, task
 from receiver.store.short_rows import SHORT
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BODIES = "bodies"
 MOST_BODIES = 10_000
+CHECKED_EVERY = 500  # bodies at the latest, though they are small
 BODIES_AT_ONCE = 50  # a transaction of some milliseconds
 
 CAPPED = delivery.c.capped_bytes.is_not(None)
@@ -36,6 +37,9 @@ class BodyCap(Cap):
         super().__init__(database)
         self._most_bodies = most_bodies
         self._most_bytes = most_bytes
+
+    def stored(self, size: int) -> bool:
+        return super().stored(max(size, CHECKED_EVERY_BYTES // CHECKED_EVERY))
 
     def _enforce(self, deadline: float) -> bool:
         last = self._last_to_drop()

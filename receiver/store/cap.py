@@ -13,7 +13,6 @@ DROPPED = "dropped"  # the subject of the tally that says how much was
 MOST_BYTES = 256_000_000
 # A cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
 # this much for each process, and by what comes while the oldest are dropped.
-CHECKED_EVERY = 500
 CHECKED_EVERY_BYTES = 16_000_000
 ENFORCED_FOR_S = 0.5
 PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
@@ -22,21 +21,20 @@ PAUSE_S = 0.002  # between two transactions, in which those who wait for the dat
 class Cap(ABC):
     """Keeps one kind of what strangers store within a bound. Whoever goes past it does the work, in his own request."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, checked_every_bytes: int = CHECKED_EVERY_BYTES) -> None:
         self._database = database
+        self._checked_every_bytes = checked_every_bytes
         self._counting = threading.Lock()
         self._enforcing = threading.Lock()
-        self._number = 0
         self._bytes = 0
 
     def stored(self, size: int) -> bool:
         """Count what was stored; whether the cap should be enforced now."""
         with self._counting:
-            self._number += 1
             self._bytes += size
-            due = self._number >= CHECKED_EVERY or self._bytes >= CHECKED_EVERY_BYTES
+            due = self._bytes >= self._checked_every_bytes
             if due:
-                self._number = self._bytes = 0
+                self._bytes = 0
         return due
 
     def enforce(self, *, for_s: float = ENFORCED_FOR_S) -> bool:

@@ -18,7 +18,7 @@ from receiver.core.claim_bounds import confirmed_at_all
 from receiver.core.settlement import Outcome, Verdict
 from receiver.core.task import Task
 from receiver.store import tallies
-from receiver.store.cap import MOST_BYTES, PAUSE_S, Cap, note_dropped
+from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
 from receiver.store.database import Database
 from receiver.store.schema import task
 
@@ -28,6 +28,7 @@ ORPHANS = "orphans"
 # What a row takes beside its large columns: the small ones, and its places in the indexes, most with the task's id.
 AROUND_A_TASK = 800
 INDEXES = 8
+A_ROW_AT_MOST = AROUND_A_TASK + INDEXES * 200
 WORDS_TIMES = 3  # in the row, and whole and by their beginnings in the index of words
 FOUND_AT_ONCE = 20_000
 DROPPED_AT_ONCE = 50
@@ -41,9 +42,19 @@ _VERDICT = ("outcome", "recovered", "lost_callback")
 class OrphanCap(Cap):
     """Keeps the tasks that only strangers told of within the cap."""
 
-    def __init__(self, database: Database, *, most_bytes: int = MOST_BYTES) -> None:
-        super().__init__(database)
+    def __init__(
+        self,
+        database: Database,
+        *,
+        most_bytes: int = MOST_BYTES,
+        checked_every_bytes: int = CHECKED_EVERY_BYTES,
+    ) -> None:
+        super().__init__(database, checked_every_bytes=checked_every_bytes)
         self._most_bytes = most_bytes
+
+    def stored(self, size: int) -> bool:
+        """By the size of what was told, and a row that it may have made."""
+        return super().stored(size + A_ROW_AT_MOST)
 
     def _enforce(self, deadline: float) -> bool:
         with self._database.read() as connection:
