@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -189,6 +190,34 @@ def test_one_that_is_registered_after_it_was_dropped_loses_nothing_that_is_still
     assert [rebuild_task(runtime, key, now=T0) for key in ids(runtime)] == [False]
     drop(runtime, 0)
     assert ids(runtime) == ["t"]
+
+
+def test_dropping_beside_callbacks_and_registrations_loses_no_count_and_blocks_nobody(
+    runtime: Runtime,
+) -> None:
+    def flood(thread: int) -> set[str]:
+        names = [f"t{(thread + number) % 6}" for number in range(20)]
+        bodies = [stage(name, rows=thread + 1) for name in names]
+        batches = [bodies[first : first + 5] for first in range(0, 20, 5)]
+        told = [[callback_delivery(body, now=T0, secrets=()) for body in some] for some in batches]
+        return {one.result for some in told for one in runtime.intake.accept(some)}
+
+    def dropping(_: int) -> set[str]:
+        for _time in range(10):
+            drop(runtime, 2_000)
+        register(runtime, "t5")
+        return set()
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(
+            pool.map(lambda work: work[0](work[1]), [(flood, 0), (flood, 1), (dropping, 0), (flood, 2)])
+        )
+    assert set().union(*results) <= {"accepted", "duplicate"}
+    drop(runtime, 0)
+    assert ids(runtime) == ["t5"]
+    with runtime.database.read() as connection:
+        counts = tallies.totals(connection, "task")["task"]
+    assert {name: count for name, count in counts.items() if count} == {"in_progress": 1}
 
 
 def test_the_housekeeping_enforces_this_cap_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

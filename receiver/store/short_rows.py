@@ -12,7 +12,7 @@ from sqlalchemy import case, func
 from receiver.store.schema import delivery
 
 LONGEST_QUERY = 200
-LONGEST = 500
+LONGEST = 300
 SHORT_ERRORS = json.dumps({"": ["There were more errors than are kept."]})
 SHORT_CHANGE = "{}"
 
