@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.core import census, payloads
-from receiver.core.claim_bounds import claims_too_much
-from receiver.core.observation import Source
+from receiver.core.observation import Observation, Source
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
 from receiver.core.task import (
@@ -26,7 +25,7 @@ from receiver.core.task import (
     with_query,
 )
 from receiver.runtime import Runtime
-from receiver.store import actions, deliveries, removal, tallies, tasks
+from receiver.store import actions, deliveries, other_jobs, removal, tallies, tasks
 from receiver.store.actions import Actor, Kind
 
 MOST_TOLD_BEFORE = 20
@@ -51,19 +50,11 @@ def register_task(
 
 
 def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
-    """The task with what came before anybody registered it: another product's callbacks, which an orphan only counted.
-
-    Where the row is new all callbacks, for there may have been an orphan that was dropped.
-    """
-    counted = task.told_of
-    for told in reversed(deliveries.bodies_of(connection, task.task_id, newest=MOST_TOLD_BEFORE)):
-        reading = payloads.read_again(told.body or b"", source=told.source, task_id=task.task_id)
-        dropped = not counted and told.source == Source.CALLBACK
-        seen = reading.to_reconcile if dropped else reading.not_music
-        if seen is not None and not claims_too_much(task.state, seen):
-            step = learn if counted else hear  # an orphan has counted its callbacks
-            heard = step(task, seen, now=told.received_at, rules=rules)
-            task = with_query(heard, told.query or "")
+    """The task with another product's callbacks, which came before anybody registered it."""
+    step = learn if task.told_of else hear  # an orphan has counted its callbacks
+    for claim in other_jobs.first_claims(connection, task.task_id, most=MOST_TOLD_BEFORE):
+        said = Observation(task_id=task.task_id, source=Source.CALLBACK, other_job=claim.ended)
+        task = with_query(step(task, said, now=claim.received_at, rules=rules), claim.query)
     return task
 
 

@@ -185,7 +185,7 @@ def _as_read(told: StoredDelivery, reading: Reading, changed: Change) -> StoredD
         task_id=reading.task_id,
         result=result,
         cause=reading.kind.value if result == QUARANTINED else None,
-        status=told_status(reading.observation),
+        status=told_status(reading.to_reconcile),
         product=reading.product,
         errors=reading.errors,
         change=changed or told.change,

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from receiver.core.observation import TRACK_FIELDS
 from receiver.intake import callback_delivery
+from receiver.store.overview import read_overview
 from receiver.web.views import show_task
 from tests.test_polling import World, new_world, upstream  # noqa: F401  fixtures
 
@@ -25,8 +27,12 @@ REAL_B = {"id": "b", "audioUrl": "https://cdn.example/b.mp3", "title": "Tides", 
 
 def call_back(world: World, kind: str, *rows: dict[str, Any], code: int = 200) -> None:
     data = {"callbackType": kind, "task_id": TASK, "data": list(rows)}
-    body = json.dumps({"code": code, "msg": "forged", "data": data}).encode()
-    world.runtime.intake.accept([callback_delivery(body, now=world.clock.now, secrets=())])
+    deliver(world, json.dumps({"code": code, "msg": "forged", "data": data}).encode())
+
+
+def deliver(world: World, body: bytes) -> str:
+    [result] = world.runtime.intake.accept([callback_delivery(body, now=world.clock.now, secrets=())])
+    return result.result
 
 
 def shown(world: World) -> dict[str, Any]:
@@ -184,3 +190,93 @@ def test_a_track_is_confirmed_only_where_all_its_urls_are(new_world: Callable[..
         ("a", True),
         ("b", False),
     ]
+
+
+OTHER_PRODUCTS = {
+    "a WAV": (200, {"audioWavUrl": EVIL}),
+    "a WAV that failed": (500, {"audio_wav_url": ""}),
+    "stems": (200, {"vocal_removal_info": {"vocal_url": EVIL}}),
+    "a video": (200, {"video_url": EVIL}),
+    "a voice that failed": (400, {"voiceId": "", "status": "fail"}),
+    "a market job": (200, {"state": "success", "resultJson": '{"resultUrls": []}'}),
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before it is registered", "after"])
+@pytest.mark.parametrize("confirm", ["suspect", "always"])
+@pytest.mark.parametrize("product", OTHER_PRODUCTS)
+def test_another_products_forged_callback_ends_no_music_that_record_info_does_not_know_yet(
+    new_world: Callable[..., World],
+    product: str,
+    confirm: str,
+    first: bool,  # noqa: F811
+) -> None:
+    world = new_world(CONFIRM=confirm)
+    know(world, None)
+    code, fields = OTHER_PRODUCTS[product]
+    body = json.dumps({"code": code, "msg": "forged", "data": {"task_id": TASK, **fields}}).encode()
+    if not first:
+        world.register(TASK)
+    assert deliver(world, body) == "unsupported"
+    if first:
+        world.register(TASK)
+    for _ in range(4):
+        world.run(after_s=60)
+        assert shown(world)["outcome"] == "in_progress"
+    world.answers(TASK, "SUCCESS", REAL_A, REAL_B)
+    world.run(after_s=GIVE_UP_S)
+    task = shown(world)
+    assert (task["outcome"], task["confirmed"], len(task["tracks"])) == ("succeeded", True, 2)
+
+
+# What a claim may still change of a task that record-info confirmed: what came is counted and shown as what it is.
+CLAIMS_MAY_CHANGE = {"conflict", "recovered", "version", "changedAt", "callbacks", "lastCallbackAt"}
+EVERYTHING = {
+    "param": '{"prompt": "forged"}',
+    "type": "forged",
+    "operationType": "forged",
+    "parentMusicId": "forged",
+    "errorCode": 501,
+    "errorMessage": "forged",
+}
+FORGED_ROW = {name: EVIL for name in TRACK_FIELDS if name.endswith("Url")} | {
+    "id": "a",
+    "prompt": "forged",
+    "title": "forged",
+    "tags": "forged",
+    "modelName": "forged",
+    "duration": 1,
+}
+SAID_BY_RECORD_INFO = {"prompt": "Waves", "tags": "calm", "modelName": "chirp-v4", "duration": 60.5}
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "SENSITIVE_WORD_ERROR"])
+@pytest.mark.parametrize("registered", [True, False])
+def test_claims_change_nothing_of_a_confirmed_task_and_raise_no_alarm(
+    new_world: Callable[..., World],
+    status: str,
+    registered: bool,  # noqa: F811
+) -> None:
+    world = new_world()
+    if registered:
+        world.register(TASK)
+    world.answers(TASK, status, *([REAL_A | SAID_BY_RECORD_INFO] if status == "SUCCESS" else []))
+    call_back(world, "text")
+    world.run(after_s=90)
+    before = shown(world)
+    assert (before["settled"], before["confirmed"]) == (True, True)
+    for claim in ("SUCCESS", "GENERATE_AUDIO_FAILED", "CALLBACK_EXCEPTION", "PENDING"):
+        data = {"taskId": TASK, "status": claim, **EVERYTHING, "response": {"sunoData": [FORGED_ROW]}}
+        deliver(world, json.dumps({"code": 200, "msg": "forged", "data": data}).encode())
+    call_back(world, "error", row("a", audio_url=EVIL), code=501)
+    call_back(world, "complete", row("evil", audio_url=EVIL))
+    deliver(world, json.dumps({"code": 200, "data": {"task_id": TASK, "audioWavUrl": EVIL}}).encode())
+    after = shown(world)
+    assert {name: after[name] for name in after if name not in CLAIMS_MAY_CHANGE} == {
+        name: before[name] for name in before if name not in CLAIMS_MAY_CHANGE
+    }
+    assert after["conflict"], "a failure and a success were both told"
+    assert world.task(TASK).problem is None
+    with world.runtime.database.read() as connection:
+        overview = read_overview(connection, due_before=None)
+    assert (overview.conflicts, overview.unresolved) == (0, 0)

@@ -15,6 +15,8 @@ from sqlalchemy import event, func, select, text
 
 from receiver.app import build_app
 from receiver.core.claim_bounds import LARGEST_CLAIMED, claimed_size
+from receiver.core.facts import Told
+from receiver.core.observation import OtherJob
 from receiver.core.payloads import Kind, Reading
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
@@ -25,6 +27,7 @@ from receiver.store import deliveries, quarantine, tallies, tasks
 from receiver.store.body_cap import BodyCap
 from receiver.store.database import StoreUnavailableError
 from receiver.store.deliveries import MOST_ERRORS, PAGE_BYTES
+from receiver.store.other_jobs import MOST_WALKED, first_claims
 from receiver.store.quarantine import Quarantined
 from receiver.store.refusals import StatementRefusedError
 from receiver.store.schema import delivery, task
@@ -279,3 +282,41 @@ def test_an_item_of_our_own_fault_is_a_500_that_does_not_blame_the_sender(runtim
     assert told.status_code == 500
     assert told.content_type == "application/problem+json"
     assert "not of the request" in told.json["detail"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("adopted", [True, False], ids=["an orphan", "no task"])
+def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Runtime, adopted: bool) -> None:
+    """Strangers may have sent as many and as large ones as they like, and registering holds the lock."""
+    job = {"task_id": "t", "audioWavUrl": "https://example.org/a.wav"}
+    sisters = [json.dumps({"code": code, "n": code, "data": job}).encode() for code in (500, 501, 200)]
+    query = "song_id=42"
+    tell(runtime, *([stage("t", n=1)] if adopted else []))
+    runtime.intake.accept([callback_delivery(one, now=T0, secrets=(), query=query) for one in sisters])
+    tell(runtime, sisters[0])
+    with runtime.database.write() as connection:
+        connection.execute(delivery.update().values(body=None))  # nothing is left that could be read
+    register_task(runtime, "t", label=None, now=T0 + timedelta(minutes=1), actor=SOMEBODY)
+    registered = known(runtime, "t")
+    ends = {Told.OTHER_JOB_FAILED, Told.OTHER_JOB_SUCCEEDED}
+    assert ends <= registered.state.told
+    assert (registered.callbacks, registered.query) == (5 if adopted else 3, query)
+    assert (registered.state.other_job is None) is adopted, "it was told of as music"
+
+
+def test_registering_walks_few_rows_however_often_strangers_called_back(runtime: Runtime) -> None:
+    tell(runtime, b'{"code": 200, "data": {"task_id": "t", "audioWavUrl": "https://example.org/a.wav"}}')
+    rows = [{"task_id": "t", "at": T0, "digest": bytes(32)} for _ in range(3 * MOST_WALKED)]
+    values = "(:task_id, 'callback', :at, 'unsupported', 'GENERATE_AUDIO_FAILED', '{}', '{}', :digest)"
+    with runtime.database.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO delivery (task_id, source, received_at, result, status, errors, change, digest)"
+                f" VALUES {values}"
+            ),
+            rows,
+        )
+        started = time.process_time()
+        claims = first_claims(connection, "t", most=2 * MOST_WALKED)
+    assert time.process_time() - started < AT_MOST_S
+    assert len(claims) == MOST_WALKED
+    assert claims[0].ended is OtherJob.SUCCEEDED, "the first that came"

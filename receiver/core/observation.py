@@ -98,6 +98,11 @@ class OtherJob(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
+    @property
+    def status(self) -> Status:
+        """Music's status that means the same."""
+        return Status.SUCCESS if self is OtherJob.SUCCEEDED else Status.GENERATE_AUDIO_FAILED
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:

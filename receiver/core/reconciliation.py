@@ -82,13 +82,8 @@ class TaskState:
 
     @property
     def news(self) -> "TaskState":
-        """What is worth a new version: not that record-info does not know the task, which may be so *yet*."""
-        return replace(self, told=self.told - {Told.NOT_KNOWN})
-
-    @property
-    def only_claims_failure(self) -> bool:
-        """Whether nothing is known but that callbacks told of a failure: it may be another product's."""
-        return self.status.word in FAILURES and not self.status.confirmed and not self.tracks
+        """What is worth a new version: that record-info does not know the task, only of another product's job."""
+        return self if self.other_job is not None else replace(self, told=self.told - {Told.NOT_KNOWN})
 
     @property
     def conflict(self) -> bool:
@@ -146,7 +141,11 @@ class TaskState:
 
     @property
     def visible_details(self) -> Claims:
-        """The task's own fields to show; its error only as it came with the reconciled status, if that is a failure."""
+        """The task's own fields to show; its error only as it came with the reconciled status, if that is a failure.
+
+        Once record-info has listed the tracks, none that only callbacks told: true ones have none of these.
+        """
+        claims_too = self.listed_by_record_info is None
         status = self.reconciled_status
         place = (
             (status.confirmed, STAGES[Status(status.word)], status.failure)
@@ -156,7 +155,8 @@ class TaskState:
         return {
             name: claim
             for name, claim in self.details.items()
-            if name not in ERROR_FIELDS or (claim.confirmed, claim.stage, claim.failure) == place
+            if (claim.confirmed or claims_too)
+            and (name not in ERROR_FIELDS or (claim.confirmed, claim.stage, claim.failure) == place)
         }
 
     @property

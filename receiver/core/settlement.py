@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from receiver.core.facts import Told
-from receiver.core.observation import FAILURES, Status
+from receiver.core.observation import FAILURES, OtherJob, Status
 from receiver.core.reconciliation import TaskState
 
 
@@ -74,10 +74,19 @@ def is_urgent(state: TaskState, outcome: Outcome) -> bool:
     return outcome is Outcome.IN_PROGRESS and suspicious
 
 
+def believes_other_job(state: TaskState, *, registered: bool, policy: Policy) -> bool:
+    """Whether giving up would believe a callback that told of another product's job.
+
+    Record-info knows of music alone, so it can deny such a job but not confirm it.
+    """
+    trusted = policy.confirm is Confirm.SUSPECT and registered and Told.NOT_KNOWN in state.told
+    return trusted and state.other_job is OtherJob.SUCCEEDED
+
+
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     status = state.reconciled_status
-    if state.other_job and (Told.NOT_KNOWN in state.told or policy.believes_claims):
-        return Outcome(state.other_job.value)  # record-info knows of music alone
+    if state.other_job and policy.believes_claims:
+        return Outcome(state.other_job.value)
     if status.word == Status.SUCCESS and state.playable:
         suspect = policy.confirm is Confirm.ALWAYS or not registered or state.conflict
         believed = state.confirmed or policy.believes_claims or not suspect
@@ -89,6 +98,8 @@ def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
 
 def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     """How a task ends whose time is over: by what is believed, so that no forged claim becomes an end."""
+    if believes_other_job(state, registered=registered, policy=policy):
+        return Outcome.SUCCEEDED
     trusted = policy.confirm is Confirm.SUSPECT and registered and not state.conflict
     if state.count_playable(confirmed=not (policy.believes_claims or trusted)):
         return Outcome.SUCCEEDED

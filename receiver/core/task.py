@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
+from receiver.core.deadlines import Deadlines, find_deadlines
 from receiver.core.observation import Observation
+from receiver.core.problem import Problem, find_problem
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome, Policy, Verdict, settle
 
@@ -18,13 +19,6 @@ LONGEST_LABEL = 200
 class Rules:
     policy: Policy
     cadence: Cadence
-
-
-class Problem(StrEnum):
-    """What never goes away by itself."""
-
-    UNRESOLVED = "unresolved"
-    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,15 +74,11 @@ class Task:
         return bool(self.registered_at or self.callbacks or self.polls)
 
     @property
-    def problem(self) -> "Problem | None":
+    def problem(self) -> Problem | None:
         """What a person should look at; nothing, once he has seen the task as it is now."""
         if self.acknowledged_version == self.version:
             return None
-        if self.verdict.outcome is Outcome.UNRESOLVED:
-            # Nobody registered it and record-info never knew it: most likely another product's failed job.
-            quiet = self.registered_at is None and self.state.only_claims_failure
-            return None if quiet else Problem.UNRESOLVED
-        return Problem.CONFLICT if self.state.conflict else None
+        return find_problem(self.state, self.verdict.outcome, registered=self.registered_at is not None)
 
 
 def register(task: Task, *, label: str | None, now: datetime, rules: Rules) -> Task:
@@ -113,9 +103,8 @@ def hear(task: Task, seen: Observation | None, *, now: datetime, rules: Rules, l
 
 def hear_again(task: Task, *, now: datetime) -> Task:
     """The same callback came once more, or one that says nothing of music: counted, and nothing else."""
-    return replace(
-        task, callbacks=task.callbacks + 1, last_callback_at=max(now, task.last_callback_at or now)
-    )
+    latest = max(now, task.last_callback_at or now)
+    return replace(task, callbacks=task.callbacks + 1, last_callback_at=latest)
 
 
 def with_query(task: Task, query: str) -> Task:
@@ -133,7 +122,6 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
 
     A task is given up only by an answer that came after its deadline and changed nothing.
     """
-    deadline = rules.cadence.deadline(task.first_seen_at)
     in_its_own_time = task.expedited_at and task.last_polled_at and task.expedited_at < task.last_polled_at
     asked = replace(
         task,
@@ -144,14 +132,19 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
         expedited_at=None if in_its_own_time else task.expedited_at,
     )
     told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
-    if not told.verdict.settled and now >= deadline and told.version == task.version:
-        return give_up(told, now=now, rules=rules)
+    deadlines = _deadlines(told, rules)
+    over = deadlines.are_over(now, unknown=seen is not None and not seen.known)
+    if over and not told.verdict.settled and told.version == task.version:
+        told = give_up(told, now=now, rules=rules)
     # Settled by a callback that had lost values, it was polled for these, and record-info has not told them yet.
     lost = task.verdict.settled and not task.poll_requested and not told.state.status.confirmed
-    if told.verdict.settled and not (lost and now < deadline):
-        return replace(told, next_poll_at=None)
-    again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=deadline)
-    return replace(told, next_poll_at=again)
+    other, early = told.state.other_job is not None, now < deadlines.last
+    if not told.verdict.settled or (lost and early and not other):
+        ahead = deadlines.ahead(now)
+        again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=ahead)
+        return replace(told, next_poll_at=again)
+    # What ended early as another product's job is asked about once more at last: it may be music after all.
+    return replace(told, next_poll_at=deadlines.last if other and early else None)
 
 
 def miss(task: Task, *, now: datetime, spread: float, rules: Rules) -> Task:
@@ -180,9 +173,7 @@ def request_poll(task: Task, *, now: datetime) -> Task:
 def rejudge(task: Task, *, now: datetime, rules: Rules) -> Task:
     """The verdict again, by present rules; when to look is left alone unless that changed what is settled."""
     judged = _judge(task, task, now, rules)
-    if judged.verdict.settled == task.verdict.settled:
-        return judged
-    return _plan(judged, task, now, rules)
+    return judged if judged.verdict.settled == task.verdict.settled else _plan(judged, task, now, rules)
 
 
 def _take(task: Task, seen: Observation, before: Task, *, now: datetime, rules: Rules, lossy: bool) -> Task:
@@ -194,7 +185,15 @@ def _take(task: Task, seen: Observation, before: Task, *, now: datetime, rules: 
 
 
 def _join(task: Task, seen: Observation) -> Task:
-    return replace(task, state=reconcile(task.state, seen))
+    state = reconcile(task.state, seen)
+    # What ended as another product's job is a task of music again, and not given up, once anybody tells of music.
+    music = task.state.other_job is not None and state.other_job is None
+    return replace(task, state=state, gave_up_at=None if music else task.gave_up_at)
+
+
+def _deadlines(task: Task, rules: Rules) -> Deadlines:
+    last = rules.cadence.deadline(task.first_seen_at)
+    return find_deadlines(task.state, task.registered_at, task.polls, last=last, policy=rules.policy)
 
 
 def _judge(task: Task, before: Task, now: datetime, rules: Rules) -> Task:

@@ -51,7 +51,7 @@ class Batch:
             connection, _first_seen(self.deliveries), if_known=_sister_ids(self.deliveries)
         )
         contents = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
-        stored = _told_before(contents, known)
+        stored = _still_known(contents, known)
         news = _tasks_with_news(self.deliveries, known, stored)
         before = tasks.load_many(connection, news)
         after, seen = dict(before), set(stored)
@@ -140,12 +140,12 @@ def _tasks_with_news(
     }
 
 
-def _told_before(stored: Collection[Content], known: Mapping[str, TaskStatus]) -> set[Content]:
+def _still_known(stored: Collection[Content], known: Mapping[str, TaskStatus]) -> set[Content]:
     """Those of the stored contents of which their tasks know: not what a task was told before its row was dropped."""
     return {
         content
         for content in stored
-        if (task := known.get(content[0] or "")) is None or task.told_by(Source(content[1]))
+        if (task := known.get(content[0] or "")) is None or task.has_any_of(Source(content[1]))
     }
 
 
@@ -173,7 +173,7 @@ def _row(delivery: Delivery, result: str, changed: Change, task: Task | None) ->
         source=delivery.source.value,
         received_at=delivery.received_at,
         result=result,
-        status=told_status(reading.observation),
+        status=told_status(reading.to_reconcile),
         product=reading.product,
         errors=reading.errors,
         cause=reading.kind.value if result == QUARANTINED else None,

@@ -10,7 +10,7 @@ from receiver.core.payloads import Kind, Reading, read_answer, read_callback
 from receiver.core.reconciliation import TaskState
 from receiver.core.words import prepare_words
 from receiver.redaction import without_secrets
-from receiver.store.deliveries import QUARANTINED
+from receiver.store.deliveries import QUARANTINED, UNSUPPORTED
 
 TOO_MUCH = "With this the task would have more claims than are kept; record-info is asked instead."
 
@@ -52,7 +52,7 @@ def _prepared(delivery: Delivery) -> Delivery:
 
 def result_of(reading: Reading) -> str:
     """What becomes of a delivery that is read so, unless it repeats another."""
-    names = {Kind.READ: "accepted", Kind.UNSUPPORTED: "unsupported", Kind.UNKNOWN_TASK: "unknown"}
+    names = {Kind.READ: "accepted", Kind.UNSUPPORTED: UNSUPPORTED, Kind.UNKNOWN_TASK: "unknown"}
     return names.get(reading.kind, QUARANTINED)
 
 
@@ -64,4 +64,6 @@ def within_bounds(reading: Reading, state: TaskState) -> Reading:
 
 
 def told_status(seen: Observation | None) -> str:
-    return str(seen.status) if seen else ""
+    if seen is None:
+        return ""
+    return str(seen.other_job.status if seen.other_job else seen.status)

@@ -142,7 +142,7 @@ def _log_delivery(delivery: Delivery, result: Result) -> None:
         "source": delivery.source.value,
         "task": delivery.reading.task_id,
         "result": result.result,
-        "status": told_status(delivery.reading.observation),
+        "status": told_status(delivery.reading.to_reconcile),
         "outcome": result.outcome.value if result.outcome else None,
         "bytes": len(delivery.body),
     }

@@ -14,6 +14,7 @@ from receiver.store.short_rows import shortened
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
+UNSUPPORTED = "unsupported"
 AT_ONCE = 100
 PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
 LONGEST_STATUS = 64
@@ -180,9 +181,9 @@ def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelive
 
 
 def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping[str, Sequence[str]]:
-    """The statuses told of a task by source, each once, in the order in which they came."""
+    """The statuses told of a task as music by source, each once, in the order in which they came."""
     walked = (
-        select(delivery.c.id, delivery.c.source, delivery.c.status)
+        select(delivery.c.id, delivery.c.source, delivery.c.status, delivery.c.product)
         .where(delivery.c.task_id == task_id)
         .order_by(delivery.c.id.desc())
         .limit(newest)
@@ -190,7 +191,7 @@ def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping
     )
     query = (
         select(walked.c.source, walked.c.status)
-        .where(walked.c.status != "")
+        .where(walked.c.status != "", walked.c.product.is_(None))
         .group_by(walked.c.source, walked.c.status)
         .order_by(func.min(walked.c.id))
     )

@@ -26,11 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from receiver.core.cadence import PollRank
+from receiver.core.problem import Problem
 from receiver.core.settlement import Outcome
-from receiver.core.task import Problem, Task
+from receiver.core.task import Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
-from receiver.store.tasks import task_of
+from receiver.store.task_rows import task_of
 
 WALKED = 4000
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Select, func, literal_column, select
 from receiver.core.alarms import AWAITED_AFTER, COUNTED, LAST_SETTLED, SETTLED_WITHIN, Overview
 from receiver.core.cadence import PollRank
 from receiver.core.observation import Source
+from receiver.core.problem import Problem
 from receiver.core.settlement import Outcome
-from receiver.core.task import Problem
 from receiver.store import quarantine, recent_failures
 from receiver.store.database import clock_of
 from receiver.store.listing import overdue

@@ -38,7 +38,7 @@ TEXTS = {
     "recovered_tasks": "Tasks that succeeded though no callback told so.",
     "lost_callback_tasks": "Settled tasks whose end no callback told.",
     "unresolved_tasks": "Tasks given up that no person has marked as seen.",
-    "conflicting_tasks": "Tasks in conflict that no person has marked as seen.",
+    "conflicting_tasks": "Tasks in conflict that record-info has not decided and no person has marked as seen.",
     "quarantined_deliveries": "Deliveries in quarantine that no person has marked as seen.",
     "overdue_tasks": "Unsettled tasks whose poll has been due for a minute or more.",
     "oldest_overdue_task_age_seconds": "Since the poll of the longest overdue task was due; 0: none is overdue.",

@@ -1,15 +1,15 @@
-"""A task that a callback says is another product's: it ends when record-info does not know it, and never else."""
+"""A registered task that a callback says is another product's: only a task that is given up ends as one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
 
 from receiver.core.cadence import Cadence
 from receiver.core.observation import Observation, OtherJob, Source
-from receiver.core.settlement import Outcome
+from receiver.core.settlement import Confirm, Outcome, Policy
 from receiver.core.state_document import dump_state, load_state
-from receiver.core.task import Rules, Task, answer, give_up, hear, register
+from receiver.core.task import Rules, Task, answer, give_up, hear, register, request_poll
 from tests.conftest import T0
 
 from .told import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, knowing, poll, ready, verdict_on
@@ -20,34 +20,40 @@ NOT_KNOWN = Observation(task_id=TASK_ID, source=Source.POLL, known=False)
 MUSIC = poll("SUCCESS", ready("a"))
 
 IN_PROGRESS, SUCCEEDED, FAILED, UNRESOLVED = Outcome
-# What was told, and the outcome in whatever order it came.
+# What was told, the outcome in whatever order it came, and that once the task is given up: under `suspect` and `always`.
 ENDS = [
-    ((DONE,), IN_PROGRESS),
-    ((NOT_KNOWN,), IN_PROGRESS),
-    ((DONE, NOT_KNOWN), SUCCEEDED),
-    ((BROKEN, NOT_KNOWN), FAILED),
-    ((DONE, BROKEN, NOT_KNOWN), SUCCEEDED),
-    ((DONE, poll("PENDING")), IN_PROGRESS),
-    ((DONE, NOT_KNOWN, poll("PENDING")), IN_PROGRESS),
-    ((DONE, NOT_KNOWN, callback("TEXT_SUCCESS")), IN_PROGRESS),
-    ((BROKEN, NOT_KNOWN, callback("", ready("a"))), IN_PROGRESS),
-    ((DONE, NOT_KNOWN, MUSIC), SUCCEEDED),
-    ((BROKEN, NOT_KNOWN, MUSIC), SUCCEEDED),
-    ((DONE, NOT_KNOWN, poll("SENSITIVE_WORD_ERROR")), FAILED),
+    ((DONE,), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((NOT_KNOWN,), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((DONE, NOT_KNOWN), IN_PROGRESS, SUCCEEDED, UNRESOLVED),
+    ((BROKEN, NOT_KNOWN), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((DONE, BROKEN, NOT_KNOWN), IN_PROGRESS, SUCCEEDED, UNRESOLVED),
+    ((DONE, poll("PENDING")), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((DONE, NOT_KNOWN, poll("PENDING")), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((DONE, NOT_KNOWN, callback("TEXT_SUCCESS")), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
+    ((BROKEN, NOT_KNOWN, callback("", ready("a"))), IN_PROGRESS, SUCCEEDED, UNRESOLVED),
+    ((DONE, NOT_KNOWN, MUSIC), SUCCEEDED, SUCCEEDED, SUCCEEDED),
+    ((BROKEN, NOT_KNOWN, MUSIC), SUCCEEDED, SUCCEEDED, SUCCEEDED),
+    ((DONE, NOT_KNOWN, poll("SENSITIVE_WORD_ERROR")), FAILED, FAILED, FAILED),
 ]
 
 
-@pytest.mark.parametrize(("told", "outcome"), ENDS)
-def test_in_any_order_it_ends_only_when_record_info_does_not_know_it(told, outcome):
+@pytest.mark.parametrize(("told", "outcome", "suspect", "always"), ENDS)
+def test_in_any_order_only_a_task_that_is_given_up_ends_as_another_products(told, outcome, suspect, always):
     for order in permutations(told):
-        for policy in (SUSPECT, ALWAYS):
+        for policy, given_up in ((SUSPECT, suspect), (ALWAYS, always)):
             assert verdict_on(*order, policy=policy).outcome is outcome
+            assert verdict_on(*order, policy=policy, gave_up=True).outcome is given_up
         assert dump_state(knowing(*order)) == dump_state(knowing(*told))
         assert load_state(dump_state(knowing(*order))) == knowing(*told)
 
 
+def test_what_nobody_registered_never_ends_as_another_products():
+    verdict = verdict_on(DONE, NOT_KNOWN, registered=False, gave_up=True)
+    assert (verdict.outcome, verdict.lost_callback) == (UNRESOLVED, False)
+
+
 def test_its_end_is_no_lost_callback_and_no_recovered_music():
-    verdict = verdict_on(DONE, NOT_KNOWN)
+    verdict = verdict_on(DONE, NOT_KNOWN, gave_up=True)
     assert (verdict.lost_callback, verdict.recovered, verdict.urgent) == (False, False, False)
     assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback told of"
 
@@ -58,51 +64,167 @@ def test_where_nobody_can_be_asked_the_callback_is_believed():
         assert verdict_on(BROKEN, policy=policy).outcome is FAILED
 
 
-RULES = Rules(policy=SUSPECT, cadence=Cadence())
-LATER = T0 + timedelta(seconds=1)
+DAY_S = 86400
+MUSIC_IS_KNOWN_S = 600
 
 
-def registered() -> Task:
-    return register(Task(task_id=TASK_ID, first_seen_at=T0), label=None, now=T0, rules=RULES)
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
 
 
-def ask(task: Task, seen: Observation) -> Task:
-    return answer(task, seen, now=LATER, spread=0.0, rules=RULES)
+def rules(policy: Policy = SUSPECT, give_up_after_s: float = DAY_S) -> Rules:
+    return Rules(policy=policy, cadence=Cadence(give_up_after_s=give_up_after_s))
 
 
-def test_it_is_counted_and_asked_about_once_at_once():
-    heard = hear(registered(), DONE, now=LATER, rules=RULES)
-    assert (heard.callbacks, heard.next_poll_at) == (1, LATER)
-    ended = ask(heard, NOT_KNOWN)
-    assert (ended.verdict.outcome, ended.next_poll_at, ended.polls, ended.problem) == (
-        SUCCEEDED,
-        None,
-        1,
-        None,
-    )
-    again = hear(ended, BROKEN, now=LATER, rules=RULES)
-    assert (again.verdict.settled, again.next_poll_at) == (True, None)
+RULES = rules()
+
+
+def registered(*told: Observation, now_s: float = 60, by: Rules = RULES) -> Task:
+    """A task of which these callbacks came a minute after it was registered."""
+    task = register(Task(task_id=TASK_ID, first_seen_at=T0), label=None, now=T0, rules=by)
+    for seen in told:
+        task = hear(task, seen, now=at(now_s), rules=by)
+    return task
+
+
+def ask(task: Task, seen: Observation | None, *, now_s: float | None = None, by: Rules = RULES) -> Task:
+    now = at(now_s) if now_s is not None else task.next_poll_at
+    return answer(task, seen, now=now, spread=0.0, rules=by)
+
+
+def poll_on(task: Task, *, known_from_s: float | None = None, until_s: float = 3 * DAY_S, by=RULES) -> Task:
+    """Polled whenever its time comes; record-info knows it as finished music only from then on."""
+    while task.next_poll_at is not None and task.next_poll_at <= at(until_s):
+        known = known_from_s is not None and task.next_poll_at >= at(known_from_s)
+        task = ask(task, MUSIC if known else NOT_KNOWN, by=by)
+    return task
+
+
+@pytest.mark.parametrize("told", [(DONE,), (BROKEN,), (DONE, BROKEN)], ids=["done", "broken", "both"])
+@pytest.mark.parametrize("policy", [SUSPECT, ALWAYS], ids=["suspect", "always"])
+@pytest.mark.parametrize("known_from_s", [61, 300, 599, 601, 3600, DAY_S])
+def test_music_is_found_whenever_record_info_comes_to_know_it(told, policy, known_from_s):
+    by = rules(policy)
+    task = poll_on(registered(*told, by=by), known_from_s=known_from_s, by=by)
+    assert (task.verdict.outcome, task.state.confirmed, task.gave_up_at) == (SUCCEEDED, True, None)
+    assert task.next_poll_at is None
+
+
+def test_it_is_counted_and_asked_about_at_once_and_then_as_any_task_that_record_info_does_not_know():
+    task = registered(DONE)
+    assert (task.callbacks, task.next_poll_at) == (1, at(60))
+    times = []
+    while not task.verdict.settled:
+        times.append((task.next_poll_at - T0).total_seconds())
+        task = ask(task, NOT_KNOWN)
+    assert times == [60, 90, 150, 270, 510, MUSIC_IS_KNOWN_S]
+
+
+def test_a_success_ends_when_record_info_would_know_its_own_and_is_asked_about_once_more_at_last():
+    task = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S)
+    assert (task.verdict.outcome, task.state.confirmed, task.problem) == (SUCCEEDED, False, None)
+    assert (task.settled_at, task.next_poll_at) == (at(MUSIC_IS_KNOWN_S), at(DAY_S))
+    over = ask(task, NOT_KNOWN)
+    assert (over.verdict, over.settled_at, over.version) == (task.verdict, task.settled_at, task.version)
+    assert over.next_poll_at is None
+
+
+@pytest.mark.parametrize(
+    ("told", "policy"),
+    [((DONE,), ALWAYS), ((BROKEN,), ALWAYS), ((BROKEN,), SUSPECT)],
+    ids=["a success under always", "a failure under always", "a failure"],
+)
+def test_what_must_be_confirmed_and_cannot_be_waits_for_the_deadline_and_ends_unresolved_in_silence(
+    told, policy
+):
+    by = rules(policy)
+    waiting = poll_on(registered(*told, by=by), until_s=DAY_S - 1, by=by)
+    assert not waiting.verdict.settled
+    task = poll_on(waiting, by=by)
+    assert (task.verdict.outcome, task.settled_at, task.next_poll_at) == (UNRESOLVED, at(DAY_S), None)
+    assert (task.problem, task.state.confirmed, task.verdict.lost_callback) == (None, False, False)
+
+
+def test_an_answer_that_says_nothing_ends_nothing_early():
+    task = registered(DONE)
+    for _ in range(9):
+        task = ask(task, None)
+    assert task.last_polled_at > at(MUSIC_IS_KNOWN_S)
+    assert not ask(task, NOT_KNOWN).verdict.settled, "the first word that it is not known"
+    given_up = ask(task, None, now_s=DAY_S)
+    assert (given_up.verdict.outcome, given_up.problem) == (UNRESOLVED, "unresolved")
+
+
+def test_a_single_answer_of_an_upstream_that_was_away_ends_nothing():
+    task = ask(registered(DONE), NOT_KNOWN, now_s=MUSIC_IS_KNOWN_S + 100)
+    assert not task.verdict.settled
+    task = ask(task, NOT_KNOWN)
+    assert not task.verdict.settled
+    assert ask(task, NOT_KNOWN).verdict.outcome is SUCCEEDED
+
+
+def test_polls_that_a_person_asks_for_end_nothing_earlier():
+    task = registered(DONE)
+    for second in range(61, 71):
+        task = ask(request_poll(task, now=at(second)), NOT_KNOWN, now_s=second)
+    assert not task.verdict.settled
+
+
+def test_the_age_counts_from_the_registration():
+    orphan = hear(Task(task_id=TASK_ID, first_seen_at=T0), None, now=T0, rules=RULES)
+    task = register(orphan, label=None, now=at(5000), rules=RULES)
+    task = poll_on(hear(task, DONE, now=at(5060), rules=RULES), until_s=5000 + MUSIC_IS_KNOWN_S - 1)
+    assert not task.verdict.settled
+    assert poll_on(task, until_s=5000 + MUSIC_IS_KNOWN_S).verdict.outcome is SUCCEEDED
+
+
+def test_a_shorter_time_until_giving_up_counts():
+    by = rules(give_up_after_s=200)
+    task = poll_on(registered(DONE, by=by), by=by)
+    assert (task.verdict.outcome, task.settled_at, task.next_poll_at) == (SUCCEEDED, at(200), None)
 
 
 def test_what_record_info_knows_as_music_is_polled_on_as_music():
-    heard = hear(registered(), DONE, now=LATER, rules=RULES)
-    asked = ask(heard, poll("PENDING"))
+    asked = ask(registered(DONE), poll("PENDING"))
     assert (asked.verdict.settled, asked.verdict.urgent) == (False, False)
-    assert asked.next_poll_at > LATER
+    assert asked.next_poll_at > at(60)
     assert ask(asked, MUSIC).verdict.outcome is SUCCEEDED
 
 
-def test_music_that_is_told_of_after_it_ended_is_asked_about_again():
-    ended = ask(hear(registered(), BROKEN, now=LATER, rules=RULES), NOT_KNOWN)
-    told = hear(ended, callback("FIRST_SUCCESS", ready("a")), now=LATER, rules=RULES)
-    assert (told.verdict.outcome, told.next_poll_at is not None) == (IN_PROGRESS, True)
+@pytest.mark.parametrize("kept", [True, False], ids=["early", "at the deadline"])
+def test_music_that_is_told_of_after_it_ended_is_asked_about_again(kept):
+    ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S if kept else DAY_S)
+    assert ended.verdict.settled
+    later = MUSIC_IS_KNOWN_S + 50 if kept else DAY_S + 50
+    told = hear(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
+    assert (told.verdict.outcome, told.gave_up_at) == (IN_PROGRESS, None)
+    assert told.next_poll_at is not None
+    assert poll_on(told, known_from_s=later).state.confirmed
+    assert poll_on(told).verdict.outcome is SUCCEEDED, "by what is believed of it"
+    text = hear(ended, callback("TEXT_SUCCESS"), now=at(later), rules=RULES)
+    assert poll_on(text).problem == "unresolved"
+
+
+def test_another_claim_about_what_ended_costs_one_poll_and_changes_no_end():
+    ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S)
+    again = hear(ended, BROKEN, now=at(700), rules=RULES)
+    assert (again.verdict.outcome, again.next_poll_at) == (SUCCEEDED, at(700))
+    asked = ask(again, NOT_KNOWN)
+    assert (asked.verdict.outcome, asked.next_poll_at) == (SUCCEEDED, at(DAY_S))
+
+
+@pytest.mark.parametrize("confirm", Confirm)
+def test_without_a_claim_a_task_that_record_info_does_not_know_waits_for_the_deadline(confirm):
+    by = rules(Policy(confirm=confirm))
+    task = poll_on(registered(by=by), by=by)
+    assert (task.verdict.outcome, task.settled_at, task.problem) == (UNRESOLVED, at(DAY_S), "unresolved")
 
 
 def orphan(*told: Observation) -> Task:
     task = Task(task_id=TASK_ID, first_seen_at=T0)
     for seen in told:
         task = hear(task, seen, now=T0, rules=RULES)
-    return give_up(task, now=LATER, rules=RULES)
+    return give_up(task, now=at(1), rules=RULES)
 
 
 def test_a_failure_of_what_nobody_registered_and_record_info_never_knew_ends_quietly():
@@ -114,5 +236,5 @@ def test_any_other_unresolved_task_is_still_a_problem():
     assert orphan(callback("SUCCESS", ready("a"))).problem
     assert orphan(callback("FIRST_SUCCESS")).problem
     assert orphan().problem
-    failed = hear(registered(), callback("GENERATE_AUDIO_FAILED"), now=LATER, rules=RULES)
-    assert give_up(failed, now=LATER, rules=RULES).problem
+    failed = hear(registered(), callback("GENERATE_AUDIO_FAILED"), now=at(1), rules=RULES)
+    assert give_up(failed, now=at(1), rules=RULES).problem

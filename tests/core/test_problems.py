@@ -1,12 +1,14 @@
 """What a person should look at, what he has seen, and what came long ago and can be read at last."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
 
+from receiver.core.problem import Problem
 from receiver.core.settlement import Outcome
-from receiver.core.task import Problem, acknowledge, hear_again, learn, register, request_poll
+from receiver.core.task import acknowledge, hear_again, learn, register, request_poll
 
 from .test_task import (
     CLAIMED_FAILURE,
@@ -72,8 +74,25 @@ def test_an_unresolved_task_and_a_conflict_are_problems():
     assert CONFLICTING.problem is Problem.CONFLICT
 
 
-def test_a_conflict_stays_a_problem_when_record_info_has_decided_it():
-    assert answered(CONFLICTING, CONFIRMED_SUCCESS).problem is Problem.CONFLICT
+@pytest.mark.parametrize("end", [CONFIRMED_SUCCESS, CONFIRMED_FAILURE], ids=["success", "failure"])
+@pytest.mark.parametrize(
+    "told", list(permutations([CLAIMED_SUCCESS, CLAIMED_FAILURE])), ids=["success first", "failure first"]
+)
+def test_callbacks_against_what_record_info_told_are_a_conflict_and_no_problem(end, told):
+    before = answered(heard(heard(registered(), told[0]), told[1]), end)
+    between = heard(answered(heard(registered(), told[0]), end), told[1])
+    after = heard(heard(answered(registered(), end), told[0]), told[1])
+    for task in (before, between, after):
+        assert (task.state.conflict, task.problem, task.verdict.settled) == (True, None, True)
+
+
+def test_record_info_against_itself_is_a_problem():
+    task = answered(answered(registered(), CONFIRMED_FAILURE), CONFIRMED_SUCCESS)
+    assert task.problem is Problem.CONFLICT
+
+
+def test_a_success_that_record_info_told_without_music_decides_nothing():
+    assert answered(CONFLICTING, poll("SUCCESS")).problem is Problem.CONFLICT
 
 
 def test_a_problem_ends_when_the_music_is_found_after_all():
@@ -108,7 +127,8 @@ def test_what_changes_nothing_brings_a_seen_problem_not_back(step):
 
 def test_a_seen_problem_comes_back_with_the_next_change():
     seen = acknowledge(CONFLICTING)
-    assert answered(seen, CONFIRMED_SUCCESS).problem is Problem.CONFLICT
+    assert answered(seen, PENDING).problem is None, "no change"
+    assert heard(seen, callback("SUCCESS", ready("b"))).problem is Problem.CONFLICT
     assert heard(acknowledge(given_up()), callback("PENDING"), now=LATE + 9).problem is Problem.UNRESOLVED
 
 

@@ -227,16 +227,24 @@ def test_10_a_failure_without_marks_about_an_unknown_task_ends_quietly(field: Fi
 
 
 @pytest.mark.parametrize("query", ["", "song_id=42"])
-def test_16_a_registered_sister_is_counted_asked_about_once_and_ends(field: Field, query: str) -> None:
+def test_16_a_registered_sister_is_counted_and_ends_when_record_info_would_know_music(
+    field: Field, query: str
+) -> None:
     CASES["16"]["callback"]["query"] = query
     assert field.play("16")["result"] == "unsupported"
-    for _ in range(3):
-        field.poll(after_s=1)
+    field.poll(after_s=1)
+    assert (field.task("16")["callbacks"], field.task("16")["polls"]) == (1, 1)
+    assert field.task("16")["outcome"] == "in_progress"
+    for _ in range(5):
+        field.poll(after_s=121)
     task = field.task("16")
-    assert (task["callbacks"], task["polls"], task["settled"], task["nextPollAt"]) == (1, 1, True, None)
-    assert task["outcome"] == "succeeded"
+    assert (task["outcome"], task["confirmed"], task["settled"]) == ("succeeded", False, True)
+    field.poll(after_s=DAY_S / 2)
+    assert field.task("16") == task, "no longer polled as music"
     field.live_on()
-    assert field.task("16") == task
+    over = field.task("16")
+    asked_once_more = {"polls": task["polls"] + 1, "nextPollAt": None, "lastPolledAt": over["lastPolledAt"]}
+    assert over == task | asked_once_more
     assert field.get("/stats")["lostCallbacks"] == 0
 
 
@@ -257,5 +265,7 @@ def test_16_a_sister_that_is_registered_after_its_callback_ends_the_same(field: 
     field.post(CASES["16"]["callback"])
     field.client.post("/api/tasks", json={"taskId": "f16"}, headers=BEARER)
     field.poll(after_s=1)
-    task = field.task("16")
-    assert (task["callbacks"], task["polls"], task["outcome"]) == (1, 1, "succeeded")
+    assert (field.task("16")["callbacks"], field.task("16")["polls"]) == (1, 1)
+    for _ in range(5):
+        field.poll(after_s=121)
+    assert field.task("16")["outcome"] == "succeeded"

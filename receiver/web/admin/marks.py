@@ -5,6 +5,7 @@ from datetime import datetime
 
 from receiver.core.observation import Status
 from receiver.core.payloads import Kind
+from receiver.core.problem import is_decided
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.store import actions
@@ -73,7 +74,7 @@ def mark_of(task: Task, *, late: datetime | None) -> Mark:
 
 def flags_of(task: Task) -> tuple[Mark, ...]:
     flags = (
-        (task.state.conflict, Mark("amber", "≠", "conflict")),
+        (task.state.conflict, Mark("slate" if is_decided(task.state) else "amber", "≠", "conflict")),
         (task.verdict.recovered, Mark("green", "↺", "recovered")),
         (task.verdict.lost_callback, Mark("amber", "∅", "lost callback")),
         (task.registered_at is None, Mark("slate", "◌", "orphan")),

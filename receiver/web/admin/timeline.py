@@ -41,10 +41,11 @@ Timed = tuple[tuple[datetime, int, int], Entry]
 
 
 def _moments(task: Task, now: datetime) -> Iterator[Timed]:
+    other = task.state.other_job is not None
     moments = (
         (task.first_seen_at, 0, FIRST_SEEN, ""),
         (task.registered_at, 1, REGISTERED, "by its owner"),
-        (task.gave_up_at, 4, GAVE_UP, "its time was over"),
+        (task.gave_up_at, 4, GAVE_UP, "no music is known by this id" if other else "its time was over"),
         (task.settled_at, 5, SETTLED, task.verdict.outcome.value),
     )
     for moment, place, mark, words in moments:

@@ -177,12 +177,15 @@ def test_a_look_that_is_past_is_due_and_where_nobody_looks_there_is_none() -> No
 
 
 def test_details_say_who_vouches_for_them() -> None:
-    known = details_of(
-        knowing_task(callback("", type="t", param="{}"), poll("FAILED", type="u", errorCode=0))
-    )
+    claimed = callback("", type="t", param="{}")
+    known = details_of(knowing_task(claimed, poll("PENDING", type="u")))
     assert [(field.name, field.value, field.confirmed) for field in known] == [
         ("type", "u", True),
         ("param", "{}", False),
+    ]
+    known = details_of(knowing_task(claimed, poll("FAILED", type="u", errorCode=0)))
+    assert [(field.name, field.value, field.confirmed) for field in known] == [
+        ("type", "u", True),
         ("errorCode", "0", True),
     ]
 

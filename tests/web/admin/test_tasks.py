@@ -154,6 +154,20 @@ def test_what_a_person_has_seen_is_no_problem_until_it_changes(admin: FlaskClien
     assert "2 tasks in conflict" in admin.get("/admin/").text
 
 
+def test_a_conflict_that_record_info_has_decided_needs_no_attention(
+    admin: FlaskClient, runtime: Runtime
+) -> None:
+    in_conflict(admin, "task-1")
+    row = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
+    told = {"taskId": "task-1", "status": "SUCCESS", "response": {"sunoData": [row]}}
+    body = json.dumps({"code": 200, "data": told}).encode()
+    runtime.intake.accept([poll_delivery(body, "task-1", now=utc_now(), secrets=())])
+    text = admin.get("/admin/").text
+    assert "in conflict" not in text
+    assert "task-1" in admin.get("/admin/?flag=conflict").text, "it is shown, and can be found"
+    assert "A failure and a success were both told" in admin.get("/admin/tasks/task-1").text
+
+
 def test_all_are_marked_as_seen_after_their_number_is_told(admin: FlaskClient) -> None:
     for number in range(3):
         in_conflict(admin, f"task-{number}")

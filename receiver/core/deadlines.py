@@ -1,0 +1,35 @@
+"""When a task may be given up."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from receiver.core.reconciliation import TaskState
+from receiver.core.settlement import Policy, believes_other_job
+
+# The upstream knows a task of its own within seconds, and after ten minutes without a result calls it failed (code
+# 408). The age counts from the registration: whoever registers a task has its id from the upstream.
+MUSIC_IS_KNOWN_AFTER = timedelta(minutes=10)
+POLLS_OF_OTHER_JOB = 3  # at least, so that one answer out of an upstream in trouble ends nothing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deadlines:
+    """`last` is that of every task. Another product's job may end `early`, where record-info does not know it."""
+
+    early: datetime
+    last: datetime
+
+    def are_over(self, now: datetime, *, unknown: bool) -> bool:
+        return now >= self.last or (unknown and now >= self.early)
+
+    def ahead(self, now: datetime) -> datetime:
+        return self.early if now < self.early else self.last
+
+
+def find_deadlines(
+    state: TaskState, registered_at: datetime | None, polls: int, *, last: datetime, policy: Policy
+) -> Deadlines:
+    believed = believes_other_job(state, registered=registered_at is not None, policy=policy)
+    if registered_at is None or not believed or polls < POLLS_OF_OTHER_JOB:
+        return Deadlines(early=last, last=last)
+    return Deadlines(early=min(registered_at + MUSIC_IS_KNOWN_AFTER, last), last=last)

@@ -1,0 +1,38 @@
+"""What a person should look at: what never goes away by itself."""
+
+from enum import StrEnum
+
+from receiver.core.facts import Told
+from receiver.core.observation import FAILURES, Status
+from receiver.core.reconciliation import TaskState
+from receiver.core.settlement import Outcome
+
+
+class Problem(StrEnum):
+    UNRESOLVED = "unresolved"
+    CONFLICT = "conflict"
+
+
+def find_problem(state: TaskState, outcome: Outcome, *, registered: bool) -> Problem | None:
+    if outcome is Outcome.UNRESOLVED:
+        return None if _is_no_music(state, registered=registered) else Problem.UNRESOLVED
+    return Problem.CONFLICT if state.conflict and not is_decided(state) else None
+
+
+def is_decided(state: TaskState) -> bool:
+    """Whether record-info told how the task ended, so that callbacks alone contradict it.
+
+    Whoever may call back could otherwise raise an alarm about any task.
+    """
+    status = state.reconciled_status
+    itself = status.word == Status.SUCCESS and Told.FAILURE_CONFIRMED in state.told
+    return state.confirmed and status.word in (Status.SUCCESS, *FAILURES) and not itself
+
+
+def _is_no_music(state: TaskState, *, registered: bool) -> bool:
+    """Whether all that is known of the task speaks for another product's job, which record-info cannot know."""
+    if state.other_job is not None:
+        return Told.NOT_KNOWN in state.told
+    status = state.status
+    only_failure = status.word in FAILURES and not status.confirmed and not state.tracks
+    return only_failure and not registered

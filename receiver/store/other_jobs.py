@@ -1,0 +1,40 @@
+"""What callbacks told of another product's jobs, as it was read when they came."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from receiver.core.observation import OtherJob
+from receiver.store.deliveries import UNSUPPORTED
+from receiver.store.schema import delivery
+
+MOST_WALKED = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherJobClaim:
+    """How a callback says that the job ended; `query` is that of the callback's URL."""
+
+    ended: OtherJob
+    received_at: datetime
+    query: str
+
+
+def first_claims(connection: Connection, task_id: str, *, most: int) -> Sequence[OtherJobClaim]:
+    """The first of these callbacks about the task, in order of arrival. No body is read, and few rows are walked."""
+    walked = (
+        select(*(delivery.c[name] for name in ("id", "received_at", "result", "status", "query")))
+        .where(delivery.c.task_id == task_id)
+        .order_by(delivery.c.id)
+        .limit(MOST_WALKED)
+        .subquery()
+    )
+    ends = {end.status.value: end for end in OtherJob}
+    claims = select(walked).where(walked.c.result == UNSUPPORTED, walked.c.status.in_(ends))
+    rows = connection.execute(claims.order_by(walked.c.id).limit(most))
+    return [
+        OtherJobClaim(ended=ends[row.status], received_at=row.received_at, query=row.query or "")
+        for row in rows
+    ]
