@@ -3,12 +3,15 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from receiver.store import actions, body_retention, chores, tallies
 from receiver.store.actions import Actor, Kind
 from receiver.store.body_cap import BodyCap
+from receiver.store.cap import Cap
 from receiver.store.database import Database, StoreUnavailableError
+from receiver.store.orphan_cap import OrphanCap
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class Housekeeper:
         self._database = database
         self._retention = retention
         self._name = name
-        self._cap = BodyCap(database)
+        self._caps: Sequence[Cap] = (BodyCap(database), OrphanCap(database))
         self._pruning: Pruning | None = None
         self._next_at: datetime | None = None
 
@@ -45,10 +48,10 @@ class Housekeeper:
         self._next_at = now + TRIED_AGAIN_AFTER  # where this fails
         if self._pruning is None:
             keep_house(self._database, now=now)
-        within_cap = self._cap.enforce()
+        within_caps = [cap.enforce() for cap in self._caps]
         pruning, self._pruning = self._pruning, None  # begun anew where this fails
         self._pruning = self._prune(pruning, now)
-        self._next_at = now + KEPT_EVERY if within_cap and not self._pruning else None
+        self._next_at = now + KEPT_EVERY if all(within_caps) and not self._pruning else None
 
     def _prune(self, begun: "Pruning | None", now: datetime) -> "Pruning | None":
         """Old bodies go once a day, by whoever comes first; returns what is left to do."""

@@ -24,6 +24,7 @@ FAILED = 'receiver_http_request_duration_seconds_count{route="callbacks.receive"
 DISK_FREE, DISK_SIZE = 'receiver_disk_free_bytes{of="database"}', 'receiver_disk_size_bytes{of="database"}'
 AWAITED, SHARE = 'receiver_alarm{name="no_callbacks"}', "receiver_lost_callback_share"
 TOO_LARGE = 'receiver_callbacks_total{result="too_large"}'
+ORPHANS, BODIES = 'receiver_dropped_total{what="orphans"}', 'receiver_dropped_total{what="bodies"}'
 
 # Two hours, a value a minute: `start+step` or one value. A task a minute, and all is well.
 HEALTHY = {
@@ -34,6 +35,8 @@ HEALTHY = {
     AWAITED: "0",
     SHARE: "0.1",
     TOO_LARGE: "3",
+    ORPHANS: "40",
+    BODIES: "0+5",
     "receiver_poller_heartbeat_age_seconds": "2",
     "receiver_last_callback_age_seconds": "30",
     "receiver_oldest_overdue_task_age_seconds": "0",
@@ -69,6 +72,7 @@ FIRING: dict[str, dict[str, str]] = {
     "ReceiverQuarantine": {"receiver_quarantined_deliveries": "1"},
     "ReceiverCallbacksRefused": {'receiver_callbacks_total{result="wrong_token"}': "7+1"},
     "ReceiverSenderRefused": {TOO_LARGE: "3+1"},
+    "ReceiverOrphansDropped": {ORPHANS: "40+50"},
     "ReceiverDiskLow": {DISK_FREE: "4000000000"},
     "ReceiverCallbacksLost": {LOST: "10+0.5"},
     "ReceiverCommitsSlow": {'receiver_commit_duration_seconds_bucket{le="1.0"}': "0+98"},

@@ -14,7 +14,8 @@ from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.runtime import Runtime
 from receiver.store import body_cap, deliveries, quarantine, tallies
-from receiver.store.body_cap import CHECKED_EVERY_BYTES, BodyCap
+from receiver.store.body_cap import BodyCap
+from receiver.store.cap import CHECKED_EVERY_BYTES
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
@@ -138,7 +139,7 @@ def test_a_flood_is_held_within_the_cap_while_it_comes(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By who floods, with what this process stores between two looks as the only excess."""
-    monkeypatch.setattr(runtime.intake, "_cap", BodyCap(runtime.database, most_bytes=20_000_000))
+    monkeypatch.setattr(runtime.intake, "_caps", [BodyCap(runtime.database, most_bytes=20_000_000)])
     most = 0
     for number in range(100):
         tell(runtime, b"<%d>" % number + b"x" * 1_000_000)
@@ -153,7 +154,7 @@ def test_the_daily_housekeeping_enforces_the_cap_too(
 ) -> None:
     tell(runtime, *[b"<%d>" % number for number in range(30)])
     keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper")
-    monkeypatch.setattr(keeper, "_cap", BodyCap(runtime.database, most_bodies=10))
+    monkeypatch.setattr(keeper, "_caps", [BodyCap(runtime.database, most_bodies=10)])
     keeper.run_once(now=T0)
     assert len(kept(runtime)) == 10
 

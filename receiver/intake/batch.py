@@ -50,7 +50,8 @@ class Batch:
         known = tasks.lock_or_create(
             connection, _first_seen(self.deliveries), if_known=_sister_ids(self.deliveries)
         )
-        stored = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
+        contents = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
+        stored = _still_known(contents, known)
         news = _tasks_with_news(self.deliveries, known, stored)
         before = tasks.load_many(connection, news)
         after, seen = dict(before), set(stored)
@@ -139,10 +140,19 @@ def _tasks_with_news(
     }
 
 
+def _still_known(stored: Collection[Content], known: Mapping[str, TaskStatus]) -> set[Content]:
+    """Those of the stored contents of which their tasks know: not what a task was told before its row was dropped."""
+    return {
+        content
+        for content in stored
+        if (task := known.get(content[0] or "")) is None or task.has_any_of(Source(content[1]))
+    }
+
+
 def _has_news(delivery: Delivery, task: TaskStatus) -> bool:
     """Whether it matters to the task though its content is known."""
     other_query = bool(delivery.query) and (task.query is None or delivery.query < task.query)
-    return task.created or delivery.source is Source.POLL or other_query
+    return delivery.source is Source.POLL or other_query
 
 
 def _confirmed_now(before: Task, after: Task) -> bool:
@@ -186,5 +196,5 @@ def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:
         status=status or None,
         outcome=outcome,
         errors=few_errors(row.errors or {}),
-        capped=len(row.body or b"") if row.capped else 0,
+        capped=deliveries.capped_bytes(row) or 0,
     )

@@ -17,7 +17,9 @@ from receiver.intake.delivery import Delivery, told_status
 from receiver.metrics import Metrics
 from receiver.store import recent_failures, tallies, tasks
 from receiver.store.body_cap import BodyCap
+from receiver.store.cap import Cap
 from receiver.store.database import Database, StoreUnavailableError
+from receiver.store.orphan_cap import OrphanCap
 from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger("receiver.intake")
@@ -44,7 +46,7 @@ class Intake:
         self._spread = spread
         self._metrics = metrics or Metrics()
         self._group = GroupCommit(self._commit)
-        self._cap = BodyCap(database)
+        self._caps: Sequence[Cap] = (BodyCap(database), OrphanCap(database))
         self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
         self.failures = UnsavedFailures()
@@ -53,8 +55,8 @@ class Intake:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
         result = self._group.submit(delivery)
         _log_delivery(delivery, result)  # here, where the line gets the id of its own request
-        if result.capped and self._cap.stored(result.capped):
-            self._enforce_cap()
+        if result.capped:
+            self._hold_strangers(result.capped)
         return result
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
@@ -118,12 +120,14 @@ class Intake:
             tasks.save(connection, left)
         return len(left)
 
-    def _enforce_cap(self) -> None:
-        """What was stored is stored, whatever becomes of this."""
+    def _hold_strangers(self, size: int) -> None:
+        """Within their caps, by whoever goes past one. What was stored is stored, whatever becomes of this."""
         try:
-            self._cap.enforce()
+            for cap in self._caps:
+                if cap.stored(size):
+                    cap.enforce()
         except StoreUnavailableError as error:
-            log.warning("bodies of strangers were not dropped: %s", error)
+            log.warning("what strangers stored was not dropped: %s", error)
 
     def _commit(self, batch: Sequence[Delivery]) -> Sequence[Result]:
         with self._metrics.commits.time(), self._database.write() as connection:

@@ -1,75 +1,61 @@
 """What strangers may store: anybody who knows the callback URL can send bodies without end.
 
 Capped are the bodies of callbacks without a task, and of tasks which nobody registered and record-info never told
-of. The newest are kept, up to a number and a size; older ones keep their row and lose their body.
+of. The newest are kept, up to a number and a size; older ones keep their row, without its long texts, and lose their
+body.
 """
 
-import threading
+import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
 from receiver.store.database import Database
 from receiver.store.schema import delivery, task
+from receiver.store.short_rows import SHORT
 
+log = logging.getLogger(__name__)
+
+BODIES = "bodies"
 MOST_BODIES = 10_000
-MOST_BYTES = 256_000_000
-# The cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
-# this much for each process, and by what comes while the oldest are dropped.
-CHECKED_EVERY_BODIES = 500
-CHECKED_EVERY_BYTES = 16_000_000
+CHECKED_EVERY = 500  # bodies at the latest, though they are small
 BODIES_AT_ONCE = 50  # a transaction of some milliseconds
-ENFORCED_FOR_S = 0.5
-PAUSE_S = 0.002
 
 CAPPED = delivery.c.capped_bytes.is_not(None)
 
 
-class BodyCap:
-    """Keeps the bodies of strangers within the cap. Whoever goes past it does the work, in his own request."""
+class BodyCap(Cap):
+    """Keeps the bodies of strangers within the cap."""
 
     def __init__(
         self, database: Database, *, most_bodies: int = MOST_BODIES, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._most_bodies = most_bodies
         self._most_bytes = most_bytes
-        self._counting = threading.Lock()
-        self._enforcing = threading.Lock()
-        self._bodies = 0
-        self._bytes = 0
 
     def stored(self, size: int) -> bool:
-        """Count a body that was stored; whether the cap should be enforced now."""
-        with self._counting:
-            self._bodies += 1
-            self._bytes += size
-            due = self._bodies >= CHECKED_EVERY_BODIES or self._bytes >= CHECKED_EVERY_BYTES
-            if due:
-                self._bodies = self._bytes = 0
-        return due
-
-    def enforce(self, *, for_s: float = ENFORCED_FOR_S) -> bool:
-        """Drop the oldest for about so long; whether all is within the cap, or another thread sees to it."""
-        if not self._enforcing.acquire(blocking=False):
-            return True
-        try:
-            return self._enforce(time.monotonic() + for_s)
-        finally:
-            self._enforcing.release()
+        return super().stored(max(size, CHECKED_EVERY_BYTES // CHECKED_EVERY))
 
     def _enforce(self, deadline: float) -> bool:
         last = self._last_to_drop()
+        dropped = 0
+        ids: Sequence[int] = []
         while last is not None and time.monotonic() < deadline:
             with self._database.read() as connection:
                 ids = _capped_until(connection, last)
             if not ids:
-                return True
+                break
             with self._database.write() as connection:
-                _drop(connection, ids)
-            time.sleep(PAUSE_S)  # in which those who wait for the database get it
-        return last is None
+                dropped += _drop(connection, ids)
+            time.sleep(PAUSE_S)
+        if dropped:
+            log.warning("bodies of strangers were dropped", extra={"told": {BODIES: dropped}})
+        return last is None or not ids
 
     def _last_to_drop(self) -> int | None:
         """The id of the newest body that is too many; None where all are within the cap."""
@@ -122,19 +108,21 @@ def _capped_until(connection: Connection, last: int) -> Sequence[int]:
     return connection.scalars(query.limit(BODIES_AT_ONCE)).all()
 
 
-def _drop(connection: Connection, ids: Collection[int]) -> None:
-    """But for those of a task that was registered at the last moment, which are no longer capped."""
+def _drop(connection: Connection, ids: Collection[int]) -> int:
+    """But for those of a task that was registered at the last moment, which are no longer capped. Says how many."""
     _change(connection, ids, _registered(), capped_bytes=None)
-    _change(connection, ids, CAPPED, body=None, capped_bytes=None)
+    dropped = _change(connection, ids, CAPPED, body=None, capped_bytes=None, **SHORT)
+    note_dropped(connection, BODIES, dropped, Counter())
+    return dropped
 
 
 def _change(
-    connection: Connection, ids: Collection[int], *conditions: ColumnElement[bool], **columns: None
-) -> None:
+    connection: Connection, ids: Collection[int], *conditions: ColumnElement[bool], **columns: Any
+) -> int:
     # What another one changes at this moment is left to it: so two never wait for each other.
     theirs = select(delivery.c.id).where(delivery.c.id.in_(ids), *conditions)
     free = theirs.with_for_update(skip_locked=True, of=delivery)
-    connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(**columns))
+    return connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(**columns)).rowcount
 
 
 def _registered() -> ColumnElement[bool]:

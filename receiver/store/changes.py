@@ -21,7 +21,7 @@ from receiver.store.listing import (
     contradicts_itself,
 )
 from receiver.store.schema import task
-from receiver.store.tasks import task_of
+from receiver.store.task_rows import task_of
 
 _LOOKED_AT = (
     "number", "task_id", "changed_at", "label", "registered_at", "status", "outcome", "conflict", "recovered",

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, inser
 
 from receiver.core.change import Change
 from receiver.store.schema import delivery
+from receiver.store.short_rows import shortened
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
@@ -53,15 +54,22 @@ def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
 
 
 def _new_row(told: StoredDelivery) -> dict[str, Any]:
-    body = None if told.result == DUPLICATE else told.body
-    size = len(body) if told.capped and body is not None else None
-    return columns_as_read(told) | {
+    row = columns_as_read(told) | {
         "source": told.source,
         "received_at": told.received_at,
-        "body": body,
+        "body": told.body,
         "query": told.query,
-        "capped_bytes": size,
+        "capped_bytes": capped_bytes(told),
     }
+    return row if told.result != DUPLICATE else shortened(row | {"body": None})
+
+
+def capped_bytes(told: StoredDelivery) -> int | None:
+    """How much counts against what strangers may store: the body, and the texts that go with it; None: nothing does."""
+    if not told.capped or told.body is None or told.result == DUPLICATE:
+        return None
+    texts = (json.dumps(few_errors(told.errors or {})), json.dumps(told.change), told.query or "")
+    return len(told.body) + sum(len(text.encode(errors="replace")) for text in texts)
 
 
 def columns_as_read(told: StoredDelivery) -> dict[str, Any]:

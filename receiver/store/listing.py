@@ -31,7 +31,7 @@ from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.store.matching import find_matches, number_of
 from receiver.store.schema import task
-from receiver.store.tasks import task_of
+from receiver.store.task_rows import task_of
 
 WALKED = 4000
 

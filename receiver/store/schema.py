@@ -37,6 +37,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+UNREADABLE = "result = 'quarantined'"
 LARGEST_ID = 2**63 - 1
 ID = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER key numbers itself in SQLite
 
@@ -82,6 +83,7 @@ task = Table(
     Column("words", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("query", Text),
+    Column("capped_bytes", Integer),  # about the row's size while it counts against what strangers may store
     Index("task_newest", "first_seen_at", "task_id"),
     Index("task_outcome", "outcome", "first_seen_at", "task_id"),
     Index("task_status", "status", "first_seen_at", "task_id"),
@@ -95,6 +97,7 @@ task = Table(
     _partial("task_recovered", "first_seen_at", "task_id", where="recovered IS true"),
     _partial("task_lost_callback", "first_seen_at", "task_id", where="lost_callback IS true"),
     _partial("task_orphan", "first_seen_at", "task_id", where="registered_at IS NULL"),
+    _partial("task_capped", "outcome", "number", "capped_bytes", where="capped_bytes IS NOT NULL"),
 )
 
 delivery = Table(
@@ -119,14 +122,10 @@ delivery = Table(
     # With the id at its end, so that the first of a thousand repetitions is found as fast as the first of two.
     Index("delivery_digest", "task_id", "source", "digest", "id"),
     _partial("delivery_capped", "id", "capped_bytes", where="capped_bytes IS NOT NULL"),
-    _partial("delivery_quarantine", "id", where="result = 'quarantined'"),
+    _partial("delivery_quarantine", "id", where=UNREADABLE),
     # `acknowledged_at` is always null here; only with it first does SQLite see what the index is for.
     _partial(
-        "delivery_unread",
-        "acknowledged_at",
-        "id",
-        "cause",
-        where="result = 'quarantined' AND acknowledged_at IS NULL",
+        "delivery_unread", "acknowledged_at", "id", "cause", where=f"{UNREADABLE} AND acknowledged_at IS NULL"
     ),
     sqlite_autoincrement=True,
 )
@@ -136,6 +135,7 @@ delivery = Table(
 #   task             tasks by outcome, recovered and lost_callback; the hour is that of their first sight
 #   settling         tasks by the span from first sight to settled, as a bucket's number; the hour is the same
 #   call, pause      calls of record-info by what came of them; seconds of pause by trouble
+#   dropped          bodies of strangers, and orphans
 #   reread           deliveries by source that have left the quarantine, whose count they have left, too
 tally = Table(
     "tally",

@@ -1,63 +1,55 @@
 """Task rows: loaded to be changed, and saved."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-from urllib.parse import unquote_plus
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from receiver.core.census import effect
-from receiver.core.settlement import Outcome, Verdict, is_urgent
-from receiver.core.state_document import dump_state, load_state
+from receiver.core.observation import Source
+from receiver.core.settlement import Outcome
 from receiver.core.task import Task
-from receiver.core.words import words_of
 from receiver.store import tallies
 from receiver.store.change_clock import time_of_change
 from receiver.store.engines import writes
 from receiver.store.schema import task
 from receiver.store.tallies import Tallies
+from receiver.store.task_rows import changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
+# Never more than nothing again: what record-info once told of stays.
+_UPDATE_CAPPED = _UPDATE.values(
+    capped_bytes=case(
+        (task.c.capped_bytes.is_not(None), bindparam("counted", type_=task.c.capped_bytes.type))
+    )
+)
 _LATEST = bindparam("latest", type_=task.c.last_callback_at.type)
 _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
 )
-_PLAIN = (
-    "task_id",
-    "first_seen_at",
-    "label",
-    "query",
-    "registered_at",
-    "last_callback_at",
-    "last_polled_at",
-    "gave_up_at",
-    "settled_at",
-    "changed_at",
-    "next_poll_at",
-    "expedited_at",
-    "poll_requested",
-    "attempt",
-    "callbacks",
-    "polls",
-    "version",
-    "acknowledged_version",
-)
-LONGEST_STATUS = 64  # it stands in an index, which PostgreSQL refuses to let grow
+Known = TypeVar("Known")
+_STATUS = ("status", "query", "callbacks", "polls")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """What of a task is known without its state, which may be large. `created`: by this transaction."""
+    """What of a task is known without its state, which may be large."""
 
     status: str
     outcome: Outcome
     query: str | None = None
-    created: bool = False
+    callbacks: int = 0
+    polls: int = 0
+
+    def has_any_of(self, source: Source) -> bool:
+        """Whether anything of the source is in the state; not yet, where the row is new."""
+        return bool(self.callbacks if source is Source.CALLBACK else self.polls)
 
 
 def load(connection: Connection, task_id: str) -> Task | None:
@@ -76,47 +68,56 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
     """These tasks, locked; the unknown ones are created, seen first at the time given."""
-    _create_unknown(connection, first_seen)
-    locked = dict(load_many(connection, first_seen))
-    if deleted := first_seen.keys() - locked.keys():
-        locked |= load_or_create(connection, {key: first_seen[key] for key in deleted})
-    return locked
+    return _created_and_locked(connection, first_seen, first_seen, load_many)
 
 
 def lock_or_create(
     connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
 ) -> dict[str, TaskStatus]:
     """The same, without the states; and those `if_known`, of which none is created."""
-    created = _create_unknown(connection, first_seen)
-    columns = (task.c.task_id, task.c.status, task.c.outcome, task.c.query)
-    query = select(*columns).where(task.c.task_id.in_(sorted({*first_seen, *if_known})))
-    locked = {
+    return _created_and_locked(connection, first_seen, {*first_seen, *if_known}, _lock_many)
+
+
+def _lock_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, TaskStatus]:
+    columns = (task.c[name] for name in ("task_id", "outcome", *_STATUS))
+    query = select(*columns).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
+    return {
         row.task_id: TaskStatus(
-            status=row.status,
-            outcome=Outcome(row.outcome),
-            query=row.query,
-            created=row.task_id in created,
+            outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in _STATUS}
         )
-        for row in connection.execute(query.order_by(task.c.task_id).with_for_update(key_share=True))
+        for row in connection.execute(query.with_for_update(key_share=True))
     }
-    if deleted := first_seen.keys() - locked.keys():
-        locked |= lock_or_create(connection, {key: first_seen[key] for key in deleted})
-    return locked
 
 
-def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> set[str]:
-    """Make rows for those that have none; says for which.
+def _created_and_locked(
+    connection: Connection,
+    first_seen: Mapping[str, datetime],
+    wanted: Collection[str],
+    lock: Callable[[Connection, Collection[str]], Mapping[str, Known]],
+) -> dict[str, Known]:
+    """The wanted tasks, locked, once those that have no row are created.
 
     First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
-    one and waits to create another could wait for somebody who waits for him. One that was deleted in between is
-    created anew; should two do so for each other's tasks at once, the database refuses one of them, and it is repeated.
+    one and waits to create another could wait for somebody who waits for him. So where one was deleted in between,
+    all that was created and locked is let go, and begun anew. On SQLite one writes at a time.
     """
+    alone = connection.dialect.name == "sqlite" or not first_seen or len(wanted) == 1
+    while True:
+        with nullcontext() if alone else connection.begin_nested() as attempt:
+            _create_unknown(connection, first_seen)
+            locked = dict(lock(connection, wanted))
+            if first_seen.keys() <= locked.keys():
+                return locked
+            if attempt is not None:
+                attempt.rollback()
+
+
+def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
     known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
     unknown = first_seen.keys() - set(known)
-    fresh = [_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(unknown)]
+    fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(unknown)]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
-    return unknown
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
@@ -142,10 +143,10 @@ def save(
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
         counts.update(tallies.in_hour(after.first_seen_at, effect(before, after)))
-        row = _changed(before, after)
+        row = changed_columns(before, after)
         alike[tuple(row)].append(row | {"key": after.task_id})
-    for rows in alike.values():
-        connection.execute(_UPDATE, rows)
+    for names, rows in alike.items():
+        connection.execute(_UPDATE_CAPPED if "counted" in names else _UPDATE, rows)
     tallies.add(connection, counts)
     return [after for _, after in steps]
 
@@ -180,50 +181,3 @@ def ids_after(connection: Connection, task_id: str, *, limit: int) -> Sequence[s
     return connection.scalars(
         select(task.c.task_id).where(task.c.task_id > task_id).order_by(task.c.task_id).limit(limit)
     ).all()
-
-
-def _row(known: Task) -> dict[str, Any]:
-    return _plain(known) | {"state": dump_state(known.state), "words": words_of(*_texts(known))}
-
-
-def _changed(before: Task, after: Task) -> dict[str, Any]:
-    """What is to be written; what is large, only where it became another."""
-    row = _plain(after)
-    if after.state != before.state:
-        row["state"] = dump_state(after.state)
-    if _texts(after) != _texts(before):
-        row["words"] = words_of(*_texts(after))
-    return row
-
-
-def _texts(known: Task) -> list[str]:
-    """What a task is found by."""
-    titles = (str(claims["title"].value) for claims in known.tracks.values() if "title" in claims)
-    return [known.label or "", unquote_plus(known.query or ""), *sorted(titles)]
-
-
-def _plain(known: Task) -> dict[str, Any]:
-    return {name: getattr(known, name) for name in _PLAIN} | {
-        "poll_rank": known.poll_rank,
-        "status": known.state.reconciled_status.word[:LONGEST_STATUS],
-        "outcome": known.verdict.outcome.value,
-        "conflict": known.state.conflict,
-        "recovered": known.verdict.recovered,
-        "lost_callback": known.verdict.lost_callback,
-        "problem": known.problem,
-    }
-
-
-def task_of(row: Row[Any]) -> Task:
-    state = load_state(row.state)
-    outcome = Outcome(row.outcome)
-    verdict = Verdict(
-        outcome=outcome,
-        urgent=is_urgent(state, outcome),
-        recovered=row.recovered,
-        lost_callback=row.lost_callback,
-    )
-    plain = {name: getattr(row, name) for name in _PLAIN}
-    return replace(
-        Task(task_id=row.task_id, first_seen_at=row.first_seen_at), **plain, state=state, verdict=verdict
-    )

@@ -15,7 +15,10 @@ from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.runtime import Runtime
 from receiver.store import tallies
+from receiver.store.body_cap import BODIES
+from receiver.store.cap import DROPPED
 from receiver.store.database import clock_of
+from receiver.store.orphan_cap import ORPHANS
 from receiver.store.overview import Oldest, read_oldest, read_overview
 from receiver.web.admin.condition import overdue_before, with_unsaved
 from receiver.web.stats import poller_state
@@ -30,6 +33,7 @@ TEXTS = {
     "callbacks": "Callbacks by what became of them, those refused included.",
     "polls": "Answers of record-info about a task, by what became of them.",
     "record_info_calls": "Calls of record-info by what came of them; all but answered failed, by their trouble.",
+    "dropped": "What only strangers told and their caps left no place for: bodies, and tasks (orphans).",
     "tasks": "Tasks by outcome.",
     "recovered_tasks": "Tasks that succeeded though no callback told so.",
     "lost_callback_tasks": "Settled tasks whose end no callback told.",
@@ -70,7 +74,7 @@ def read_readings(runtime: Runtime) -> Readings:
         overview = read_overview(connection, due_before=late, most=COUNTED)
         return Readings(
             now=now,
-            counted=tallies.totals(connection, census.TASK, "call", "reread", *Source),
+            counted=tallies.totals(connection, census.TASK, "call", "reread", DROPPED, *Source),
             overview=with_unsaved(runtime, overview, now=now),
             oldest=read_oldest(connection, due_before=late),
             poller=poller_state(runtime, connection),
@@ -94,6 +98,8 @@ def _deliveries(counted: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
         yield _labelled(CounterMetricFamily, f"{source}s", "result", counts)
     calls = dict.fromkeys(["answered", *Trouble], 0) | dict(counted.get("call", {}))
     yield _labelled(CounterMetricFamily, "record_info_calls", "result", calls)
+    dropped = dict.fromkeys((BODIES, ORPHANS), 0) | dict(counted.get(DROPPED, {}))
+    yield _labelled(CounterMetricFamily, "dropped", "what", dropped)
 
 
 def _tasks(counted: Mapping[str, int]) -> Iterator[Metric]:

@@ -15,7 +15,7 @@ Statement = tuple[str, Any]
 # They grow with what is stored; all other tables stay as small as the settings are.
 GROWING = ("task", "delivery", "tally", "action", "task_words")
 # Partial indexes of a bounded number of rows, which may be read whole, and why.
-BOUNDED = {"delivery_capped": "at most the cap on what strangers may store"}
+BOUNDED = dict.fromkeys(("delivery_capped", "task_capped"), "at most the cap on what strangers may store")
 WRITES_ONLY = ("INSERT", "BEGIN", "SAVEPOINT", "RELEASE", "SET", "SHOW")
 
 

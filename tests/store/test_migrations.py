@@ -25,8 +25,9 @@ from receiver.settings import load_settings
 from receiver.store import listing, quarantine, tallies
 from receiver.store.database import Database
 from receiver.store.listing import Filter, Flag
+from receiver.store.orphan_cap import AROUND_A_TASK, is_strangers
 from receiver.store.quarantine import Quarantined
-from receiver.store.schema import metadata
+from receiver.store.schema import metadata, task
 from receiver.store.versions import MIGRATIONS
 from tests.conftest import T0
 from tests.store.filled import SETTINGS, callback, views
@@ -126,6 +127,10 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
         assert flagged == {"both", "observed-task"}
         causes = [one.cause for one in quarantine.find(connection, Quarantined(), limit=9)]
         assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
+        strangers = {one.task_id for one in everything if is_strangers(one)}
+        counted = select(task.c.task_id).where(task.c.capped_bytes > AROUND_A_TASK)
+        assert set(connection.scalars(counted)) == strangers
+        assert strangers and len(strangers) < len(everything)
         for one in everything:
             known = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
             assert one.changed_at == (one.settled_at or max(filter(None, known)))

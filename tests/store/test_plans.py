@@ -18,6 +18,7 @@ from receiver.runtime import Runtime
 from receiver.store import listing, tallies
 from receiver.store.body_cap import BodyCap
 from receiver.store.listing import Filter, Flag
+from receiver.store.orphan_cap import OrphanCap
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.statements import listening, walks_of
 from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
@@ -122,6 +123,7 @@ def keep_house(runtime: Runtime, _: World) -> None:
     tell(runtime, b"<1>", b"<2>", stage("stranger"), stage("registered"))
     register_task(runtime, "registered", label=None, now=NOW, actor=SOMEBODY)
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
+    assert OrphanCap(runtime.database, most_bytes=1).enforce(for_s=20)
     keeper = Housekeeper(runtime.database, retention=timedelta(days=1), name="keeper")
     keeper.run_once(now=NOW + timedelta(days=2))
     pruning = Pruning(runtime.database, received_before=NOW)

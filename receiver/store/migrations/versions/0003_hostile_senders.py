@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from receiver.store.change_clock import time_of_change
+from receiver.store.orphan_cap import AROUND_A_TASK, INDEXES, WORDS_TIMES
 from receiver.store.schema import Moment
 
 revision = "0003"
@@ -18,6 +19,7 @@ def upgrade() -> None:
     _add_alarms()
     _add_troubles()
     _add_changed_at()
+    _cap_orphans()
 
 
 def _add_poll_rank() -> None:
@@ -112,3 +114,17 @@ def _add_changed_at() -> None:
     last = op.get_bind().scalar(sa.select(sa.func.max(task.c.changed_at)))
     if last is not None:
         time_of_change(op.get_bind(), last)
+
+
+def _cap_orphans() -> None:
+    """Tasks that nobody registered or labelled and record-info never told of: anybody can make more of them."""
+    op.add_column("task", sa.Column("capped_bytes", sa.Integer()))
+    op.execute(
+        f"UPDATE task SET capped_bytes = {AROUND_A_TASK} + {INDEXES} * length(task_id) + length(state)"
+        f" + {WORDS_TIMES} * length(words) WHERE registered_at IS NULL AND label IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM delivery AS answer WHERE answer.task_id = task.task_id"
+        " AND answer.source = 'poll' AND answer.result = 'accepted')"
+    )
+    capped = sa.text("capped_bytes IS NOT NULL")
+    columns = ["outcome", "number", "capped_bytes"]
+    op.create_index("task_capped", "task", columns, sqlite_where=capped, postgresql_where=capped)

@@ -1,0 +1,57 @@
+"""A bound on what strangers may store: anybody who knows the callback URL can send without end."""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+
+from sqlalchemy import Connection
+
+from receiver.store import tallies
+from receiver.store.database import Database, clock_of
+
+DROPPED = "dropped"  # the subject of the tally that says how much was
+MOST_BYTES = 256_000_000
+# A cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
+# this much for each process, and by what comes while the oldest are dropped.
+CHECKED_EVERY_BYTES = 16_000_000
+ENFORCED_FOR_S = 0.5
+PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
+
+
+class Cap(ABC):
+    """Keeps one kind of what strangers store within a bound. Whoever goes past it does the work, in his own request."""
+
+    def __init__(self, database: Database, *, checked_every_bytes: int = CHECKED_EVERY_BYTES) -> None:
+        self._database = database
+        self._checked_every_bytes = checked_every_bytes
+        self._counting = threading.Lock()
+        self._enforcing = threading.Lock()
+        self._bytes = 0
+
+    def stored(self, size: int) -> bool:
+        """Count what was stored; whether the cap should be enforced now."""
+        with self._counting:
+            self._bytes += size
+            due = self._bytes >= self._checked_every_bytes
+            if due:
+                self._bytes = 0
+        return due
+
+    def enforce(self, *, for_s: float = ENFORCED_FOR_S) -> bool:
+        """Drop the oldest for about so long; whether all is within the cap, or another thread sees to it."""
+        if not self._enforcing.acquire(blocking=False):
+            return True
+        try:
+            return self._enforce(time.monotonic() + for_s)
+        finally:
+            self._enforcing.release()
+
+    @abstractmethod
+    def _enforce(self, deadline: float) -> bool:
+        """Drop what is too much in small transactions until then; whether nothing is left to drop."""
+
+
+def note_dropped(connection: Connection, what: str, number: int, counts: tallies.Tallies) -> None:
+    """Count what was dropped, with other counts: at the end of the transaction, as whatever counts."""
+    counts[tallies.hour_of(clock_of(connection)), DROPPED, what] += number
+    tallies.add(connection, counts)

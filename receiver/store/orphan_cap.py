@@ -1,0 +1,150 @@
+"""What strangers may have remembered: each callback can name another task, and have a row with its claims made.
+
+Capped are the tasks which nobody registered or labelled and record-info never told of. The newest are kept, up to a
+size; older ones go with all their claims, those first that were given up. What is told of such a task later begins
+it anew. Rows of deliveries stay, which are short.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, select
+
+from receiver.core.census import effect
+from receiver.core.claim_bounds import confirmed_at_all
+from receiver.core.settlement import Outcome, Verdict
+from receiver.core.task import Task
+from receiver.store import tallies
+from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
+from receiver.store.database import Database
+from receiver.store.schema import task
+
+log = logging.getLogger(__name__)
+
+ORPHANS = "orphans"
+# What a row takes beside its large columns: the small ones, and its places in the indexes, most with the task's id.
+AROUND_A_TASK = 800
+INDEXES = 8
+A_ROW_AT_MOST = AROUND_A_TASK + INDEXES * 200
+WORDS_TIMES = 3  # in the row, and whole and by their beginnings in the index of words
+FOUND_AT_ONCE = 20_000
+DROPPED_AT_ONCE = 50
+DROPPED_BYTES = 2_000_000  # with these two a transaction takes some milliseconds
+
+CAPPED = task.c.capped_bytes.is_not(None)
+_COUNTED = ("first_seen_at", "settled_at", "callbacks", "polls")
+_VERDICT = ("outcome", "recovered", "lost_callback")
+
+
+class OrphanCap(Cap):
+    """Keeps the tasks that only strangers told of within the cap."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        most_bytes: int = MOST_BYTES,
+        checked_every_bytes: int = CHECKED_EVERY_BYTES,
+    ) -> None:
+        super().__init__(database, checked_every_bytes=checked_every_bytes)
+        self._most_bytes = most_bytes
+
+    def stored(self, size: int) -> bool:
+        """By the size of what was told, and a row that it may have made."""
+        return super().stored(size + A_ROW_AT_MOST)
+
+    def _enforce(self, deadline: float) -> bool:
+        with self._database.read() as connection:
+            excess = _total(connection) - self._most_bytes
+            found = _oldest(connection) if excess > 0 else []
+        dropped = 0
+        for some in _portions(found, excess):
+            if time.monotonic() >= deadline:
+                break
+            with self._database.write() as connection:
+                gone = _drop(connection, [row.number for row in some])
+            dropped += len(gone)
+            excess -= sum(gone)
+            time.sleep(PAUSE_S)
+        if dropped:
+            log.warning("tasks that only strangers told of were dropped", extra={"told": {ORPHANS: dropped}})
+        return excess <= 0
+
+
+def is_strangers(known: Task) -> bool:
+    """Whether nobody but strangers told of the task: then its row counts against the cap."""
+    owned = known.registered_at is not None or known.label is not None
+    return not owned and not confirmed_at_all(known.state)
+
+
+def size_of(known: Task, state: str, words: str) -> int:
+    """About how many bytes the task takes with this state and these words."""
+    large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(known.query or "")
+    return AROUND_A_TASK + INDEXES * _stored(known.task_id) + large
+
+
+def _stored(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
+def _total(connection: Connection) -> int:
+    """The size of all that is capped, which is little more than the cap; out of an index of only these."""
+    return int(connection.scalar(select(func.coalesce(func.sum(task.c.capped_bytes), 0)).where(CAPPED)) or 0)
+
+
+def _oldest(connection: Connection) -> Sequence[Row[Any]]:
+    """Those to drop first: the given up, about which nothing is asked any more, then all others by their age."""
+
+    def ended(outcome: Outcome) -> Sequence[Row[Any]]:
+        theirs: Select[Any] = select(task.c.number, task.c.capped_bytes).where(CAPPED)
+        theirs = theirs.where(task.c.outcome == outcome.value).order_by(task.c.number)
+        return connection.execute(theirs.limit(FOUND_AT_ONCE)).all()
+
+    given_up = ended(Outcome.UNRESOLVED)
+    others = [row for outcome in Outcome if outcome is not Outcome.UNRESOLVED for row in ended(outcome)]
+    return [*given_up, *sorted(others, key=lambda row: row.number)][:FOUND_AT_ONCE]
+
+
+def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[Any]]]:
+    """The first of these that are too much, so many at a time as one transaction drops."""
+    some: list[Row[Any]] = []
+    size = 0
+    for row in found:
+        if excess <= 0:
+            break
+        some.append(row)
+        size += row.capped_bytes
+        excess -= row.capped_bytes
+        if len(some) == DROPPED_AT_ONCE or size >= DROPPED_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _drop(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
+    """Delete those that are capped still; says their sizes."""
+    columns = (task.c[name] for name in ("number", "capped_bytes", *_COUNTED, *_VERDICT))
+    theirs = select(*columns).where(task.c.number.in_(numbers), CAPPED)
+    # What another one changes at this moment is left to it: so two never wait for each other.
+    rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
+    if rows:
+        connection.execute(delete(task).where(task.c.number.in_([row.number for row in rows])))
+        note_dropped(connection, ORPHANS, len(rows), _no_more(rows))
+    return [row.capped_bytes for row in rows]
+
+
+def _no_more(rows: Sequence[Row[Any]]) -> tallies.Tallies:
+    """The totals of tasks become as if these had never been."""
+    counts: tallies.Tallies = Counter()
+    for row in rows:
+        verdict = Verdict(
+            outcome=Outcome(row.outcome), recovered=row.recovered, lost_callback=row.lost_callback
+        )
+        was = Task(task_id="", verdict=verdict, **{name: getattr(row, name) for name in _COUNTED})
+        never = Task(task_id="", first_seen_at=row.first_seen_at)
+        counts.update(tallies.in_hour(row.first_seen_at, effect(was, never)))
+    return counts

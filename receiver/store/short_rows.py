@@ -1,0 +1,35 @@
+"""What stays of a delivery's row for good is short where a stranger chose it: so each costs little for ever.
+
+A repetition is stored so at once, for what it repeats has all of it; another one of strangers when its body goes.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import case, func
+
+from receiver.store.schema import delivery
+
+LONGEST_QUERY = 200
+LONGEST = 300
+SHORT_ERRORS = json.dumps({"": ["There were more errors than are kept."]})
+SHORT_CHANGE = "{}"
+
+SHORT = {
+    "query": func.substr(delivery.c.query, 1, LONGEST_QUERY),
+    "errors": case((func.length(delivery.c.errors) > LONGEST, SHORT_ERRORS), else_=delivery.c.errors),
+    "change": case((func.length(delivery.c.change) > LONGEST, SHORT_CHANGE), else_=delivery.c.change),
+}
+"""The values of these columns, shortened by the database."""
+
+
+def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a row that is about to be stored."""
+    query, errors, change = row["query"], row["errors"], row["change"]
+    return {
+        **row,
+        "query": query and query[:LONGEST_QUERY],
+        "errors": SHORT_ERRORS if len(errors) > LONGEST else errors,
+        "change": SHORT_CHANGE if len(change) > LONGEST else change,
+    }
