@@ -14,12 +14,13 @@ import pytest
 from sqlalchemy import event, func, select, text
 
 from receiver.app import build_app
-from receiver.core.claim_bounds import LARGEST_CLAIMED, claimed_size
+from receiver.core.claim_bounds import LARGEST_CLAIMED, MOST_CLAIMED_TRACKS, claimed_size
 from receiver.core.facts import Told
-from receiver.core.observation import OtherJob
+from receiver.core.observation import URL_FIELDS, OtherJob
 from receiver.core.payloads import Kind, Reading
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
+from receiver.intake.intake import GIVEN_UP_AT_ONCE
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.rereading import read_again
 from receiver.runtime import Runtime
@@ -148,15 +149,20 @@ def test_what_did_not_change_is_not_written_again(runtime: Runtime) -> None:
     assert "state" not in wrote and "words" not in wrote
 
 
-def filling(task_id: str, first: int, count: int = 20) -> bytes:
-    return stage(task_id, *[{"id": f"{first + n}", "prompt": "x" * 2000} for n in range(count)])
+def filling(task_id: str, first: int) -> bytes:
+    """42 kB in few tracks, so that a task is full of bytes before it is full of tracks."""
+    return stage(task_id, *[{"id": f"{first + n}", "prompt": "x" * 10_400} for n in range(4)])
+
+
+def numbered(count: int, *, first: int = 0, **fields: Any) -> list[dict[str, Any]]:
+    return [{"id": f"{number}", **fields} for number in range(first, first + count)]
 
 
 @BOTH_STORES
 def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtime: Runtime) -> None:
     client = build_app(runtime).test_client()
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    answers = [client.post(URL, data=filling("t", 20 * number)).json for number in range(10)]
+    answers = [client.post(URL, data=filling("t", 4 * number)).json for number in range(10)]
     results = [told["result"] for told in answers if told]
     assert results == ["accepted"] * 6 + ["quarantined"] * 4
     assert "claims" in answers[-1]["errors"][""][0]  # type: ignore[index]
@@ -168,13 +174,79 @@ def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     with runtime.database.read() as connection:
         kept = quarantine.find(connection, Quarantined(), limit=9)
     assert [one.cause for one in kept] == ["too_much"] * 4
-    assert client.post(URL, data=filling("t", 180)).json["result"] == "duplicate"  # type: ignore[index]
+    assert client.post(URL, data=filling("t", 36)).json["result"] == "duplicate"  # type: ignore[index]
+
+
+@BOTH_STORES
+def test_tracks_past_their_bound_are_quarantined_and_record_info_is_asked(runtime: Runtime) -> None:
+    register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
+    bodies = [stage("t", *numbered(32, first=32 * number)) for number in range(4)]
+    assert tell(runtime, *bodies) == ["accepted"] * 2 + ["quarantined"] * 2
+    assert tell(runtime, *bodies) == ["duplicate"] * 4
+    full = known(runtime, "t")
+    assert len(full.state.tracks) == MOST_CLAIMED_TRACKS
+    assert full.next_poll_at == T0, "due at once"
+    with runtime.database.read() as connection:
+        kept = quarantine.find(connection, Quarantined(), limit=9)
+    assert [one.cause for one in kept] == ["too_much"] * 2
+    assert tell(runtime, stage("t", {"id": "7", "title": "Tides"})) == ["accepted"], "of a known track"
+    answer(runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3"})
+    assert [claims["id"].value for claims in known(runtime, "t").tracks.values()] == ["mine"]
+
+
+MANY_FIELDS = {
+    **{name: f"https://example.org/{name}" for name in URL_FIELDS},
+    **{name: "x" for name in ("title", "tags", "prompt", "modelName")},
+}
+FLOODS = {
+    "ids": [stage("full", *numbered(32, first=32 * number)) for number in range(250)],
+    "rows without ids": [
+        stage("full", *[{"title": f"{number} {n}"} for n in range(32)]) for number in range(99)
+    ],
+    "fields": [stage("full", *numbered(32, first=32 * number, **MANY_FIELDS)) for number in range(20)],
+    "rivals": [
+        stage("full", *numbered(32, first=first, **MANY_FIELDS | {"audioUrl": f"https://example.org/{n}"}))
+        for n in range(20)
+        for first in (0, 32)
+    ],
+    "texts": [filling("full", 4 * number) for number in range(9)],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_callback_about_a_full_task_costs_little_more_than_about_a_fresh_one(
+    runtime: Runtime, flood: str
+) -> None:
+    tell(runtime, *FLOODS[flood])
+
+    def least_s(task_id: str) -> float:
+        bodies = [stage(task_id, {"id": "0", "title": f"{n}"}, more=n) for n in range(7)]
+        return min(cost_s(runtime, body) for body in bodies)
+
+    fresh_s, full_s = least_s("fresh"), least_s("full")
+    assert full_s < 5 * fresh_s
+
+
+@BOTH_STORES
+def test_tasks_whose_time_is_over_are_given_up_few_at_a_time(runtime: Runtime) -> None:
+    tell(runtime, *[stage(f"t{number}") for number in range(3 * GIVEN_UP_AT_ONCE)])
+    written: list[int] = []
+
+    def listen(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        if statement.startswith("UPDATE task"):
+            written.append(len(parameters) if many else 1)
+
+    event.listen(runtime.database.engine, "before_cursor_execute", listen)
+    while runtime.intake.give_up_overdue(first_seen_before=T0, now=T0):
+        pass
+    event.remove(runtime.database.engine, "before_cursor_execute", listen)
+    assert written == [GIVEN_UP_AT_ONCE] * 3
 
 
 @BOTH_STORES
 def test_a_task_full_of_claims_hears_record_info_and_what_it_knows_already(runtime: Runtime) -> None:
     for number in range(10):
-        tell(runtime, filling("t", 20 * number))
+        tell(runtime, filling("t", 4 * number))
     assert tell(runtime, filling("t", 500)) == ["quarantined"]
     assert tell(runtime, stage("t", kind="first")) == ["accepted"], "news that takes no room"
     answer(
@@ -186,7 +258,7 @@ def test_a_task_full_of_claims_hears_record_info_and_what_it_knows_already(runti
 @BOTH_STORES
 def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime: Runtime) -> None:
     for number in range(10):
-        tell(runtime, filling("t", 20 * number))
+        tell(runtime, filling("t", 4 * number))
     before = known(runtime, "t")
     done, _ = read_again(runtime, Quarantined(), now=T0, actor=SOMEBODY)
     assert (done.looked_at, done.readable) == (4, 0)

@@ -12,8 +12,14 @@ from receiver.core.observation import Observation, Scalar, Source
 from receiver.core.reconciliation import TaskState, reconcile
 
 LARGEST_CLAIMED = 256_000  # bytes
+MOST_CLAIMED_TRACKS = (
+    64  # the upstream makes two of a task; each costs work whenever the task is read or told of
+)
 AROUND_A_CLAIM = 13  # what a stored claim takes beside its name and its value
 AROUND_A_TRACK = 4
+as_json = json.JSONEncoder(
+    ensure_ascii=False
+).encode  # once: `json.dumps` would make an encoder for each value
 
 
 def claimed_size(state: TaskState) -> int:
@@ -22,12 +28,19 @@ def claimed_size(state: TaskState) -> int:
     return word + sum(_size_of(name, claim) for name, claim in _every_claim(state)) + _size_of_keys(state)
 
 
+def claimed_tracks(state: TaskState) -> int:
+    """How many tracks only callbacks told of."""
+    return sum(1 for _ in _claimed_keys(state))
+
+
 def claims_too_much(state: TaskState, seen: Observation) -> bool:
     """Whether this callback would take the claims past what a task may have; one that adds nothing never does."""
     if seen.source is not Source.CALLBACK:
         return False
-    size = claimed_size(reconcile(state, seen))
-    return size > LARGEST_CLAIMED and size > claimed_size(state)
+    after = reconcile(state, seen)
+    if MOST_CLAIMED_TRACKS < claimed_tracks(after) > claimed_tracks(state):
+        return True
+    return LARGEST_CLAIMED < claimed_size(after) > claimed_size(state)
 
 
 def confirmed_at_all(state: TaskState) -> bool:
@@ -50,12 +63,15 @@ def _size_of(name: str, claim: Claim) -> int:
 
 
 def _size_of_keys(state: TaskState) -> int:
-    """Of the tracks that record-info has not told."""
-    claimed = (
-        key for key, track in state.tracks.items() if all(not claim.confirmed for claim in every_claim(track))
-    )
-    return sum(_stored_size(key) + AROUND_A_TRACK for key in claimed)
+    return sum(_stored_size(key) + AROUND_A_TRACK for key in _claimed_keys(state))
+
+
+def _claimed_keys(state: TaskState) -> Iterator[str]:
+    """The keys of the tracks that record-info has not told."""
+    for key, track in state.tracks.items():
+        if not any(claim.confirmed for claim in every_claim(track)):
+            yield key
 
 
 def _stored_size(value: Scalar) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return len(as_json(value).encode(errors="replace"))

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from receiver.core.claims import (
     STAGES,
@@ -25,21 +26,14 @@ from receiver.core.claims import (
     track_claims,
 )
 from receiver.core.facts import OTHER_JOBS, Told, facts_in
-from receiver.core.observation import (
-    ERROR_FIELDS,
-    FAILURES,
-    Observation,
-    OtherJob,
-    Source,
-    Status,
-)
+from receiver.core.observation import ERROR_FIELDS, FAILURES, Observation, OtherJob, Source, Status
 
 MAX_REPORTS = 2  # two different reports of a success are enough to know that they contradict each other
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskState:
-    """Everything known of a task.
+    """Everything known of a task; what follows from it is worked out once, which is why it has no slots.
 
     `answers` holds, for each record-info answer that told `SUCCESS` or `CALLBACK_EXCEPTION`, the keys of the
     tracks it listed: what was paid for, in the words of the only one who knows. `reports` holds digests of
@@ -97,7 +91,7 @@ class TaskState:
             Told.SUCCESS in self.told or self.reconciled_status.word == Status.SUCCESS
         )
 
-    @property
+    @cached_property
     def disputed(self) -> bool:
         """Callbacks told different tracks, or different URLs of one track, and record-info has not decided.
 
@@ -110,7 +104,7 @@ class TaskState:
         rivals = any(is_disputed(rivals) for track in tracks for rivals in track.values())
         return added or rivals or len(self.reports) > 1
 
-    @property
+    @cached_property
     def reconciled_status(self) -> StatusClaim:
         """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
         if Told.EXCEPTION not in self.told or not self.playable:
@@ -124,12 +118,12 @@ class TaskState:
         status = self.reconciled_status
         return status.confirmed and (status.word != Status.SUCCESS or self.playable_by_record_info)
 
-    @property
+    @cached_property
     def playable(self) -> bool:
         """Whether every track that was paid for, one at least, can be played."""
         return self._all_playable(self._paid_for, confirmed=self.listed_by_record_info is not None)
 
-    @property
+    @cached_property
     def playable_by_record_info(self) -> bool:
         """The same, counting only URLs that record-info told."""
         return self._all_playable(self._paid_for, confirmed=True)
@@ -159,7 +153,7 @@ class TaskState:
             and (name not in ERROR_FIELDS or (claim.confirmed, claim.stage, claim.failure) == place)
         }
 
-    @property
+    @cached_property
     def visible_tracks(self) -> Mapping[str, Claims]:
         """The tracks to show, without disputed URLs."""
         return self.tracks_to_show()
@@ -183,7 +177,7 @@ class TaskState:
             for key in (named or present)
         }
 
-    @property
+    @cached_property
     def listed_by_record_info(self) -> frozenset[str] | None:
         """The keys of the task's tracks by record-info's complete list; None until it has told one.
 
@@ -201,7 +195,7 @@ class TaskState:
         delivered = Told.EXCEPTION_CONFIRMED in self.told and self._all_playable(confirmed, confirmed=True)
         return confirmed or None if succeeded or delivered else None
 
-    @property
+    @cached_property
     def _paid_for(self) -> frozenset[str]:
         """The keys of the tracks that must be playable.
 
@@ -213,7 +207,7 @@ class TaskState:
             return visible
         return (self._confirmed_keys & visible) or visible
 
-    @property
+    @cached_property
     def _confirmed_keys(self) -> frozenset[str]:
         return frozenset(
             key for key, track in self.tracks.items() if any(claim.confirmed for claim in every_claim(track))

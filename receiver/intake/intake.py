@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -24,7 +25,10 @@ from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger("receiver.intake")
 
-GIVEN_UP_AT_ONCE = 256
+OVERDUE_AT_ONCE = 256
+GIVEN_UP_AT_ONCE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
+GIVING_UP_FOR_S = 0.5  # between two passes of the poller
+PAUSE_S = 0.01  # in which those who wait for the database get it
 
 
 class Intake:
@@ -105,11 +109,21 @@ class Intake:
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
-        """Settle tasks that nothing will ever be heard of again; returns how many."""
+        """Settle tasks that nothing will ever be heard of again, for about `GIVING_UP_FOR_S`; returns how many.
+
+        A few in a transaction, so that no callback is held up; what is left is for the next call.
+        """
         with self._database.read() as connection:
-            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=GIVEN_UP_AT_ONCE)
-        if not ids:
-            return 0
+            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=OVERDUE_AT_ONCE)
+        given_up, ends = 0, time.monotonic() + GIVING_UP_FOR_S
+        for first in range(0, len(ids), GIVEN_UP_AT_ONCE):
+            if first and time.monotonic() >= ends:
+                break
+            given_up += self._give_up(ids[first : first + GIVEN_UP_AT_ONCE], now)
+            time.sleep(PAUSE_S)
+        return given_up
+
+    def _give_up(self, ids: Sequence[str], now: datetime) -> int:
         with self._database.write() as connection:
             known = tasks.load_many(connection, ids).values()
             left = [

@@ -19,9 +19,9 @@ from receiver.store.listing import (
     Place,
     conditions_of,
     contradicts_itself,
+    load_page,
 )
 from receiver.store.schema import task
-from receiver.store.task_rows import task_of
 
 _LOOKED_AT = (
     "number", "task_id", "changed_at", "label", "registered_at", "status", "outcome", "conflict", "recovered",
@@ -70,7 +70,6 @@ def _in_order(query: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
 
 
 def _page(connection: Connection, query: Select[tuple[object, ...]], limit: int) -> Page:
-    found = [task_of(row) for row in connection.execute(query)]
-    shown = found[:limit]
-    last = shown[-1] if len(found) > limit else None
+    shown, more = load_page(connection, query, limit)
+    last = shown[-1] if more else None
     return Page(tasks=shown, next=(last.changed_at, last.task_id) if last and last.changed_at else None)

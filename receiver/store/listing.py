@@ -1,14 +1,17 @@
 """Tasks listed for people and programs: newest first, filtered, page by page, however many there are.
 
 No combination of filters can make a page slow: the rows of the one index that narrows most are walked, at most
-`WALKED` a page, and the other filters are applied to them. A page may so be short, or empty, and yet go on.
-A search looks at the newest matches first, and goes on in the same way.
+`WALKED` a page, and the other filters are applied to them. Nor can large tasks: a page has `PAGE_SIZE` of their
+states at most. It may so be short, or empty, and yet go on. A search looks at the newest matches first, and goes on
+in the same way.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +37,7 @@ from receiver.store.schema import task
 from receiver.store.task_rows import task_of
 
 WALKED = 4000
+PAGE_SIZE = 4_000_000  # characters of states, however many tasks were asked for
 
 
 class Flag(StrEnum):
@@ -216,10 +220,28 @@ def _newest(
 
 
 def _page(connection: Connection, query: Select[Any], limit: int) -> Page:
-    found = [task_of(row) for row in connection.execute(query)]
-    shown = found[:limit]
-    more = len(found) > limit
+    shown, more = load_page(connection, query, limit)
     return Page(tasks=shown, next=(shown[-1].first_seen_at, shown[-1].task_id) if more else None)
+
+
+def load_page(connection: Connection, query: Select[Any], limit: int) -> tuple[Sequence[Task], bool]:
+    """The first `limit` tasks that this query finds, as many as fit into a page, one at least; and whether more follow.
+
+    First their numbers, so that no state is read that is not shown.
+    """
+    numbers = connection.scalars(query.with_only_columns(task.c.number)).all()
+    shown = _within_size(connection, numbers[:limit]) if numbers else []
+    rows = connection.execute(select(task).where(task.c.number.in_(shown))) if shown else ()
+    found = {row.number: task_of(row) for row in rows}
+    return [found[number] for number in shown], len(shown) < len(numbers)
+
+
+def _within_size(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
+    length = func.length(task.c.state).label("length")
+    rows = connection.execute(select(task.c.number, length).where(task.c.number.in_(numbers)))
+    sizes = {row.number: row.length for row in rows}
+    taken = list(accumulate(sizes[number] for number in numbers))
+    return numbers[: max(1, bisect_right(taken, PAGE_SIZE))]
 
 
 def count_problems(connection: Connection, *, most: int) -> int:

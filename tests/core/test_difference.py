@@ -1,5 +1,8 @@
 """What callbacks said, what record-info said, and what is stored."""
 
+import time
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,3 +126,14 @@ def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(told):
     one, other = knowing(*told[::2]), knowing(*told[1::2])
     there, back = cells(compare(one, other, join(one, other))), cells(compare(other, one, join(one, other)))
     assert there == {place: (b, a, stored) for place, (a, b, stored) in back.items()}
+
+
+def test_comparing_takes_as_long_for_each_of_many_tracks_as_for_each_of_few():
+    def cost_s(count):
+        told = knowing(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))
+        started_s = time.process_time()
+        compare(told, NOTHING, replace(told))
+        return time.process_time() - started_s
+
+    few_s, many_s = (min(cost_s(count) for _ in range(3)) for count in (200, 1600))
+    assert many_s < 24 * few_s, "eight times as many"

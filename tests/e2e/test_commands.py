@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from receiver.cli import main
-from receiver.intake import callback_delivery
+from receiver.intake import callback_delivery, poll_delivery
 from receiver.runtime import build_runtime, utc_now
 from receiver.settings import load_settings
 from receiver.simulator import FAULTS
@@ -103,6 +103,19 @@ def test_tasks_are_registered_listed_shown_and_made_due(server: Deployment, fold
     assert run("show", "a b", folder=folder).exit_code == 2
     too_long = run("register", "task-2", "--label", "x" * 201, folder=folder)
     assert (too_long.exit_code, "200 characters" in too_long.stderr) == (2, True)
+
+
+def test_as_many_tasks_are_listed_as_were_asked_for_however_large_they_are(tmp_path: Path) -> None:
+    intake = build_runtime(load_settings(environment(tmp_path))).intake
+    rows = [{"id": f"{number}", "prompt": "x" * 16_000} for number in range(32)]
+    for number in range(10):  # of 0.5 MB each, which is more than a page has
+        data = {"taskId": f"{number}", "status": "PENDING", "response": {"sunoData": rows}}
+        body = json.dumps({"code": 200, "data": data}).encode()
+        intake.accept([poll_delivery(body, f"{number}", now=utc_now(), secrets=())])
+    listed = [result_of(run("tasks", *limit, "--json", folder=tmp_path)) for limit in ((), ("--limit", "9"))]
+    assert [[one["taskId"] for one in told] for told in listed] == [
+        [f"{number}" for number in reversed(range(last, 10))] for last in (0, 1)
+    ]
 
 
 def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(

@@ -13,7 +13,8 @@ from receiver.core.observation import Observation, Source, Track
 from receiver.core.task import Task, acknowledge, hear, register
 from receiver.runtime import Runtime
 from receiver.store import listing, tasks
-from receiver.store.listing import WALKED, Filter, Flag
+from receiver.store.changes import find_changes
+from receiver.store.listing import PAGE_SIZE, WALKED, Filter, Flag
 from tests.conftest import BOTH_STORES, T0
 
 pytestmark = BOTH_STORES
@@ -217,3 +218,20 @@ def test_the_settled_ones_are_found_behind_any_number_in_progress(runtime: Runti
         assert list(pages(connection, Filter(settled=True), limit=5)) == [[], ["ended"]]
         assert list(pages(connection, Filter(settled=True, outcome="in_progress"), limit=5)) == [[]]
         assert len(list(pages(connection, Filter(settled=False), limit=5000))) == 1
+
+
+def test_a_page_has_so_many_bytes_of_states_and_goes_on_behind_them(runtime: Runtime) -> None:
+    sizes = (0.4, 0.4, 0.4, 1.5, 0.1, 0.4)
+
+    def large(number: int) -> Task:
+        text = "x" * int(sizes[number] * PAGE_SIZE)
+        told = Observation(task_id="", source=Source.POLL, details={"param": text})
+        task, now = Task(task_id=f"{number}", first_seen_at=T0 + timedelta(seconds=number)), T0
+        return hear(task, told, now=now, rules=runtime.settings.rules)
+
+    store(runtime, [large(number) for number in range(len(sizes))])
+    with runtime.database.read() as connection:
+        found = list(pages(connection, Filter(), limit=200))
+        changed = find_changes(connection, Filter(), since=T0, after=None, limit=200)
+    assert found == [["5", "4"], ["3"], ["2", "1"], ["0"]]
+    assert ([task.task_id for task in changed.tasks], bool(changed.next)) == (["0", "1"], True)

@@ -6,8 +6,9 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver.core import difference
+from receiver.core.claim_bounds import claims_too_much
 from receiver.core.observation import Source
-from receiver.core.payloads import read_again
+from receiver.core.payloads import Kind, read_again
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.task import LONGEST_LABEL
@@ -72,6 +73,7 @@ def read_task(task_id: str) -> Response:
         told_statuses=statuses,
         partly=dropped
         or len(kept) == COMPARED
+        or any(one.cause == Kind.TOO_MUCH for one in kept)
         or sum(len(one.body or b"") for one in kept) > LARGEST_COMPARED,
         can_poll=bool(runtime.settings.upstream_api_key),
         longest_label=LONGEST_LABEL,
@@ -118,13 +120,16 @@ def read_body(delivery_id: int) -> Response:
 
 
 def _said(kept: Iterable[StoredDelivery], source: Source) -> TaskState:
-    """What these deliveries of one source say together, by the present schemas, as far as they are worth reading."""
+    """What these deliveries of one source say together, by the present schemas, as far as they are worth reading.
+
+    Without the callbacks that told too much: a page must not grow with what strangers send either.
+    """
     state, left = TaskState(), LARGEST_COMPARED
     for one in kept:
         left -= len(one.body or b"")
-        if one.source == source and one.body is not None and left >= 0:
+        if one.source == source and one.body is not None and left >= 0 and one.cause != Kind.TOO_MUCH:
             seen = read_again(one.body, source=source, task_id=one.task_id).observation
-            state = state if seen is None else reconcile(state, seen)
+            state = state if seen is None or claims_too_much(state, seen) else reconcile(state, seen)
     return state
 
 

@@ -210,3 +210,18 @@ def test_a_task_with_very_many_deliveries_shows_the_newest(admin: FlaskClient) -
     text = admin.get("/admin/tasks/task-1").text
     assert "3 earlier deliveries are not shown here" in text
     assert text.count('id="delivery-') == 100
+
+
+def test_the_page_of_a_task_grows_no_more_once_it_is_full_of_claims(admin: FlaskClient) -> None:
+    def flood(bodies: range) -> str:
+        for number in bodies:
+            rows = [{"id": f"{32 * number + n}", "title": "Tides"} for n in range(32)]
+            body = {"code": 200, "data": {"callbackType": "text", "task_id": "task-1", "data": rows}}
+            assert admin.post(CALLBACKS, json=body).status_code == 200
+        text = admin.get("/admin/tasks/task-1").text
+        return text[: text.index('id="timeline"')]
+
+    full, more = flood(range(2)), flood(range(2, 12))
+    assert [text.count('<details id="difference-') for text in (full, more)] == [64 + 1] * 2
+    assert "some told too much" not in full
+    assert "some told too much" in more
