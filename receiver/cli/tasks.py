@@ -8,7 +8,6 @@ from typing import Any
 import click
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection
 
 from receiver.cli.frame import as_json, console, example, open_runtime, paper, printable, told
 from receiver.core.payloads.envelope import readable_task_id
@@ -18,6 +17,7 @@ from receiver.operations import register_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import deliveries, listing, tasks
 from receiver.store.actions import COMMAND
+from receiver.store.database import Database
 from receiver.store.listing import Filter, Page
 from receiver.web.views import show_delivery, show_task
 
@@ -68,8 +68,7 @@ def register(task_id: str, label: str | None, as_json: bool) -> None:
 @as_json
 def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
     """List tasks, newest first."""
-    with open_runtime().database.read() as connection:
-        page = _newest(connection, Filter(outcome=outcome, text=search), limit)
+    page = _newest(open_runtime().database, Filter(outcome=outcome, text=search), limit)
     shown = [show_task(task) for task in page.tasks]
     if as_json:
         click.echo(json.dumps(shown))
@@ -124,13 +123,14 @@ def poll(task_id: str, as_json: bool) -> None:
     told(show_task(task), f"{task_id}: due now, {task.verdict.outcome.value}", as_json=as_json)
 
 
-def _newest(connection: Connection, wanted: Filter, limit: int) -> Page:
+def _newest(database: Database, wanted: Filter, limit: int) -> Page:
     """So many tasks, on however many pages they stand."""
-    page = listing.find(connection, wanted, limit=limit)
-    while page.next is not None and len(page.tasks) < limit:
-        rest = replace(wanted, before=page.next)
-        more = listing.find(connection, rest, limit=limit - len(page.tasks))
-        page = Page(tasks=[*page.tasks, *more.tasks], next=more.next)
+    with database.read() as connection:
+        page = listing.find(connection, wanted, limit=limit)
+        while page.next is not None and len(page.tasks) < limit:
+            rest = replace(wanted, before=page.next)
+            more = listing.find(connection, rest, limit=limit - len(page.tasks))
+            page = Page(tasks=[*page.tasks, *more.tasks], next=more.next)
     return page
 
 
