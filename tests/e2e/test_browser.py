@@ -195,8 +195,8 @@ def test_every_task_in_the_list_can_be_opened_whatever_its_id(page: Page) -> Non
     page.locator("#rows tr", has_text="<script>window.taken=1<!--").locator("a").click()
     expect(page.locator("header.task .id")).to_contain_text(HOSTILE_ID)
     assert page.locator("article.track").count() == 10
-    page.get_by_role("button", name="Mark as seen").click()
-    expect(page.get_by_role("status").filter(has_text="Marked as seen")).to_be_visible()
+    page.get_by_role("button", name="Poll now").click()
+    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
 
 
 def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Browser, site: Site) -> None:
