@@ -95,11 +95,24 @@ def imports_of(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            if node.module == "receiver":
-                names |= {f"receiver.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, [_base(path, node.level), node.module]))
+            names.add(module)
+            if module in ("receiver", "tests"):
+                names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+def _base(path: Path, level: int) -> str:
+    """The package that a relative import of so many dots begins at."""
+    return ".".join(path.relative_to(ROOT).parts[:-level]) if level else ""
+
+
+def test_a_relative_import_is_an_import_too() -> None:
+    path = PACKAGE / "simulator" / "nonesuch.py"
+    assert _base(path, 0) == ""
+    assert _base(path, 1) == "receiver.simulator"
+    assert _base(path, 2) == "receiver"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

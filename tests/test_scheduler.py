@@ -59,7 +59,7 @@ def test_it_goes_on_when_the_clock_is_set_back(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_a_run_that_fails_is_followed_by_another_and_none_comes_after_the_stop() -> None:
+def test_a_run_that_fails_is_followed_by_another() -> None:
     runs: list[int] = []
 
     def work(_: threading.Event) -> None:
@@ -70,6 +70,31 @@ def test_a_run_that_fails_is_followed_by_another_and_none_comes_after_the_stop()
     scheduler.start()
     eventually(lambda: len(runs) >= 3)
     scheduler.stop()
-    seen = len(runs)
-    assert not scheduler._scheduler.running
-    assert len(runs) == seen
+
+
+def test_a_stop_waits_for_the_run_under_way_and_ends_the_job() -> None:
+    threads: set[threading.Thread] = set()
+    ended: list[int] = []
+    stops: list[threading.Event] = []
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(stop: threading.Event) -> None:
+        threads.add(threading.current_thread())
+        stops.append(stop)
+        started.set()
+        assert go_on.wait(20)
+        assert stop.is_set(), "the run is told to end"
+        ended.append(1)
+
+    scheduler = Scheduler(work, tick_s=0.01)
+    scheduler.start()
+    assert started.wait(20)
+    stopping = threading.Thread(target=scheduler.stop)
+    stopping.start()
+    eventually(stops[0].is_set)
+    assert stopping.is_alive(), "it waits"
+    go_on.set()
+    stopping.join(20)
+    assert not stopping.is_alive()
+    assert ended == [1]
+    eventually(lambda: not any(thread.is_alive() for thread in threads), why="no run comes after the stop")
