@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test screenshots lint clean
+.PHONY: demo test test-min screenshots lint clean
 .DEFAULT_GOAL := test
 
 .venv/installed: pyproject.toml
@@ -26,6 +26,14 @@ test: .venv/installed-test
 	tests/system-packages
 	$(BIN)/pytest
 
+# The same with the oldest versions that pyproject.toml allows.
+test-min:
+	$(PYTHON) -m venv --clear .venv-min
+	$(PYTHON) tests/lowest_versions.py > .venv-min/constraints.txt
+	.venv-min/bin/pip install --quiet --constraint .venv-min/constraints.txt --editable '.[test]'
+	tests/system-packages
+	.venv-min/bin/pytest
+
 # The admin page in every look, into ./screenshots, for people to look at.
 screenshots: .venv/installed-test
 	tests/system-packages
@@ -38,4 +46,4 @@ lint: .venv/installed-lint
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv instance screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-min instance screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
