@@ -8,10 +8,11 @@ from sqlalchemy import Connection, func, select, text
 
 from benchmarks.titles import sought_words
 from receiver.core import census
-from receiver.store import listing, tallies, tasks
+from receiver.store import listing, tallies
 from receiver.store.database import Database
 from receiver.store.listing import Filter
 from receiver.store.schema import metadata, task
+from receiver.store.task_rows import new_row, task_of
 
 SAMPLE = 500
 
@@ -41,7 +42,7 @@ def check_rows(database: Database, console: Console) -> None:
             connection.execute(select(task.c.outcome, func.count()).group_by(task.c.outcome)).tuples().all()
         )
     for row in rows:
-        again = tasks._row(tasks.task_of(row))  # noqa: SLF001
+        again = new_row(task_of(row))
         wrong = {name for name, value in again.items() if getattr(row, name) != value}
         if wrong:
             raise SystemExit(f"task {row.task_id} is not as the product writes it: {sorted(wrong)}")

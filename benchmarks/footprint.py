@@ -91,6 +91,7 @@ def _forget_bodies(database: Database) -> None:
         connection.execute(update(delivery).values(body=None))
     raw = database.engine.raw_connection()  # past SQLAlchemy, which would open a transaction first
     if not database.is_sqlite:
+        assert raw.driver_connection is not None
         raw.driver_connection.autocommit = True
     raw.cursor().execute("VACUUM" if database.is_sqlite else "VACUUM FULL")
     raw.close()

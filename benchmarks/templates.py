@@ -13,7 +13,7 @@ from receiver.simulator.generation import Generation
 from receiver.simulator.repertoire import SONGS, TAGS
 from receiver.simulator.tracks import SLUGS
 from receiver.store import deliveries
-from receiver.store.tasks import _row
+from receiver.store.task_rows import new_row
 
 UNFINISHED = 300
 SHORTEST_S, LONGEST_S = 2.0, 0.97 * RULES.cadence.give_up_after_s
@@ -161,7 +161,7 @@ def draw_generation(faults: Sequence[str], rng: random.Random) -> tuple[Generati
 
 def _template(life: Life, own: Own, *, share: float = 0.0, age: timedelta = timedelta()) -> Template:
     task = life.task
-    rows = {seen: _row(acknowledge(task) if seen else task) for seen in (False, True)}
+    rows = {seen: new_row(acknowledge(task) if seen else task) for seen in (False, True)}
     contents: dict[tuple[str, bytes], int] = {}
     return Template(
         task=task,

@@ -1,12 +1,14 @@
 """The rules of the house: which part may know which, and who may import what."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "receiver"
+BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
 
 # Who a part may know, beside itself. Arrows run one way: edges, operations, foreign systems, core.
@@ -148,6 +150,11 @@ def test_the_core_does_no_io_and_has_no_clock() -> None:
     for path in (PACKAGE / "core").rglob("*.py"):
         assert not imports_of(path) & outward, f"{path.name} reaches outside of the pure core"
         assert "now()" not in path.read_text(encoding="utf-8"), f"{path.name} reads a clock"
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_finds_what_it_needs_of_the_product(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
