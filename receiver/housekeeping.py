@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 
 from receiver.store import actions, body_retention, chores, tallies
 from receiver.store.actions import Actor, Kind
-from receiver.store.body_cap import BodyCap
 from receiver.store.cap import Cap
+from receiver.store.caps import strangers_caps
 from receiver.store.database import Database, StoreUnavailableError
-from receiver.store.orphan_cap import OrphanCap
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +32,13 @@ DAILY_JOB = Actor(via="daily job")
 class Housekeeper:
     """Keeps house in one process, beside those of all others; little at each call, so that the poller goes on."""
 
-    def __init__(self, database: Database, *, retention: timedelta, name: str) -> None:
+    def __init__(
+        self, database: Database, *, retention: timedelta, name: str, caps: Sequence[Cap] | None = None
+    ) -> None:
         self._database = database
         self._retention = retention
         self._name = name
-        self._caps: Sequence[Cap] = (BodyCap(database), OrphanCap(database))
+        self._caps = strangers_caps(database) if caps is None else caps
         self._pruning: Pruning | None = None
         self._next_at: datetime | None = None
 

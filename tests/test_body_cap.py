@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +11,12 @@ from sqlalchemy import func, select, text
 
 from receiver.app import build_app
 from receiver.housekeeping import Housekeeper
-from receiver.intake import callback_delivery, poll_delivery
+from receiver.intake import Intake, callback_delivery, poll_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.runtime import Runtime
 from receiver.store import body_cap, deliveries, quarantine, tallies
 from receiver.store.body_cap import BodyCap
-from receiver.store.cap import CHECKED_EVERY_BYTES
+from receiver.store.cap import CHECKED_EVERY_BYTES, Cap
 from receiver.store.quarantine import Quarantined
 from receiver.store.schema import delivery
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
@@ -23,6 +24,11 @@ from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
 pytestmark = BOTH_STORES
 
 URL = f"/callbacks/{CALLBACK_TOKEN}"
+
+
+def with_cap(runtime: Runtime, cap: Cap) -> Runtime:
+    """The runtime with this cap alone."""
+    return replace(runtime, intake=Intake(runtime.database, runtime.settings.rules, caps=[cap]))
 
 
 def stage(task_id: str, number: int = 0, padding: int = 0) -> bytes:
@@ -135,11 +141,9 @@ def test_a_repetition_of_what_was_dropped_stays_a_repetition(runtime: Runtime) -
     assert (kept(runtime), rows(runtime)) == ([b"<2>"], 2)
 
 
-def test_a_flood_is_held_within_the_cap_while_it_comes(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flood_is_held_within_the_cap_while_it_comes(runtime: Runtime) -> None:
     """By who floods, with what this process stores between two looks as the only excess."""
-    monkeypatch.setattr(runtime.intake, "_caps", [BodyCap(runtime.database, most_bytes=20_000_000)])
+    runtime = with_cap(runtime, BodyCap(runtime.database, most_bytes=20_000_000))
     most = 0
     for number in range(100):
         tell(runtime, b"<%d>" % number + b"x" * 1_000_000)
@@ -149,12 +153,10 @@ def test_a_flood_is_held_within_the_cap_while_it_comes(
     assert rows(runtime) == 100
 
 
-def test_the_daily_housekeeping_enforces_the_cap_too(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_daily_housekeeping_enforces_the_cap_too(runtime: Runtime) -> None:
     tell(runtime, *[b"<%d>" % number for number in range(30)])
-    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper")
-    monkeypatch.setattr(keeper, "_caps", [BodyCap(runtime.database, most_bodies=10)])
+    caps = [BodyCap(runtime.database, most_bodies=10)]
+    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
     keeper.run_once(now=T0)
     assert len(kept(runtime)) == 10
 

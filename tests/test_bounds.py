@@ -372,7 +372,7 @@ def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Ru
     ends = {Told.OTHER_JOB_FAILED, Told.OTHER_JOB_SUCCEEDED}
     assert ends <= registered.state.told
     assert (registered.callbacks, registered.query) == (5 if adopted else 3, query)
-    assert (registered.state.other_job is None) is adopted, "it was told of as music"
+    assert (registered.state.other_job is None) is adopted, "a callback named it as music"
 
 
 def test_registering_walks_few_rows_however_often_strangers_called_back(runtime: Runtime) -> None:

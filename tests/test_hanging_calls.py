@@ -58,6 +58,15 @@ def with_good_ones(world: World) -> World:
     return world
 
 
+def with_a_slow_one(new_world: Callable[..., World], gate: threading.Event) -> World:
+    """One task, whose call lasts longer than a pass, and then until the gate opens."""
+    world = new_world(POLL_TIMEOUT="60")
+    world.register("bad")
+    world.answers("bad", "SUCCESS", DONE)
+    hang(world, gate, before=lambda: world.clock.advance(31))
+    return world
+
+
 def settled(world: World, *names: str) -> bool:
     return all(world.task(name).verdict.settled for name in names)
 
@@ -70,9 +79,7 @@ def test_all_good_tasks_settle_while_one_trickles(
     concurrency: str,
 ) -> None:
     world = new_world(POLL_CONCURRENCY=concurrency, POLL_LIMIT="1000/second", POLL_TIMEOUT="60")
-    world.upstream.set_faults({kind: 1.0})
-    trickling = world.upstream.submit({"callBackUrl": "http://127.0.0.1:9/nowhere"})
-    world.upstream.set_faults({})
+    (trickling,) = world.poison(kind)
     world.register(trickling)
     with_good_ones(world)
     working = threading.Thread(target=world.run)
@@ -90,9 +97,7 @@ def test_with_one_call_at_a_time_the_good_tasks_wait_for_one_timeout(
     kind: str,
 ) -> None:
     world = new_world(POLL_CONCURRENCY="1", POLL_LIMIT="1000/second", POLL_TIMEOUT="0.4")
-    world.upstream.set_faults({kind: 1.0})
-    trickling = world.upstream.submit({"callBackUrl": "http://127.0.0.1:9/nowhere"})
-    world.upstream.set_faults({})
+    (trickling,) = world.poison(kind)
     world.register(trickling)
     world.clock.advance(1)
     with_good_ones(world)
@@ -121,10 +126,7 @@ def test_a_pass_that_has_lasted_long_enough_leaves_a_slow_call_to_the_next_one(
     new_world: Callable[..., World],  # noqa: F811
     gate: threading.Event,
 ) -> None:
-    world = new_world(POLL_TIMEOUT="60")
-    world.register("bad")
-    world.answers("bad", "SUCCESS", DONE)
-    hang(world, gate, before=lambda: world.clock.advance(31))
+    world = with_a_slow_one(new_world, gate)
     assert world.run(after_s=90).holder
     world.register("later")
     world.answers("later", "SUCCESS", DONE)
@@ -142,10 +144,7 @@ def test_a_stop_takes_in_what_is_under_way(
     new_world: Callable[..., World],  # noqa: F811
     gate: threading.Event,
 ) -> None:
-    world = new_world(POLL_TIMEOUT="60")
-    world.register("bad")
-    world.answers("bad", "SUCCESS", DONE)
-    hang(world, gate, before=lambda: world.clock.advance(31))
+    world = with_a_slow_one(new_world, gate)
     world.run(after_s=90)
     gate.set()
     world.poller.give_back()
@@ -187,13 +186,13 @@ def test_what_an_abandoned_call_brings_in_the_end_is_dropped(gate: threading.Eve
     def asking(one: Call) -> Reply:
         gate.wait(60)
         ended.set()
-        return Reply(call=one, told=Answer(body=b"{}"))
+        return Reply(call=one, response=Answer(body=b"{}"))
 
     calls = CallsUnderWay(asking, longest_s=0.05)
     calls.start(call("t"))
     replies: list[Reply] = []
     eventually(lambda: replies.extend(calls.take_ended(wait_s=0.01)) or replies)
-    assert [(reply.call.task_id, type(reply.told)) for reply in replies] == [("t", Failure)]
+    assert [(reply.call.task_id, type(reply.response)) for reply in replies] == [("t", Failure)]
     assert len(calls) == 0
     gate.set()
     assert ended.wait(20)

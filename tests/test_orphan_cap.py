@@ -1,4 +1,4 @@
-"""What invented tasks may take: of those that only strangers told of the newest are kept, up to a size."""
+"""What invented tasks may take: of those that only strangers named the newest are kept, up to a size."""
 
 import json
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from receiver.store.listing import Filter
 from receiver.store.orphan_cap import ORPHANS, OrphanCap
 from receiver.store.schema import delivery, task
 from receiver.store.short_rows import LONGEST, LONGEST_QUERY
+from tests.test_body_cap import with_cap
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
 
 pytestmark = BOTH_STORES
@@ -37,14 +38,14 @@ def stage(task_id: str, *, rows: int = 1, prompt: str = "", kind: str = "text", 
     ).encode()
 
 
-def tell(runtime: Runtime, *bodies: bytes, query: str = "") -> list[str]:
-    told = [callback_delivery(body, now=T0, secrets=(), query=query) for body in bodies]
-    return [runtime.intake.submit(one).result for one in told]
+def send(runtime: Runtime, *bodies: bytes, query: str = "") -> list[str]:
+    deliveries = [callback_delivery(body, now=T0, secrets=(), query=query) for body in bodies]
+    return [runtime.intake.submit(delivery).result for delivery in deliveries]
 
 
 def answer(runtime: Runtime, task_id: str, **data: Any) -> None:
-    told = {"taskId": task_id, "status": "PENDING", **data}
-    body = json.dumps({"code": 200, "data": told}).encode()
+    record = {"taskId": task_id, "status": "PENDING", **data}
+    body = json.dumps({"code": 200, "data": record}).encode()
     runtime.intake.accept([poll_delivery(body, task_id, now=T0, secrets=())])
 
 
@@ -92,19 +93,19 @@ FLOODS: dict[str, Callable[[int], tuple[bytes, str]]] = {
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_of_invented_tasks_is_held_within_the_cap_while_it_comes(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, flood: str
+    runtime: Runtime, flood: str
 ) -> None:
     most, excess = 50_000, 25_000
     small = OrphanCap(runtime.database, most_bytes=most, checked_every_bytes=excess)
-    monkeypatch.setattr(runtime.intake, "_caps", [small])
+    runtime = with_cap(runtime, small)
     register(runtime, "mine")
-    tell(runtime, stage("mine", rows=3), stage("confirmed", rows=3))
+    send(runtime, stage("mine", rows=3), stage("confirmed", rows=3))
     answer(runtime, "confirmed", param="{}")
     largest = 0
     results = set()
     for number in range(40):
         body, query = FLOODS[flood](number)
-        results |= set(tell(runtime, body, query=query))
+        results |= set(send(runtime, body, query=query))
         largest = max(largest, *sizes(runtime))
     assert results <= {"accepted", "quarantined"}
     assert largest <= most + excess + ONE
@@ -112,7 +113,7 @@ def test_a_flood_of_invented_tasks_is_held_within_the_cap_while_it_comes(
 
 
 def test_the_oldest_go_and_every_row_of_a_delivery_stays(runtime: Runtime) -> None:
-    tell(runtime, *[stage(f"t{number:02}", prompt=LARGE) for number in range(30)])
+    send(runtime, *[stage(f"t{number:02}", prompt=LARGE) for number in range(30)])
     counted, taken = sizes(runtime)
     assert taken < counted < taken + 30 * 5_000
     drop(runtime, counted // 3)
@@ -129,16 +130,16 @@ def test_the_oldest_go_and_every_row_of_a_delivery_stays(runtime: Runtime) -> No
     assert len(ids(runtime)) == 10
 
 
-def test_what_somebody_owns_or_record_info_told_of_stays_whatever_comes(runtime: Runtime) -> None:
+def test_what_somebody_owns_or_record_info_confirmed_stays_whatever_comes(runtime: Runtime) -> None:
     register(runtime, "registered")
     names = ("registered", "adopted", "labelled", "confirmed", "succeeded", "stranger", "not-known")
-    tell(runtime, *[stage(name) for name in names])
+    send(runtime, *[stage(name) for name in names])
     register(runtime, "adopted")
     label_task(runtime, "labelled", label="order 17", now=T0, actor=SOMEBODY)
     answer(runtime, "confirmed", type="text")
     answer(runtime, "succeeded", status="SUCCESS", response={"sunoData": [{"id": "a"}]})
     runtime.intake.accept([poll_delivery(b'{"code": 200, "data": null}', "not-known", now=T0, secrets=())])
-    tell(runtime, *[stage(name, rows=2) for name in names[:5]])
+    send(runtime, *[stage(name, rows=2) for name in names[:5]])
     give_up(runtime)
     drop(runtime, 0)
     assert ids(runtime) == sorted(names[:5])
@@ -147,10 +148,10 @@ def test_what_somebody_owns_or_record_info_told_of_stays_whatever_comes(runtime:
 def test_those_given_up_go_first_and_those_still_asked_about_only_when_the_cap_demands_it(
     runtime: Runtime,
 ) -> None:
-    tell(runtime, *[stage(f"old-{number}", prompt=LARGE) for number in range(4)])
+    send(runtime, *[stage(f"old-{number}", prompt=LARGE) for number in range(4)])
     with runtime.database.write() as connection:
         connection.execute(text("UPDATE task SET outcome = 'in_progress'"))
-    tell(runtime, *[stage(f"over-{number}", prompt=LARGE) for number in range(4)])
+    send(runtime, *[stage(f"over-{number}", prompt=LARGE) for number in range(4)])
     one = sizes(runtime)[0] // 8
     with runtime.database.write() as connection:
         connection.execute(text("UPDATE task SET outcome = 'unresolved' WHERE task_id LIKE 'over%'"))
@@ -162,10 +163,10 @@ def test_those_given_up_go_first_and_those_still_asked_about_only_when_the_cap_d
 
 def test_an_orphan_that_is_called_back_again_begins_anew(runtime: Runtime) -> None:
     body = stage("t", rows=2)
-    assert tell(runtime, body, body) == ["accepted", "duplicate"]
+    assert send(runtime, body, body) == ["accepted", "duplicate"]
     drop(runtime, 0)
     assert ids(runtime) == []
-    assert tell(runtime, body, body) == ["accepted", "duplicate"]
+    assert send(runtime, body, body) == ["accepted", "duplicate"]
     assert track_ids(runtime, "t") == ["t-0", "t-1"]
     with runtime.database.read() as connection:
         assert connection.scalar(select(task.c.callbacks)) == 2
@@ -174,17 +175,17 @@ def test_an_orphan_that_is_called_back_again_begins_anew(runtime: Runtime) -> No
 
 
 @pytest.mark.parametrize("with_body", [True, False])
-def test_one_that_is_registered_after_it_was_dropped_takes_in_what_is_told_again_or_still_there(
+def test_one_that_is_registered_after_it_was_dropped_takes_in_what_comes_again_or_still_there(
     runtime: Runtime, with_body: bool
 ) -> None:
     first, second = stage("t", rows=2), stage("t", rows=3, kind="first")
-    tell(runtime, first, second)
+    send(runtime, first, second)
     drop(runtime, 0)
     if not with_body:
-        tell(runtime, b"<html>")
+        send(runtime, b"<html>")
         assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
     register(runtime, "t")
-    assert tell(runtime, first, first) == ["accepted", "duplicate"]
+    assert send(runtime, first, first) == ["accepted", "duplicate"]
     assert track_ids(runtime, "t") == ["t-0", "t-1"]
     assert rebuild_task(runtime, "t", now=T0) is with_body
     assert track_ids(runtime, "t") == ["t-0", "t-1", "t-2"][: 3 if with_body else 2]
@@ -199,8 +200,8 @@ def test_dropping_beside_callbacks_and_registrations_loses_no_count_and_blocks_n
         names = [f"t{(thread + number) % 6}" for number in range(20)]
         bodies = [stage(name, rows=thread + 1) for name in names]
         batches = [bodies[first : first + 5] for first in range(0, 20, 5)]
-        told = [[callback_delivery(body, now=T0, secrets=()) for body in some] for some in batches]
-        return {one.result for some in told for one in runtime.intake.accept(some)}
+        deliveries = [[callback_delivery(body, now=T0, secrets=()) for body in some] for some in batches]
+        return {one.result for some in deliveries for one in runtime.intake.accept(some)}
 
     def dropping(_: int) -> set[str]:
         for _time in range(10):  # what another one has locked at that moment stays
@@ -220,22 +221,22 @@ def test_dropping_beside_callbacks_and_registrations_loses_no_count_and_blocks_n
     assert {name: count for name, count in counts.items() if count} == {"in_progress": 1}
 
 
-def test_the_housekeeping_enforces_this_cap_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell(runtime, *[stage(f"t{number}") for number in range(9)])
-    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper")
-    monkeypatch.setattr(keeper, "_caps", [OrphanCap(runtime.database, most_bytes=sizes(runtime)[0] // 3)])
+def test_the_housekeeping_enforces_this_cap_too(runtime: Runtime) -> None:
+    send(runtime, *[stage(f"t{number}") for number in range(9)])
+    caps = [OrphanCap(runtime.database, most_bytes=sizes(runtime)[0] // 3)]
+    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
     keeper.run_once(now=T0)
     assert len(ids(runtime)) == 3
 
 
 def test_a_person_can_see_how_much_was_dropped(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     client = build_app(runtime).test_client()
-    tell(runtime, *[stage(f"t{number}") for number in range(4)])
+    send(runtime, *[stage(f"t{number}") for number in range(4)])
     drop(runtime, 0)
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
-    told = client.get("/metrics").text
-    assert 'receiver_dropped_total{what="orphans"} 4.0' in told
-    assert 'receiver_dropped_total{what="bodies"} 3.0' in told
+    metrics = client.get("/metrics").text
+    assert 'receiver_dropped_total{what="orphans"} 4.0' in metrics
+    assert 'receiver_dropped_total{what="bodies"} 3.0' in metrics
     logged = [record.__dict__.get("told") for record in caplog.records if record.levelname == "WARNING"]
     assert logged == [{"orphans": 4}, {"bodies": 3}]
 
@@ -254,7 +255,7 @@ def lengths(runtime: Runtime) -> list[int]:
 
 @pytest.mark.parametrize("body", [stage("t", data=ODD_ROWS), stage("t", data=5), b"<html>"])
 def test_what_stays_of_a_strangers_delivery_for_good_is_short(runtime: Runtime, body: bytes) -> None:
-    tell(runtime, body, b"<1>", query=LONG_QUERY)
+    send(runtime, body, b"<1>", query=LONG_QUERY)
     assert lengths(runtime)[0] > LONGEST_QUERY
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
     assert lengths(runtime)[0] <= LONGEST_QUERY + 2 * LONGEST
@@ -262,7 +263,7 @@ def test_what_stays_of_a_strangers_delivery_for_good_is_short(runtime: Runtime, 
 
 def test_the_long_texts_of_strangers_count_against_the_cap_as_their_bodies_do(runtime: Runtime) -> None:
     for number in range(20):
-        tell(runtime, b"<%d>" % number, query=f"n={number}&{LONG_QUERY}")
+        send(runtime, b"<%d>" % number, query=f"n={number}&{LONG_QUERY}")
     assert BodyCap(runtime.database, most_bytes=10_000).enforce(for_s=20)
     assert sum(length > 1_000 for length in lengths(runtime)) == 4
 
@@ -272,7 +273,7 @@ def test_a_repetition_is_stored_short_at_once(runtime: Runtime, registered: bool
     if registered:
         register(runtime, "t")
     body = stage("t", data=ODD_ROWS)
-    tell(runtime, body, body, body, query=LONG_QUERY)
+    send(runtime, body, body, body, query=LONG_QUERY)
     first, *others = lengths(runtime)
     assert first > LONGEST_QUERY + LONGEST
     assert max(others) <= LONGEST_QUERY + 2 * LONGEST

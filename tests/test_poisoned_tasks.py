@@ -41,16 +41,6 @@ class Figures:
     all_s: float
 
 
-def poison(world: World, *kinds: str) -> list[str]:
-    """A task of each kind, known to the upstream; nobody can call back about it."""
-    made = []
-    for kind in kinds:
-        world.upstream.set_faults({kind: 1.0})
-        made.append(world.upstream.submit({"callBackUrl": "http://127.0.0.1:9/nowhere"}))
-    world.upstream.set_faults({})
-    return made
-
-
 def run_among_good_ones(world: World, poisoned: Sequence[str], *, count: int = 60) -> Figures:
     """Four good tasks a second, the poisoned ones early among them; all callbacks are lost."""
     good = [f"good-{number}" for number in range(count)]
@@ -95,7 +85,7 @@ def test_without_a_poisoned_task_each_good_one_settles_at_its_first_poll(world: 
 
 @pytest.mark.parametrize("kind", POISONS)
 def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) -> None:
-    (name,) = poison(world, kind)
+    (name,) = world.poison(kind)
     figures = run_among_good_ones(world, [name])
     assert figures.polls == alone().polls
     assert figures.latest_s <= SETTLED_LATE_S
@@ -107,14 +97,14 @@ def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) ->
 
 @pytest.mark.parametrize("kind", FAILING)
 def test_two_poisoned_tasks_at_once_keep_no_good_one_waiting_for_long(world: World, kind: str) -> None:
-    figures = run_among_good_ones(world, poison(world, kind, kind))
+    figures = run_among_good_ones(world, world.poison(kind, kind))
     assert figures.polls == alone().polls
     assert figures.latest_s <= SETTLED_LATE_S
     assert figures.all_s <= 1.5 * alone().all_s
 
 
 def test_a_poisoned_task_of_every_kind_at_once_keeps_no_good_one_waiting_for_long(world: World) -> None:
-    poisoned = poison(world, *POISONS)
+    poisoned = world.poison(*POISONS)
     figures = run_among_good_ones(world, poisoned, count=200)
     assert figures.polls == alone(200).polls
     assert figures.all_s <= 1.5 * alone(200).all_s
@@ -123,7 +113,7 @@ def test_a_poisoned_task_of_every_kind_at_once_keeps_no_good_one_waiting_for_lon
 
 @pytest.mark.parametrize("kind", FAILING)
 def test_the_only_due_task_backs_off_and_the_next_good_one_is_asked_at_once(world: World, kind: str) -> None:
-    (name,) = poison(world, kind)
+    (name,) = world.poison(kind)
     world.register(name)
     world.clock.advance(GRACE_S)
     for _ in range(50):

@@ -54,6 +54,15 @@ class World:
         told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
         self.upstream.put(task_id, {"code": 200, "msg": "success", "data": told})
 
+    def poison(self, *kinds: str) -> list[str]:
+        """A task of each kind, known to the upstream; nobody can call back about it."""
+        made = []
+        for kind in kinds:
+            self.upstream.set_faults({kind: 1.0})
+            made.append(self.upstream.submit({"callBackUrl": "http://127.0.0.1:9/nowhere"}))
+        self.upstream.set_faults({})
+        return made
+
     def run(self, after_s: float = 0) -> PassCounts:
         self.clock.advance(after_s)
         return self.poller.run_once(threading.Event())

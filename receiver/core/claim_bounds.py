@@ -13,7 +13,7 @@ from receiver.core.reconciliation import TaskState, reconcile
 
 LARGEST_CLAIMED = 256_000  # bytes
 MOST_CLAIMED_TRACKS = (
-    64  # the upstream makes two of a task; each costs work whenever the task is read or told of
+    64  # the upstream makes two of a task; each costs work whenever the task is read or changed
 )
 AROUND_A_CLAIM = 13  # what a stored claim takes beside its name and its value
 AROUND_A_TRACK = 4
@@ -29,7 +29,7 @@ def claimed_size(state: TaskState) -> int:
 
 
 def claimed_tracks(state: TaskState) -> int:
-    """How many tracks only callbacks told of."""
+    """How many tracks only callbacks named."""
     return sum(1 for _ in _claimed_keys(state))
 
 
@@ -67,7 +67,7 @@ def _size_of_keys(state: TaskState) -> int:
 
 
 def _claimed_keys(state: TaskState) -> Iterator[str]:
-    """The keys of the tracks that record-info has not told."""
+    """The keys of the tracks that record-info has not named."""
     for key, track in state.tracks.items():
         if not any(claim.confirmed for claim in every_claim(track)):
             yield key

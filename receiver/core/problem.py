@@ -20,7 +20,7 @@ def find_problem(state: TaskState, outcome: Outcome, *, registered: bool) -> Pro
 
 
 def is_decided(state: TaskState) -> bool:
-    """Whether record-info told how the task ended, so that callbacks alone contradict it.
+    """Whether record-info reported how the task ended, so that callbacks alone contradict it.
 
     Whoever may call back could otherwise raise an alarm about any task.
     """

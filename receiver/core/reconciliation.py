@@ -137,7 +137,7 @@ class TaskState:
     def visible_details(self) -> Claims:
         """The task's own fields to show; its error only as it came with the reconciled status, if that is a failure.
 
-        Once record-info has listed the tracks, none that only callbacks told: true ones have none of these.
+        Once record-info has listed the tracks, none that only callbacks gave: true ones give none of these.
         """
         claims_too = self.listed_by_record_info is None
         status = self.reconciled_status

@@ -75,7 +75,7 @@ def is_urgent(state: TaskState, outcome: Outcome) -> bool:
 
 
 def believes_other_job(state: TaskState, *, registered: bool, policy: Policy) -> bool:
-    """Whether giving up would believe a callback that told of another product's job.
+    """Whether giving up would believe a callback about another product's job.
 
     Record-info knows of music alone, so it can deny such a job but not confirm it.
     """

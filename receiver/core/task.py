@@ -131,20 +131,20 @@ def answer(task: Task, seen: Observation | None, *, now: datetime, spread: float
         attempt=task.attempt + 1,
         expedited_at=None if in_its_own_time else task.expedited_at,
     )
-    told = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
-    deadlines = _deadlines(told, rules)
+    polled = _judge(asked if seen is None else _join(asked, seen), task, now, rules)
+    deadlines = _deadlines(polled, rules)
     over = deadlines.are_over(now, unknown=seen is not None and not seen.known)
-    if over and not told.verdict.settled and told.version == task.version:
-        told = give_up(told, now=now, rules=rules)
-    # Settled by a callback that had lost values, it was polled for these, and record-info has not told them yet.
-    lost = task.verdict.settled and not task.poll_requested and not told.state.status.confirmed
-    other, early = told.state.other_job is not None, now < deadlines.last
-    if not told.verdict.settled or (lost and early and not other):
+    if over and not polled.verdict.settled and polled.version == task.version:
+        polled = give_up(polled, now=now, rules=rules)
+    # Settled by a callback that had lost values, it was polled for these, and record-info has not given them yet.
+    lost = task.verdict.settled and not task.poll_requested and not polled.state.status.confirmed
+    other, early = polled.state.other_job is not None, now < deadlines.last
+    if not polled.verdict.settled or (lost and early and not other):
         ahead = deadlines.ahead(now)
         again = rules.cadence.after_poll(now, attempt=task.attempt, spread=spread, deadline=ahead)
-        return replace(told, next_poll_at=again)
+        return replace(polled, next_poll_at=again)
     # What ended early as another product's job is asked about once more at last: it may be music after all.
-    return replace(told, next_poll_at=deadlines.last if other and early else None)
+    return replace(polled, next_poll_at=deadlines.last if other and early else None)
 
 
 def miss(task: Task, *, now: datetime, spread: float, rules: Rules) -> Task:
@@ -186,7 +186,7 @@ def _take(task: Task, seen: Observation, before: Task, *, now: datetime, rules: 
 
 def _join(task: Task, seen: Observation) -> Task:
     state = reconcile(task.state, seen)
-    # What ended as another product's job is a task of music again, and not given up, once anybody tells of music.
+    # What ended as another product's job is a task of music again, and not given up, once anybody reports music.
     music = task.state.other_job is not None and state.other_job is None
     return replace(task, state=state, gave_up_at=None if music else task.gave_up_at)
 

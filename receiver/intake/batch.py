@@ -141,7 +141,7 @@ def _tasks_with_news(
 
 
 def _still_known(stored: Collection[Content], known: Mapping[str, TaskStatus]) -> set[Content]:
-    """Those of the stored contents of which their tasks know: not what a task was told before its row was dropped."""
+    """The stored contents that are part of their tasks: not those from before a task's row was dropped."""
     return {
         content
         for content in stored

@@ -17,10 +17,9 @@ from receiver.intake.batch import Batch, Result
 from receiver.intake.delivery import Delivery, told_status
 from receiver.metrics import Metrics
 from receiver.store import recent_failures, tallies, tasks
-from receiver.store.body_cap import BodyCap
 from receiver.store.cap import Cap
+from receiver.store.caps import strangers_caps
 from receiver.store.database import Database, StoreUnavailableError
-from receiver.store.orphan_cap import OrphanCap
 from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger("receiver.intake")
@@ -44,13 +43,14 @@ class Intake:
         *,
         spread: Callable[[], float] = lambda: random.uniform(-1, 1),
         metrics: Metrics | None = None,
+        caps: Sequence[Cap] | None = None,
     ) -> None:
         self._database = database
         self._rules = rules
         self._spread = spread
         self._metrics = metrics or Metrics()
         self._group = GroupCommit(self._commit)
-        self._caps: Sequence[Cap] = (BodyCap(database), OrphanCap(database))
+        self._caps = strangers_caps(database) if caps is None else caps
         self._counting = threading.Lock()
         self._uncommitted: tallies.Tallies = Counter()
         self.failures = UnsavedFailures()
@@ -109,7 +109,7 @@ class Intake:
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
-        """Settle tasks that nothing will ever be heard of again, for about `GIVING_UP_FOR_S`; returns how many.
+        """Settle tasks that will get no more news, for about `GIVING_UP_FOR_S`; returns how many.
 
         A few in a transaction, so that no callback is held up; what is left is for the next call.
         """

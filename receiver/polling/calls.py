@@ -53,4 +53,4 @@ class CallsUnderWay:
 
 
 def _abandoned(call: Call) -> Reply:
-    return Reply(call=call, told=Failure(trouble=Trouble.NETWORK, detail="no answer in time, abandoned"))
+    return Reply(call=call, response=Failure(trouble=Trouble.NETWORK, detail="no answer in time, abandoned"))

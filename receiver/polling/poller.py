@@ -165,11 +165,11 @@ class Poller:
 
     def _ask(self, call: Call) -> Reply:
         try:
-            told = self._client.fetch(call.task_id, now=call.started_at)
+            response = self._client.fetch(call.task_id, now=call.started_at)
         except Exception as error:
             log.exception("the call failed in a way nobody foresaw")
-            told = Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
-        return Reply(call=call, told=told)
+            response = Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
+        return Reply(call=call, response=response)
 
     def _take_in(self, replies: Sequence[Reply], counts: PassCounts) -> PassCounts:
         if not replies:

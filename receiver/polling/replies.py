@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
     call: Call
-    told: Answer | Failure
+    response: Answer | Failure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +60,12 @@ class Replies:
         """Take in replies; says how many of them were answers."""
         now = self._release(replies)  # first: the upstream's pause must hold whatever becomes of the answers
         answers = [
-            (reply.call, poll_delivery(reply.told.body, reply.call.task_id, now=now, secrets=self._secrets))
+            (
+                reply.call,
+                poll_delivery(reply.response.body, reply.call.task_id, now=now, secrets=self._secrets),
+            )
             for reply in replies
-            if isinstance(reply.told, Answer)
+            if isinstance(reply.response, Answer)
         ]
         try:
             self._intake.accept_answers([delivery for _, delivery in answers])
@@ -92,7 +95,7 @@ class Replies:
             now, health = self._clock(connection), polls.health(connection)
             # Answers before failures: of calls that ended together they show that the upstream speaks.
             for reply in replies:
-                if isinstance(reply.told, Answer):
+                if isinstance(reply.response, Answer):
                     health = pacing.after_answer(health, started_at=reply.call.started_at, now=now)
             counts: Tallies = Counter()
             steps: list[tuple[Task, Task]] = []
@@ -106,11 +109,11 @@ class Replies:
         return now
 
     def _judged(self, connection: Connection, health: UpstreamHealth, reply: Reply, now: datetime) -> _Missed:
-        call, told = reply.call, reply.told
-        if isinstance(told, Answer):
+        call, response = reply.call, reply.response
+        if isinstance(response, Answer):
             polls.note_slowed(connection, call, at=None)
             return _Missed(health=health)
-        failed = _failed(call, told)
+        failed = _failed(call, response)
         after = pacing.after_failure(health, failed, now=now, spread=self._spread())
         _log_failure(failed, after)
         keeps_place = pacing.keeps_place(health, failed)
@@ -123,13 +126,13 @@ class Replies:
         return _Missed(health=after, steps=[step])
 
 
-def _failed(call: Call, told: Failure) -> FailedCall:
+def _failed(call: Call, failure: Failure) -> FailedCall:
     return FailedCall(
         task_id=call.task_id,
-        trouble=told.trouble,
-        detail=told.detail,
+        trouble=failure.trouble,
+        detail=failure.detail,
         started_at=call.started_at,
-        retry_after_s=told.retry_after_s,
+        retry_after_s=failure.retry_after_s,
         slowed_at=call.slowed_at,
         alone=call.alone,
     )
@@ -149,7 +152,7 @@ def _log_failure(failed: FailedCall, after: UpstreamHealth) -> None:
 
 def _counted(reply: Reply, before: UpstreamHealth, after: UpstreamHealth, now: datetime) -> Tallies:
     """The call, and the seconds that it paused the upstream for."""
-    failed = reply.told.trouble.value if isinstance(reply.told, Failure) else None
+    failed = reply.response.trouble.value if isinstance(reply.response, Failure) else None
     counts = tallies.in_hour(reply.call.started_at, {("call", failed or "answered"): 1})
     if failed and after.paused_until and after.paused_until != before.paused_until:
         paused = max(before.paused_until or now, now)

@@ -48,41 +48,41 @@ class StoredDelivery:
 
 
 def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
-    rows = [_new_row(told) for told in deliveries]
+    rows = [_new_row(stored) for stored in deliveries]
     if rows:
         connection.execute(insert(delivery), rows)
 
 
-def _new_row(told: StoredDelivery) -> dict[str, Any]:
-    row = columns_as_read(told) | {
-        "source": told.source,
-        "received_at": told.received_at,
-        "body": told.body,
-        "query": told.query,
-        "capped_bytes": capped_bytes(told),
+def _new_row(stored: StoredDelivery) -> dict[str, Any]:
+    row = columns_as_read(stored) | {
+        "source": stored.source,
+        "received_at": stored.received_at,
+        "body": stored.body,
+        "query": stored.query,
+        "capped_bytes": capped_bytes(stored),
     }
-    return row if told.result != DUPLICATE else shortened(row | {"body": None})
+    return row if stored.result != DUPLICATE else shortened(row | {"body": None})
 
 
-def capped_bytes(told: StoredDelivery) -> int | None:
+def capped_bytes(stored: StoredDelivery) -> int | None:
     """How much counts against what strangers may store: the body, and the texts that go with it; None: nothing does."""
-    if not told.capped or told.body is None or told.result == DUPLICATE:
+    if not stored.capped or stored.body is None or stored.result == DUPLICATE:
         return None
-    texts = (json.dumps(few_errors(told.errors or {})), json.dumps(told.change), told.query or "")
-    return len(told.body) + sum(len(text.encode(errors="replace")) for text in texts)
+    texts = (json.dumps(few_errors(stored.errors or {})), json.dumps(stored.change), stored.query or "")
+    return len(stored.body) + sum(len(text.encode(errors="replace")) for text in texts)
 
 
-def columns_as_read(told: StoredDelivery) -> dict[str, Any]:
+def columns_as_read(stored: StoredDelivery) -> dict[str, Any]:
     """What a row says by the present reading of its body; bounded here too, whatever the reading let through."""
     return {
-        "task_id": told.task_id,
-        "result": told.result,
-        "cause": told.cause,
-        "status": told.status[:LONGEST_STATUS],
-        "product": told.product,
-        "errors": json.dumps(few_errors(told.errors or {})),
-        "change": json.dumps(told.change),
-        "digest": told.digest,
+        "task_id": stored.task_id,
+        "result": stored.result,
+        "cause": stored.cause,
+        "status": stored.status[:LONGEST_STATUS],
+        "product": stored.product,
+        "errors": json.dumps(few_errors(stored.errors or {})),
+        "change": json.dumps(stored.change),
+        "digest": stored.digest,
     }
 
 
@@ -181,7 +181,7 @@ def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelive
 
 
 def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping[str, Sequence[str]]:
-    """The statuses told of a task as music by source, each once, in the order in which they came."""
+    """The statuses of a task's deliveries as music, by source, each once, in order of arrival."""
     walked = (
         select(delivery.c.id, delivery.c.source, delivery.c.status, delivery.c.product)
         .where(delivery.c.task_id == task_id)
@@ -195,10 +195,10 @@ def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping
         .group_by(walked.c.source, walked.c.status)
         .order_by(func.min(walked.c.id))
     )
-    told: dict[str, list[str]] = {}
+    statuses: dict[str, list[str]] = {}
     for source, status in connection.execute(query):
-        told.setdefault(source, []).append(status)
-    return told
+        statuses.setdefault(source, []).append(status)
+    return statuses
 
 
 def any_body_dropped(connection: Connection, task_id: str, *, newest: int | None = None) -> bool:

@@ -1,7 +1,7 @@
-"""What strangers may have remembered: each callback can name another task, and have a row with its claims made.
+"""A bound on tasks that only strangers named: each callback can name another task, and have a row with its claims made.
 
-Capped are the tasks which nobody registered or labelled and record-info never told of. The newest are kept, up to a
-size; older ones go with all their claims, those first that were given up. What is told of such a task later begins
+Capped are the tasks which nobody registered or labelled and record-info never confirmed. The newest are kept, up to a
+size; older ones go with all their claims, those first that were given up. A later callback about such a task begins
 it anew. Rows of deliveries stay, which are short.
 """
 
@@ -40,7 +40,7 @@ _VERDICT = ("outcome", "recovered", "lost_callback")
 
 
 class OrphanCap(Cap):
-    """Keeps the tasks that only strangers told of within the cap."""
+    """Keeps the tasks that only strangers named within the cap."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class OrphanCap(Cap):
         self._most_bytes = most_bytes
 
     def stored(self, size: int) -> bool:
-        """By the size of what was told, and a row that it may have made."""
+        """By the size of the callback, and a row that it may have made."""
         return super().stored(size + A_ROW_AT_MOST)
 
     def _enforce(self, deadline: float) -> bool:
@@ -70,12 +70,12 @@ class OrphanCap(Cap):
             excess -= sum(gone)
             time.sleep(PAUSE_S)
         if dropped:
-            log.warning("tasks that only strangers told of were dropped", extra={"told": {ORPHANS: dropped}})
+            log.warning("tasks that only strangers named were dropped", extra={"told": {ORPHANS: dropped}})
         return excess <= 0
 
 
 def is_strangers(known: Task) -> bool:
-    """Whether nobody but strangers told of the task: then its row counts against the cap."""
+    """Whether nobody but strangers named the task: then its row counts against the cap."""
     owned = known.registered_at is not None or known.label is not None
     return not owned and not confirmed_at_all(known.state)
 

@@ -1,4 +1,4 @@
-"""What callbacks told of another product's jobs, as it was read when they came."""
+"""What callbacks reported of another product's jobs, as it was parsed when they came."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ from receiver.store.task_rows import changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
-# Never more than nothing again: what record-info once told of stays.
+# Once null it stays null: what record-info confirmed is never capped again.
 _UPDATE_CAPPED = _UPDATE.values(
     capped_bytes=case(
         (task.c.capped_bytes.is_not(None), bindparam("counted", type_=task.c.capped_bytes.type))

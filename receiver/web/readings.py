@@ -33,7 +33,7 @@ TEXTS = {
     "callbacks": "Callbacks by what became of them, those refused included.",
     "polls": "Answers of record-info about a task, by what became of them.",
     "record_info_calls": "Calls of record-info by what came of them; all but answered failed, by their trouble.",
-    "dropped": "What only strangers told and their caps left no place for: bodies, and tasks (orphans).",
+    "dropped": "Dropped by the caps on what strangers send: bodies, and tasks (orphans).",
     "tasks": "Tasks by outcome.",
     "recovered_tasks": "Tasks that succeeded though no callback told so.",
     "lost_callback_tasks": "Settled tasks whose end no callback told.",

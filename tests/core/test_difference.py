@@ -130,9 +130,9 @@ def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(told):
 
 def test_comparing_takes_as_long_for_each_of_many_tracks_as_for_each_of_few():
     def cost_s(count):
-        told = knowing(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))
+        state = knowing(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))
         started_s = time.process_time()
-        compare(told, NOTHING, replace(told))
+        compare(state, NOTHING, replace(state))
         return time.process_time() - started_s
 
     few_s, many_s = (min(cost_s(count) for _ in range(3)) for count in (200, 1600))

@@ -197,14 +197,14 @@ def shown(state, but=()):
 
 
 def fields_claims_may_fill(final):
-    """All that claims may add to what record-info told of a task that is over: what it left out of a track, but URLs."""
+    """All that claims may add to what record-info reported of a task that is over: what it left out of a track, but URLs."""
     names = [name for name in TRACK_FIELDS if name not in URL_FIELDS]
     return {(track.key, name) for track in final.tracks for name in names if name not in track.fields}
 
 
-def assert_claims_change_nothing(final, told):
-    """Of a task that is over by record-info's answer; that a contradiction was told is shown, too."""
-    alone, state = knowing(final), knowing(*told)
+def assert_claims_change_nothing(final, observations):
+    """Of a task that is over by record-info's answer; that reports contradict each other is shown, too."""
+    alone, state = knowing(final), knowing(*observations)
     assert shown(state, but=fields_claims_may_fill(final)) == shown(alone)
     for verdict, before in zip(every_verdict(state), every_verdict(alone), strict=True):
         assert (verdict.outcome, verdict.urgent) == (before.outcome, before.urgent)

@@ -20,7 +20,7 @@ NOT_KNOWN = Observation(task_id=TASK_ID, source=Source.POLL, known=False)
 MUSIC = poll("SUCCESS", ready("a"))
 
 IN_PROGRESS, SUCCEEDED, FAILED, UNRESOLVED = Outcome
-# What was told, the outcome in whatever order it came, and that once the task is given up: under `suspect` and `always`.
+# The observations, the outcome in whatever order it came, and that once the task is given up: under `suspect` and `always`.
 ENDS = [
     ((DONE,), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
     ((NOT_KNOWN,), IN_PROGRESS, UNRESOLVED, UNRESOLVED),
@@ -37,14 +37,16 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("told", "outcome", "suspect", "always"), ENDS)
-def test_in_any_order_only_a_task_that_is_given_up_ends_as_another_products(told, outcome, suspect, always):
-    for order in permutations(told):
+@pytest.mark.parametrize(("observations", "outcome", "suspect", "always"), ENDS)
+def test_in_any_order_only_a_task_that_is_given_up_ends_as_another_products(
+    observations, outcome, suspect, always
+):
+    for order in permutations(observations):
         for policy, given_up in ((SUSPECT, suspect), (ALWAYS, always)):
             assert verdict_on(*order, policy=policy).outcome is outcome
             assert verdict_on(*order, policy=policy, gave_up=True).outcome is given_up
-        assert dump_state(knowing(*order)) == dump_state(knowing(*told))
-        assert load_state(dump_state(knowing(*order))) == knowing(*told)
+        assert dump_state(knowing(*order)) == dump_state(knowing(*observations))
+        assert load_state(dump_state(knowing(*order))) == knowing(*observations)
 
 
 def test_what_nobody_registered_never_ends_as_another_products():
@@ -55,7 +57,7 @@ def test_what_nobody_registered_never_ends_as_another_products():
 def test_its_end_is_no_lost_callback_and_no_recovered_music():
     verdict = verdict_on(DONE, NOT_KNOWN, gave_up=True)
     assert (verdict.lost_callback, verdict.recovered, verdict.urgent) == (False, False, False)
-    assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback told of"
+    assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback named"
 
 
 def test_where_nobody_can_be_asked_the_callback_is_believed():
@@ -79,10 +81,10 @@ def rules(policy: Policy = SUSPECT, give_up_after_s: float = DAY_S) -> Rules:
 RULES = rules()
 
 
-def registered(*told: Observation, now_s: float = 60, by: Rules = RULES) -> Task:
+def registered(*observations: Observation, now_s: float = 60, by: Rules = RULES) -> Task:
     """A task of which these callbacks came a minute after it was registered."""
     task = register(Task(task_id=TASK_ID, first_seen_at=T0), label=None, now=T0, rules=by)
-    for seen in told:
+    for seen in observations:
         task = hear(task, seen, now=at(now_s), rules=by)
     return task
 
@@ -100,12 +102,12 @@ def poll_on(task: Task, *, known_from_s: float | None = None, until_s: float = 3
     return task
 
 
-@pytest.mark.parametrize("told", [(DONE,), (BROKEN,), (DONE, BROKEN)], ids=["done", "broken", "both"])
+@pytest.mark.parametrize("observations", [(DONE,), (BROKEN,), (DONE, BROKEN)], ids=["done", "broken", "both"])
 @pytest.mark.parametrize("policy", [SUSPECT, ALWAYS], ids=["suspect", "always"])
 @pytest.mark.parametrize("known_from_s", [61, 300, 599, 601, 3600, DAY_S])
-def test_music_is_found_whenever_record_info_comes_to_know_it(told, policy, known_from_s):
+def test_music_is_found_whenever_record_info_comes_to_know_it(observations, policy, known_from_s):
     by = rules(policy)
-    task = poll_on(registered(*told, by=by), known_from_s=known_from_s, by=by)
+    task = poll_on(registered(*observations, by=by), known_from_s=known_from_s, by=by)
     assert (task.verdict.outcome, task.state.confirmed, task.gave_up_at) == (SUCCEEDED, True, None)
     assert task.next_poll_at is None
 
@@ -130,15 +132,15 @@ def test_a_success_ends_when_record_info_would_know_its_own_and_is_asked_about_o
 
 
 @pytest.mark.parametrize(
-    ("told", "policy"),
+    ("observations", "policy"),
     [((DONE,), ALWAYS), ((BROKEN,), ALWAYS), ((BROKEN,), SUSPECT)],
     ids=["a success under always", "a failure under always", "a failure"],
 )
 def test_what_must_be_confirmed_and_cannot_be_waits_for_the_deadline_and_ends_unresolved_in_silence(
-    told, policy
+    observations, policy
 ):
     by = rules(policy)
-    waiting = poll_on(registered(*told, by=by), until_s=DAY_S - 1, by=by)
+    waiting = poll_on(registered(*observations, by=by), until_s=DAY_S - 1, by=by)
     assert not waiting.verdict.settled
     task = poll_on(waiting, by=by)
     assert (task.verdict.outcome, task.settled_at, task.next_poll_at) == (UNRESOLVED, at(DAY_S), None)
@@ -192,15 +194,15 @@ def test_what_record_info_knows_as_music_is_polled_on_as_music():
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["early", "at the deadline"])
-def test_music_that_is_told_of_after_it_ended_is_asked_about_again(kept):
+def test_music_that_is_reported_after_it_ended_is_asked_about_again(kept):
     ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S if kept else DAY_S)
     assert ended.verdict.settled
     later = MUSIC_IS_KNOWN_S + 50 if kept else DAY_S + 50
-    told = hear(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
-    assert (told.verdict.outcome, told.gave_up_at) == (IN_PROGRESS, None)
-    assert told.next_poll_at is not None
-    assert poll_on(told, known_from_s=later).state.confirmed
-    assert poll_on(told).verdict.outcome is SUCCEEDED, "by what is believed of it"
+    music = hear(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
+    assert (music.verdict.outcome, music.gave_up_at) == (IN_PROGRESS, None)
+    assert music.next_poll_at is not None
+    assert poll_on(music, known_from_s=later).state.confirmed
+    assert poll_on(music).verdict.outcome is SUCCEEDED, "by what is believed of it"
     text = hear(ended, callback("TEXT_SUCCESS"), now=at(later), rules=RULES)
     assert poll_on(text).problem == "unresolved"
 
@@ -220,9 +222,9 @@ def test_without_a_claim_a_task_that_record_info_does_not_know_waits_for_the_dea
     assert (task.verdict.outcome, task.settled_at, task.problem) == (UNRESOLVED, at(DAY_S), "unresolved")
 
 
-def orphan(*told: Observation) -> Task:
+def orphan(*observations: Observation) -> Task:
     task = Task(task_id=TASK_ID, first_seen_at=T0)
-    for seen in told:
+    for seen in observations:
         task = hear(task, seen, now=T0, rules=RULES)
     return give_up(task, now=at(1), rules=RULES)
 

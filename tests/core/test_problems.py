@@ -76,12 +76,12 @@ def test_an_unresolved_task_and_a_conflict_are_problems():
 
 @pytest.mark.parametrize("end", [CONFIRMED_SUCCESS, CONFIRMED_FAILURE], ids=["success", "failure"])
 @pytest.mark.parametrize(
-    "told", list(permutations([CLAIMED_SUCCESS, CLAIMED_FAILURE])), ids=["success first", "failure first"]
+    "claims", list(permutations([CLAIMED_SUCCESS, CLAIMED_FAILURE])), ids=["success first", "failure first"]
 )
-def test_callbacks_against_what_record_info_told_are_a_conflict_and_no_problem(end, told):
-    before = answered(heard(heard(registered(), told[0]), told[1]), end)
-    between = heard(answered(heard(registered(), told[0]), end), told[1])
-    after = heard(heard(answered(registered(), end), told[0]), told[1])
+def test_callbacks_against_what_record_info_reported_are_a_conflict_and_no_problem(end, claims):
+    before = answered(heard(heard(registered(), claims[0]), claims[1]), end)
+    between = heard(answered(heard(registered(), claims[0]), end), claims[1])
+    after = heard(heard(answered(registered(), end), claims[0]), claims[1])
     for task in (before, between, after):
         assert (task.state.conflict, task.problem, task.verdict.settled) == (True, None, True)
 
@@ -91,7 +91,7 @@ def test_record_info_against_itself_is_a_problem():
     assert task.problem is Problem.CONFLICT
 
 
-def test_a_success_that_record_info_told_without_music_decides_nothing():
+def test_a_success_that_record_info_reported_without_music_decides_nothing():
     assert answered(CONFLICTING, poll("SUCCESS")).problem is Problem.CONFLICT
 
 

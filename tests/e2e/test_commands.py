@@ -113,7 +113,7 @@ def test_as_many_tasks_are_listed_as_were_asked_for_however_large_they_are(tmp_p
         body = json.dumps({"code": 200, "data": data}).encode()
         intake.accept([poll_delivery(body, f"{number}", now=utc_now(), secrets=())])
     listed = [result_of(run("tasks", *limit, "--json", folder=tmp_path)) for limit in ((), ("--limit", "9"))]
-    assert [[one["taskId"] for one in told] for told in listed] == [
+    assert [[task["taskId"] for task in page] for page in listed] == [
         [f"{number}" for number in reversed(range(last, 10))] for last in (0, 1)
     ]
 

@@ -66,14 +66,16 @@ def ask(receiver: Deployment, raw: bytes) -> HTTPResponse:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_cannot_be_read_is_told_as_a_problem_without_quoting_it(receiver: Deployment, kind: str) -> None:
+def test_what_cannot_be_read_is_answered_as_a_problem_without_quoting_it(
+    receiver: Deployment, kind: str
+) -> None:
     raw, status = REFUSED[kind]
     answer = ask(receiver, raw)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    told = json.loads(answer.body)  # type: ignore[attr-defined]
-    assert list(told) == ["title", "status", "detail"]
-    assert (told["status"], bool(told["title"]), bool(told["detail"])) == (status, True, True)
-    assert CALLBACK_TOKEN not in str(told)
+    problem = json.loads(answer.body)  # type: ignore[attr-defined]
+    assert list(problem) == ["title", "status", "detail"]
+    assert (problem["status"], bool(problem["title"]), bool(problem["detail"])) == (status, True, True)
+    assert CALLBACK_TOKEN not in str(problem)
     assert CALLBACK_TOKEN not in receiver.log.read_text()
 
 

@@ -112,10 +112,10 @@ def ends_of(runtime: Runtime, orders: Sequence[Sequence[Delivery]]) -> list[dict
     return ends
 
 
-def about(told: Delivery, task_id: str) -> Delivery:
+def about(delivered: Delivery, task_id: str) -> Delivery:
     """The same delivery about another task."""
-    body = told.body.replace(TASK.encode(), task_id.encode())
-    if told.source is Source.POLL:
+    body = delivered.body.replace(TASK.encode(), task_id.encode())
+    if delivered.source is Source.POLL:
         return poll_delivery(body, task_id, now=T0, secrets=())
     return callback_delivery(body, now=T0, secrets=())
 

@@ -41,9 +41,11 @@ def a_task(number: int, runtime: Runtime) -> Task:
 
 
 def store(runtime: Runtime, known: list[Task]) -> None:
-    with runtime.database.write() as connection:
-        fresh = tasks.load_or_create(connection, {task.task_id: task.first_seen_at for task in known})
-        tasks.save(connection, [(fresh[task.task_id], task) for task in known])
+    for first in range(0, len(known), 500):  # no transaction may last long
+        some = known[first : first + 500]
+        with runtime.database.write() as connection:
+            fresh = tasks.load_or_create(connection, {task.task_id: task.first_seen_at for task in some})
+            tasks.save(connection, [(fresh[task.task_id], task) for task in some])
 
 
 def pages(connection: Connection, wanted: Filter, *, limit: int) -> Iterator[list[str]]:
@@ -225,9 +227,9 @@ def test_a_page_has_so_many_bytes_of_states_and_goes_on_behind_them(runtime: Run
 
     def large(number: int) -> Task:
         text = "x" * int(sizes[number] * PAGE_SIZE)
-        told = Observation(task_id="", source=Source.POLL, details={"param": text})
+        seen = Observation(task_id="", source=Source.POLL, details={"param": text})
         task, now = Task(task_id=f"{number}", first_seen_at=T0 + timedelta(seconds=number)), T0
-        return hear(task, told, now=now, rules=runtime.settings.rules)
+        return hear(task, seen, now=now, rules=runtime.settings.rules)
 
     store(runtime, [large(number) for number in range(len(sizes))])
     with runtime.database.read() as connection:

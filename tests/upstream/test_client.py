@@ -179,12 +179,12 @@ def test_an_answer_of_any_size_takes_little_memory(
     client = client_of(server, timeout_s=10)
     tracemalloc.start()
     try:
-        told = client.fetch("t", now=T0)
+        response = client.fetch("t", now=T0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert isinstance(told, Failure)
-    assert told.trouble in (Trouble.NETWORK, Trouble.NOT_RECORD_INFO)
+    assert isinstance(response, Failure)
+    assert response.trouble in (Trouble.NETWORK, Trouble.NOT_RECORD_INFO)
     assert peak < 4 * LARGEST_ANSWER
 
 
@@ -201,7 +201,7 @@ def test_an_answer_of_any_size_takes_little_memory(
         b"HTTP/1.1 999 Odd\r\n",
     ],
 )
-def test_an_odd_head_is_a_failure_that_is_told_in_one_line(
+def test_an_odd_head_is_a_failure_that_is_logged_in_one_line(
     serving: Callable[..., RawServer],
     client_of: Callable[..., UpstreamClient],
     caplog: pytest.LogCaptureFixture,

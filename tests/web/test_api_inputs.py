@@ -225,8 +225,8 @@ TWICE = [
 def test_a_field_that_is_given_twice_is_named_at_every_level_and_nothing_is_done(
     client: FlaskClient, method: str, path: str, body: bytes, names: set[str]
 ) -> None:
-    told = problem(client.open(path, method=method, headers=BEARER, data=body), 422)
-    assert told["errors"] == {name: ["Given more than once."] for name in names}
+    answer = problem(client.open(path, method=method, headers=BEARER, data=body), 422)
+    assert answer["errors"] == {name: ["Given more than once."] for name in names}
     found = client.get("/api/tasks", headers=BEARER).json
     assert [(one["taskId"], one["label"]) for one in found["tasks"]] == [("known", "mine")]  # type: ignore[index]
 

@@ -139,8 +139,8 @@ def test_a_number_that_is_none_loses_its_field_and_never_comes_out_of_the_api(
 
     for path in ("/api/tasks/t", "/api/tasks", "/api/tasks/t/deliveries"):
         text = client.get(path, headers=BEARER).get_data(as_text=True)
-        told = json.loads(text, parse_constant=refuse)
-    assert told["deliveries"][0]["errors"].keys() == {"msg", "data.data.0.duration", "data.data.0.title"}
+        page = json.loads(text, parse_constant=refuse)
+    assert page["deliveries"][0]["errors"].keys() == {"msg", "data.data.0.duration", "data.data.0.title"}
 
 
 def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., Runtime]) -> None:

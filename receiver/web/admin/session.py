@@ -22,9 +22,9 @@ from receiver.store import actions, sign_ins
 from receiver.store.actions import Actor, Kind
 from receiver.store.database import StoreUnavailableError
 from receiver.store.sign_ins import EVERYBODY
-from receiver.web.admin.frame import PREFIX, blueprint, page, person
+from receiver.web.admin.frame import PREFIX, blueprint, nowhere, page, person
 from receiver.web.here import runtime_here
-from receiver.web.problems import RETRY_AFTER_S, ProblemError
+from receiver.web.problems import RETRY_AFTER_S
 from receiver.web.secrets import same_secret
 from receiver.web.storage import short_cause
 
@@ -53,8 +53,7 @@ def _guard() -> Response | None:
         return redirect(url_for("admin.sign_in", next=back if known else None), 303)
     g.signed_in = request.endpoint not in OPEN
     _check_form()
-    _check_path()
-    return None
+    return nowhere("") if _has_odd_path() else None
 
 
 def _check_form() -> None:
@@ -64,10 +63,9 @@ def _check_form() -> None:
         raise CSRFError("The referrer is no address.") from None
 
 
-def _check_path() -> None:
-    """PostgreSQL would not even look for such a text."""
-    if any(UNSTORABLE.search(str(value)) for value in (request.view_args or {}).values()):
-        raise ProblemError(404, "No such page", "Check the address.")
+def _has_odd_path() -> bool:
+    """Whether the path has what PostgreSQL would not even search for."""
+    return any(UNSTORABLE.search(str(value)) for value in (request.view_args or {}).values())
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])

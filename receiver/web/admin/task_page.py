@@ -122,7 +122,7 @@ def read_body(delivery_id: int) -> Response:
 def _said(kept: Iterable[StoredDelivery], source: Source) -> TaskState:
     """What these deliveries of one source say together, by the present schemas, as far as they are worth reading.
 
-    Without the callbacks that told too much: a page must not grow with what strangers send either.
+    Without the callbacks that claimed too much: a page must not grow with what strangers send either.
     """
     state, left = TaskState(), LARGEST_COMPARED
     for one in kept:

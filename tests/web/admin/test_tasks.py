@@ -159,8 +159,8 @@ def test_a_conflict_that_record_info_has_decided_needs_no_attention(
 ) -> None:
     in_conflict(admin, "task-1")
     row = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
-    told = {"taskId": "task-1", "status": "SUCCESS", "response": {"sunoData": [row]}}
-    body = json.dumps({"code": 200, "data": told}).encode()
+    record = {"taskId": "task-1", "status": "SUCCESS", "response": {"sunoData": [row]}}
+    body = json.dumps({"code": 200, "data": record}).encode()
     runtime.intake.accept([poll_delivery(body, "task-1", now=utc_now(), secrets=())])
     text = admin.get("/admin/").text
     assert "in conflict" not in text
@@ -223,5 +223,5 @@ def test_the_page_of_a_task_grows_no_more_once_it_is_full_of_claims(admin: Flask
 
     full, more = flood(range(2)), flood(range(2, 12))
     assert [text.count('<details id="difference-') for text in (full, more)] == [64 + 1] * 2
-    assert "some told too much" not in full
-    assert "some told too much" in more
+    assert "some claimed too much" not in full
+    assert "some claimed too much" in more

@@ -117,7 +117,7 @@ def _add_changed_at() -> None:
 
 
 def _cap_orphans() -> None:
-    """Tasks that nobody registered or labelled and record-info never told of: anybody can make more of them."""
+    """Tasks that nobody registered or labelled and record-info never confirmed: anybody can make more of them."""
     op.add_column("task", sa.Column("capped_bytes", sa.Integer()))
     op.execute(
         f"UPDATE task SET capped_bytes = {AROUND_A_TASK} + {INDEXES} * length(task_id) + length(state)"
