@@ -1,4 +1,4 @@
-"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see README.md, Deploying it."""
+"""gunicorn's settings, out of the receiver's own. Run from the project's folder: see docs/deployment.md."""
 
 import os
 import sys

@@ -124,6 +124,16 @@ def test_the_examples_defaults_are_the_programs(tmp_path: Path) -> None:
     assert load_settings(required | shown) == load_settings(required)
 
 
+def test_every_setting_is_in_the_document_with_its_default() -> None:
+    document = (EXAMPLE.parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^\| `(RECEIVER_[A-Z_]+)` \| ([^|]+?) \|", document, flags=re.M))
+    assert shown.keys() == set(NAMES)
+    example = re.findall(r"^#?(RECEIVER_[A-Z_]+)='?(.*?)'?$", EXAMPLE.read_text(encoding="utf-8"), flags=re.M)
+    for name, default in example:
+        first = shown[name].split(", ")[0]
+        assert first.strip("`") == default or (not default and first in ("empty", "required")), name
+
+
 # What cannot be meant
 
 DIFFERENT = (

@@ -1,4 +1,4 @@
-"""Secrets are changed while callbacks come, in the steps that README.md tells, and none is refused or lost."""
+"""Secrets are changed while callbacks come, in the steps of docs/operations.md, and none is refused or lost."""
 
 import os
 import re
