@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import weakref
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -43,7 +44,7 @@ def postgresql_engine(url: URL) -> Engine:
         pool_pre_ping=True,
         connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
     )
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    _leave_to_parent(engine)
     return engine
 
 
@@ -69,5 +70,17 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
 
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+    _leave_to_parent(engine)
     return engine
+
+
+def _leave_to_parent(engine: Engine) -> None:
+    """A forked child opens connections of its own. A registered function lives for good: it must not hold the engine."""
+    reference = weakref.ref(engine)
+
+    def dispose() -> None:
+        engine = reference()
+        if engine is not None:
+            engine.dispose(close=False)
+
+    os.register_at_fork(after_in_child=dispose)

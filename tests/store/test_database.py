@@ -1,16 +1,20 @@
 """The database: its migrations, and what happens when it cannot be used."""
 
+import gc
 import multiprocessing
+import weakref
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
 
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.schema import metadata
+from tests.conftest import BOTH_STORES
 
 
 def migrate(url: str) -> None:
@@ -25,6 +29,18 @@ def test_the_migrations_make_the_tables_that_the_program_knows(runtime: Runtime)
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     assert not runtime.database.pending_migrations()
+
+
+@BOTH_STORES
+def test_a_database_that_nobody_uses_any_more_leaves_nothing_behind(database_url: str) -> None:
+    database = Database(database_url)
+    with database.read() as connection:
+        connection.execute(text("SELECT 1"))
+    engine = weakref.ref(database.engine)
+    database.engine.dispose()
+    del database, connection
+    gc.collect()
+    assert engine() is None
 
 
 def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
