@@ -75,7 +75,7 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
 
 
 def _leave_to_parent(engine: Engine) -> None:
-    """A forked child opens connections of its own. A registered function lives for good: it must not hold the engine."""
+    """A forked child opens its own connections. A registered function lives for good, and must not hold the engine."""
     reference = weakref.ref(engine)
 
     def dispose() -> None:

@@ -339,8 +339,11 @@ def test_it_works_behind_pgbouncer_in_transaction_mode(
 
 
 def _answers(url: str) -> bool:
+    database = Database(url)
     try:
-        Database(url).pending_migrations()
+        database.pending_migrations()
     except StoreUnavailableError:
         return False
+    finally:
+        database.engine.dispose()
     return True
