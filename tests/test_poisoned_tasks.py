@@ -57,7 +57,7 @@ def run_among_good_ones(world: World, poisoned: Sequence[str], *, count: int = 6
     while left and world.clock.now < start + timedelta(seconds=200):
         world.run(after_s=1)
         left = unsettled(world, left)
-    assert not left
+    assert not left, world.health()
     with world.runtime.database.read() as connection:
         settled = list(tasks.load_many(connection, good).values())
     late = [(task.settled_at - task.registered_at).total_seconds() - GRACE_S for task in settled]
@@ -109,6 +109,16 @@ def test_a_poisoned_task_of_every_kind_at_once_keeps_no_good_one_waiting_for_lon
     assert figures.polls == alone(200).polls
     assert figures.all_s <= 1.5 * alone(200).all_s
     assert all(world.upstream.calls_about(name) <= 4 for name in poisoned)
+
+
+@pytest.mark.parametrize("kind", ["poison-http-500", "poison-http-401", "poison-html"])
+def test_twenty_poisoned_tasks_at_the_head_of_the_queue_keep_no_good_one_waiting_for_long(
+    world: World, kind: str
+) -> None:
+    world.register(*world.poison(*[kind] * 20))
+    figures = run_among_good_ones(world, [], count=200)
+    assert figures.polls == alone(200).polls
+    assert figures.all_s <= 1.5 * alone(200).all_s
 
 
 @pytest.mark.parametrize("kind", FAILING)

@@ -61,6 +61,7 @@ class Poller:
         self._intake = intake
         self._client = client
         self._name = name
+        self._spread = spread
         self._clock = clock
         self._replies = Replies(
             settings=settings, database=database, intake=intake, spread=spread, clock=clock
@@ -155,6 +156,7 @@ class Poller:
                 failed=health.failed_task,
                 in_flight=in_flight,
                 since_orphan=self._since_orphan,
+                probe=(self._spread() + 1) / 2 if health.in_trouble else None,
             )
             calls = polls.claim(
                 connection, now=now, most=most, period_s=period_s, claim_s=claim_s, choice=choice

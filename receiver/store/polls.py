@@ -17,6 +17,7 @@ from receiver.store.schema import poll_slot, task, upstream
 
 ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
 LONGEST_CLAIM = timedelta(hours=1)
+PROBES_DRAWN_FROM = 100
 EVERY = true()
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,13 +41,15 @@ class Choice:
     """Which of the due tasks may be called.
 
     In a pause only the `requested` ones; the one that `failed` last while no other is due or asked; orphans by
-    `since_orphan`, the calls about others since the last one about an orphan.
+    `since_orphan`, the calls about others since the last one about an orphan. A probe is drawn by `probe`, a random
+    number from 0 to 1, so that a few failing tasks at the head of the queue do not keep a pause going.
     """
 
     requested: bool = False
     failed: str | None = None
     in_flight: int = 0
     since_orphan: int = 0
+    probe: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,9 +177,21 @@ def _choose(connection: Connection, now: datetime, most: int, choice: Choice) ->
     if choice.failed is None:
         return _in_turn(connection, now, most, choice, EVERY)
     another = task.c.task_id != choice.failed
-    chosen = _in_turn(connection, now, most, choice, another & task.c.slowed_at.is_(None))
+    unslowed = another & task.c.slowed_at.is_(None)
+    drawn = EVERY if choice.probe is None else _draw(connection, now, unslowed, choice.probe)
+    chosen = _in_turn(connection, now, most, choice, unslowed & drawn)
     chosen = chosen or _in_turn(connection, now, most, choice, another)
     return chosen or ([] if choice.in_flight else _in_turn(connection, now, 1, choice, EVERY))
+
+
+def _draw(
+    connection: Connection, now: datetime, which: ColumnElement[bool], draw: float
+) -> ColumnElement[bool]:
+    """One of the due tasks: a registered one if any."""
+    due: list[Row[Any]] = []
+    for rank in (PollRank.REGISTERED, PollRank.ORPHAN):
+        due = due or _due(connection, now, rank, PROBES_DRAWN_FROM, which)
+    return task.c.task_id == due[min(int(draw * len(due)), len(due) - 1)].task_id if due else EVERY
 
 
 def _in_turn(

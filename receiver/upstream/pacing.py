@@ -102,7 +102,8 @@ def _paused(
     same = _same_incident(health, failed)
     probe = not same and health.paused(failed.started_at)
     failures = health.failures + (not same and not probe)
-    own_s = 0 if probe else _pause_s(known.trouble, failures) * (1 + JITTER * spread)
+    again = not same and health.trouble == Trouble.REFUSED == known.trouble
+    own_s = 0 if probe else _pause_s(failures, refused_again=again) * (1 + JITTER * spread)
     asked_s = (failed.retry_after_s or 0) if failed.trouble.is_upstreams_word else 0
     pause_s = min(max(own_s, asked_s), LONGEST_RETRY_AFTER_S)
     until = now + timedelta(seconds=pause_s)
@@ -111,9 +112,9 @@ def _paused(
     return replace(known, failures=failures, paused_since=health.paused_since or now, paused_until=until)
 
 
-def _pause_s(trouble: str | None, failures: int) -> float:
+def _pause_s(failures: int, *, refused_again: bool) -> float:
     """A key that seems refused is tried once more soon: two odd tasks in a row are no reason to wait for long."""
-    if trouble == Trouble.REFUSED and failures > 1:
+    if refused_again:
         return REFUSED_PAUSE_S
     return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60), LONGEST_PAUSE_S)
 

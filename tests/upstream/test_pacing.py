@@ -160,6 +160,14 @@ def test_a_refused_key_is_tried_once_more_soon_and_then_rarely():
     assert down(9, Trouble.REFUSED)[1] == pytest.approx(900)
 
 
+def test_a_key_that_seems_refused_late_in_a_pause_is_tried_once_more_soon_too():
+    health = failed(down(3, Trouble.NETWORK)[0], "b", Trouble.REFUSED, began=11, now=12)
+    health = failed(health, "c", Trouble.REFUSED, began=21, now=22)
+    assert (health.trouble, health.paused_until) == ("refused", at(22 + 16))
+    health = failed(health, "d", Trouble.REFUSED, began=39, now=40)
+    assert health.paused_until == at(40 + 900)
+
+
 def test_a_restart_puts_a_refused_key_to_the_test_at_once_with_one_probe():
     health = put_to_the_test(down(3, Trouble.REFUSED)[0])
     assert not health.paused(NOW)
