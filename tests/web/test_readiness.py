@@ -311,7 +311,7 @@ class TestFullDisk:
         assert {"database_unavailable", "disk_low"} <= {one["name"] for one in said["nearly"]["problems"]}
         assert 503 in said["sent"]
         for page in (said["page"], said["page_after"]):
-            assert "Something is wrong" in page
+            assert "Action required" in page
             assert "The disk of the database is nearly full" in page
         assert "callbacks failed in the last 10 minutes" in said["page_after"]
         assert any(line.startswith("BAD") and "disk: nearly full" in line for line in said["check"])

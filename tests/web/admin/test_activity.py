@@ -44,9 +44,9 @@ def test_lost_callbacks_are_shown_as_count_and_share(admin: FlaskClient, runtime
         tell(admin, f"task-{number}")
     now = utc_now() + timedelta(seconds=1)
     runtime.intake.give_up_overdue(first_seen_before=now, now=now)
-    assert last(admin, "lost") == {"lost": 1, "recovered": 0, "lost, share of settled": 25}
+    assert last(admin, "lost") == {"lost": 1, "recovered": 0, "loss rate": 25}
     text = admin.get("/admin/activity?days=1").text
-    assert "<dt>share of settled</dt><dd>25.0 %</dd>" in text
+    assert "<dt>loss rate</dt><dd>25.0 %</dd>" in text
     assert last(admin, "outcomes") == {"succeeded": 3, "failed": 0, "unresolved": 1, "in progress": 0}
 
 

@@ -13,14 +13,13 @@ from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.presenters import (
     TaskRow,
-    TrackCard,
     delivery_row,
     details_of,
     error_rows,
     task_row,
-    track_cards,
     web_address,
 )
+from receiver.web.admin.track_cards import TrackCard, track_cards
 from tests.core.builders import callback, knowing, poll, ready, started
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -37,8 +36,8 @@ def card(now: datetime = NOW, /, **fields: Scalar) -> TrackCard:
     return only
 
 
-def row_of(task: Task, late: datetime | None = NOW - timedelta(minutes=1)) -> TaskRow:
-    return task_row(task, NOW, late=late)
+def row_of(task: Task, overdue_before: datetime | None = NOW - timedelta(minutes=1)) -> TaskRow:
+    return task_row(task, NOW, overdue_before=overdue_before)
 
 
 # How long its files are kept
@@ -47,9 +46,9 @@ def row_of(task: Task, late: datetime | None = NOW - timedelta(minutes=1)) -> Ta
 def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None:
     made = "2026-03-06T12:00:00.000Z"
     before = card(NOW - timedelta(seconds=1), createTime=made)
-    assert (before.gone, before.vanishes.iso) == (False, "2026-03-20T12:00:00Z")
-    assert card(NOW, createTime=made).gone
-    assert card(createTime="2026-03-06T14:00:00+02:00").vanishes == card(createTime=made).vanishes
+    assert (before.expires.is_past, before.expires.iso) == (False, "2026-03-20T12:00:00Z")
+    assert card(NOW, createTime=made).expires.is_past
+    assert card(createTime="2026-03-06T14:00:00+02:00").expires == card(createTime=made).expires
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None
 )
 def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scalar | None) -> None:
     shown = card() if told is None else card(createTime=told)
-    assert shown.vanishes.iso == "2026-04-02T12:00:00Z"
+    assert shown.expires.iso == "2026-04-02T12:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -161,19 +160,22 @@ def test_a_row_counts_the_tracks_that_are_ready_and_names_each_title_once() -> N
 
 
 def test_who_told_of_it_is_said() -> None:
-    counts = {(0, 0): "nobody yet", (2, 0): "callback", (0, 1): "poll", (1, 1): "both"}
+    counts = {(0, 0): "none", (2, 0): "callback", (0, 1): "poll", (1, 1): "callback + poll"}
     for (callbacks, polls), words in counts.items():
         assert row_of(replace(FRESH, callbacks=callbacks, polls=polls)).sources == words
 
 
 def test_a_look_that_is_past_is_due_and_where_nobody_looks_there_is_none() -> None:
-    for seconds, words in ((-120, "due 2 min ago"), (120, "in 2 min"), (0, "now")):
+    for seconds, words in ((-120, "overdue by 2 min"), (-30, "due now"), (120, "in 2 min"), (0, "due now")):
         shown = row_of(replace(FRESH, next_poll_at=NOW + timedelta(seconds=seconds))).next_poll
         assert shown is not None
-        assert shown.words == words
+        assert shown.relative == words
     overdue = replace(FRESH, next_poll_at=NOW - timedelta(minutes=2))
-    assert row_of(overdue).mark.word == "overdue"
-    assert (row_of(overdue, late=None).next_poll, row_of(overdue, late=None).mark.word) == (None, "pending")
+    assert row_of(overdue).badge.word == "overdue"
+    assert (
+        row_of(overdue, overdue_before=None).next_poll,
+        row_of(overdue, overdue_before=None).badge.word,
+    ) == (None, "pending")
 
 
 def test_details_say_who_vouches_for_them() -> None:
@@ -193,7 +195,7 @@ def test_details_say_who_vouches_for_them() -> None:
 def test_a_delivery_with_a_result_or_cause_nobody_knows_and_no_body_is_shown() -> None:
     told = StoredDelivery(source="poll", received_at=NOW, result="novel", digest=b"", body=None, cause="odd")
     row = delivery_row(told, NOW)
-    assert (row.mark.word, row.body, row.task_id, row.errors) == ("novel", None, None, ())
+    assert (row.badge.word, row.body, row.task_id, row.errors) == ("novel", None, None, ())
     assert row.cause is not None
 
 

@@ -10,7 +10,8 @@ from receiver.core.settlement import Outcome, Settlement
 from receiver.core.task import Task
 from receiver.store.audit_log import Action, Actor, ActionKind
 from receiver.store.deliveries import StoredDelivery
-from receiver.web.admin.timeline import SHOWN_WHOLE, Entry, action_words, build_timeline
+from receiver.web.admin.action_words import action_words
+from receiver.web.admin.timeline import BODIES_SHOWN, Entry, build_timeline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAGE = Actor(via="admin page", address="192.0.2.7")
@@ -47,7 +48,7 @@ def done(
 
 
 def said(entry: Entry) -> str:
-    return f"delivery {entry.delivery.id}" if entry.delivery else entry.mark.word
+    return f"delivery {entry.delivery.id}" if entry.delivery else entry.badge.word
 
 
 def story(task: Task, deliveries: list[StoredDelivery], actions: list[Action]) -> list[str]:
@@ -97,13 +98,13 @@ def test_deliveries_and_actions_of_one_moment_are_told_by_their_ids_as_numbers()
         "delivery 2",
     ]
     kinds = [done(10, kind=ActionKind.ACKNOWLEDGED), done(9, kind=ActionKind.LABELLED)]
-    assert story(FRESH, [], kinds)[:2] == ["marked as seen", "labelled"]
+    assert story(FRESH, [], kinds)[:2] == ["acknowledged", "labelled"]
 
 
 def test_a_clock_that_was_set_back_shows_by_the_times_and_loses_nothing() -> None:
     entries = build_timeline(FRESH, [told(1, at(-60)), told(2, at(-120))], [], now=at(-120))
     assert [said(entry) for entry in entries] == ["first seen", "delivery 1", "delivery 2"]
-    assert [entry.at.words for entry in entries] == ["in 2 min", "in 1 min", "now"]
+    assert [entry.at.relative for entry in entries] == ["in 2 min", "in 1 min", "now"]
 
 
 def test_a_task_that_was_reopened_is_not_told_as_settled() -> None:
@@ -120,19 +121,21 @@ def test_of_many_deliveries_only_the_newest_show_their_bodies() -> None:
     entries = build_timeline(FRESH, [told(number) for number in range(1, 26)], [], now=NOW)
     rows = [entry.delivery for entry in entries if entry.delivery]
     shown = [row.id for row in rows if row.body and row.body.parts]
-    assert shown == list(range(25, 25 - SHOWN_WHOLE, -1))
-    assert all(row.body and row.body.cut for row in rows[SHOWN_WHOLE:])
+    assert shown == list(range(25, 25 - BODIES_SHOWN, -1))
+    assert all(row.body and row.body.truncated for row in rows[BODIES_SHOWN:])
 
 
 @pytest.mark.parametrize("kind", ActionKind)
 def test_everything_a_person_can_do_has_a_mark_and_a_word(kind: ActionKind) -> None:
     entry = build_timeline(FRESH, [], [done(1, kind=kind)], now=NOW)[0]
-    assert entry.mark.word
+    assert entry.badge.word
     assert entry.words == "by admin page from 192.0.2.7"
 
 
 def test_who_did_it_from_where_and_with_what_is_told() -> None:
     assert action_words(done(1, label="order 17")) == "by admin page from 192.0.2.7: label order 17"
     assert action_words(done(1, label=None)) == "by admin page from 192.0.2.7: label removed"
-    assert action_words(done(1, lookedAt=0, readable=0)).endswith(": lookedAt 0, readable 0")
+    assert action_words(done(1, lookedAt=1, readable=0, changing=2)).endswith(
+        ": 1 delivery, 0 parsed, 2 changed tasks"
+    )
     assert action_words(replace(done(1), actor=Actor(via="command"))) == "by command"
