@@ -61,7 +61,7 @@ def test_axe_has_nothing_to_say_about_signing_in_where_nothing_is_known_yet(
         assert sign_in(page, "wrong").status == 403
         assert complaints(page) == []
         sign_in(page)
-        for address, heading in {"./": "Nothing yet", "quarantine": "Nothing here"}.items():
+        for address, heading in {"./": "No tasks yet", "quarantine": "Nothing in quarantine"}.items():
             page.goto(address)
             assert heading in page.locator("h2").all_inner_texts() and complaints(page) == []
 
@@ -96,7 +96,7 @@ def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(page: Page,
         if (focused := page.evaluate(FOCUSED)) is None:
             break
         reached[focused["number"]] = focused
-    assert "Skip to the content" in next(iter(reached.values()))["html"]
+    assert "Skip to content" in next(iter(reached.values()))["html"]
     assert [html for number, html in reachable.items() if number not in reached] == []
     assert [one["html"] for one in reached.values() if not (one["seen"] and one["ringed"])] == []
 
@@ -122,7 +122,7 @@ def test_a_task_is_opened_unfolded_and_labelled_by_keyboard_alone(site: Site, pa
     tab_to(page, "#label")
     page.keyboard.type("typed")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").filter(has_text="The label is saved.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Label saved.")).to_be_visible()
     tab_to(page, "details[id^=body-] > summary")
     for key, opened in (("Enter", True), ("Space", False), ("Space", True)):
         page.keyboard.press(key)
@@ -140,7 +140,7 @@ def test_without_scripts_a_person_can_sign_in_find_poll_label_and_read(browser: 
         page.wait_for_url("**outcome=in_progress*")
         page.locator("#rows tr", has_text="plain-1").locator("a").click()
         page.get_by_role("button", name="Poll now").click()
-        expect(page.locator(".flash")).to_contain_text("Record-info will be asked")
+        expect(page.locator(".flash")).to_contain_text("Poll queued")
         eventually(lambda: page.reload() and page.locator(".flags", has_text="succeeded").count())
         page.locator("#label").fill("no scripts")
         page.get_by_role("button", name="Save").click()

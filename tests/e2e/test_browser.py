@@ -40,7 +40,7 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(browser: Browser, site:
     with visiting(browser, site, storage_state=None) as page:
         page.goto(at_task("good-1"))
         assert sign_in(page, "wrong").status == 403
-        expect(page.get_by_role("alert")).to_contain_text("This is not the password")
+        expect(page.get_by_role("alert")).to_contain_text("Wrong password")
         assert "Harbour lights" not in page.content()
         sign_in(page)
         expect(page.locator("h1")).to_have_text("Harbour lights")
@@ -68,7 +68,7 @@ def test_filters_combine_stand_in_the_address_and_can_be_cleared(page: Page) -> 
     page.reload()
     assert rows(page) == found and page.locator("select#flag").input_value() == "conflict"
     filter_by(page, outcome="failed", flag="orphan")
-    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
     with page.expect_navigation():
         page.get_by_role("link", name="Clear filters").first.click()
     assert rows(page) >= everything and chosen_in_address(page) == {}
@@ -82,7 +82,7 @@ def test_a_task_is_found_by_a_word_its_label_or_the_beginning_of_its_id(
     page: Page, sought: str, found: str
 ) -> None:
     page.goto("./")
-    page.get_by_label("Words of the title").fill(sought)
+    page.get_by_label("Search by title").fill(sought)
     page.keyboard.press("Enter")
     page.wait_for_url("**q=*")
     assert rows(page) == {found}
@@ -96,7 +96,7 @@ def test_polling_now_shows_in_the_open_page_what_record_info_says(site: Site, pa
     page.goto(at_task("now-1"))
     expect(page.locator(".flags")).to_contain_text("pending")
     page.get_by_role("button", name="Poll now").click()
-    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Poll queued")).to_be_visible()
     page.evaluate("window.same = true")
     site.answers("now-1", "SUCCESS", [track("n", title="Just now")])
     site.poll("now-1")
@@ -118,9 +118,9 @@ def test_a_field_told_differently_stands_with_both_values(page: Page) -> None:
 def test_a_label_is_kept_written_down_and_found(site: Site, page: Page) -> None:
     site.register("labelled-1")
     page.goto(at_task("labelled-1"))
-    page.get_by_label("What you want to know it by").fill("  for   Zoë ")
+    page.get_by_label("Up to 200 characters").fill("  for   Zoë ")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").filter(has_text="The label is saved.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Label saved.")).to_be_visible()
     story = page.locator("ol.timeline")
     expect(story).to_contain_text("labelled by admin page from 127.0.0.1: label for Zoë")
     page.goto("?q=zoe")
@@ -132,13 +132,13 @@ def test_reading_one_again_is_shown_first_and_changes_nothing_before_the_button(
 ) -> None:
     delivery = site.quarantine_readable("late-1")
     page.goto("quarantine")
-    page.locator(f"#delivery-{delivery}").get_by_role("link", name="Read again").click()
-    expect(page.locator(".lead")).to_contain_text("One delivery matches")
+    page.locator(f"#delivery-{delivery}").get_by_role("link", name="Reprocess").click()
+    expect(page.locator(".lead")).to_contain_text("1 delivery matches")
     expect(page.locator(".lead strong")).to_have_text(["1", "1", "0"])
-    expect(page.locator("main")).to_contain_text("Nothing has been changed yet")
+    expect(page.locator("main")).to_contain_text("This is a preview")
     assert site.task("late-1")["tracks"] == []
-    page.get_by_role("button", name="Read 1 again").click()
-    expect(page.locator(".flash")).to_contain_text("1 read again: 1 can be read now, 1 changed")
+    page.get_by_role("button", name="Reprocess 1 delivery").click()
+    expect(page.locator(".flash")).to_contain_text("1 delivery reprocessed: 1 parsed, 1 task changed")
     assert page.locator(f"#delivery-{delivery}").count() == 0
     page.goto(at_task("late-1"))
     expect(page.locator("h1")).to_have_text("of late-1")
@@ -153,12 +153,12 @@ def test_reading_all_again_tells_how_many_first_and_then_takes_in_what_can_be_re
     unseen = "SELECT count(*) FROM delivery WHERE result = 'quarantined' AND acknowledged_at IS NULL"
     count = site.query(unseen)[0][0]
     page.goto("quarantine")
-    page.get_by_role("link", name="Read all that match again").click()
+    page.get_by_role("link", name="Reprocess or acknowledge all matching").click()
     expect(page.locator(".lead")).to_contain_text(f"{count} deliveries match")
     expect(page.locator(".lead strong")).to_have_text(["2", "2", str(count - 2)])
     assert site.query(unseen)[0][0] == count
-    page.get_by_role("button", name=f"Read {count} again").click()
-    expect(page.locator(".flash")).to_contain_text(f"{count} read again: 2 can be read now")
+    page.get_by_role("button", name=f"Reprocess {count} deliveries").click()
+    expect(page.locator(".flash")).to_contain_text(f"{count} deliveries reprocessed: 2 parsed")
     assert site.query(unseen)[0][0] == count - 2
     assert site.task("late-2")["outcome"] == site.task("late-3")["outcome"] == "succeeded"
 
@@ -167,9 +167,9 @@ def test_a_quarantine_marked_as_seen_is_empty_and_no_alarm(site: Site, page: Pag
     site.call_back(b"neither JSON nor seen")
     page.goto("quarantine")
     expect(page.locator("#health")).to_contain_text("in quarantine")
-    page.get_by_role("link", name="Read all that match again").click()
-    page.get_by_role("button", name="Mark all that match as seen").click()
-    expect(page.get_by_text("Nothing here")).to_be_visible()
+    page.get_by_role("link", name="Reprocess or acknowledge all matching").click()
+    page.get_by_role("button", name="Acknowledge all matching").click()
+    expect(page.get_by_text("Nothing in quarantine")).to_be_visible()
     expect(page.locator("#health")).not_to_contain_text("in quarantine")
     page.get_by_role("link", name="Show all").click()
     expect(page.get_by_text("neither JSON nor seen")).to_have_count(1)
@@ -185,7 +185,7 @@ def test_a_form_without_its_token_is_refused_and_changes_nothing(
     with page.expect_navigation() as navigation:
         page.get_by_role("button", name="Save").click()
     assert navigation.value.status == 400
-    expect(page.locator("h1")).to_have_text("This form was refused")
+    expect(page.locator("h1")).to_have_text("Form refused")
     expect(page.locator("main")).to_contain_text("Go back, reload the page and try again")
     assert site.task("good-1")["label"] == "order 18"
 
@@ -196,7 +196,7 @@ def test_every_task_in_the_list_can_be_opened_whatever_its_id(page: Page) -> Non
     expect(page.locator("header.task .id")).to_contain_text(HOSTILE_ID)
     assert page.locator("article.track").count() == 10
     page.get_by_role("button", name="Poll now").click()
-    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Poll queued")).to_be_visible()
 
 
 def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Browser, site: Site) -> None:
@@ -215,7 +215,7 @@ def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Br
 def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Browser, site: Site) -> None:
     with visiting(browser, site, permissions=["clipboard-read", "clipboard-write"]) as page:
         page.goto(at_task("good-1"))
-        page.get_by_role("button", name="Copy the task id").click()
+        page.get_by_role("button", name="Copy the task ID").click()
         eventually(lambda: page.evaluate("navigator.clipboard.readText()") == "good-1")
         open_everything(page)
         page.get_by_role("button", name="Copy the body").click()

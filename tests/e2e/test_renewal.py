@@ -37,7 +37,9 @@ def test_a_page_waits_with_renewing_while_somebody_selects_or_types(
     news = f"label after {len(busy)}"
     site.register("waits-1", news.removeprefix("label "))
     live = timed.locator("#live")
-    eventually(lambda: not renewed(timed, news) and live.inner_text() == "Live, paused")
+    eventually(
+        lambda: not renewed(timed, news) and live.inner_text() == "Auto-refresh: paused while you read"
+    )
     timed.evaluate(idle)
     eventually(lambda: renewed(timed, news))
 
@@ -71,11 +73,11 @@ def test_the_live_button_stops_renewing_and_starts_it_again(site: Site, timed: P
     timed.on("request", lambda told: asked.append(told.url) if told.resource_type == "fetch" else None)
     site.register("live-1")
     timed.goto(at_task("live-1"))
-    timed.get_by_role("button", name="Live").click()
-    expect(timed.get_by_role("button", name="Updates off", pressed=False)).to_be_visible()
+    timed.get_by_role("button", name="Auto-refresh: on").click()
+    expect(timed.get_by_role("button", name="Auto-refresh: off", pressed=False)).to_be_visible()
     timed.clock.run_for(60_000)
     assert asked == []
-    timed.get_by_role("button", name="Updates off").click()
+    timed.get_by_role("button", name="Auto-refresh: off").click()
     site.register("live-1", "seen again")
     eventually(lambda: renewed(timed, "label seen again"))
 
@@ -105,12 +107,15 @@ def test_what_cannot_be_renewed_is_never_shown_as_if_it_were_true(site: Site, br
         page.clock.install()
         page.goto("./")
         page.context.set_offline(True)
-        eventually(lambda: "Could not load, trying again. What is shown is of" in alert(page))
+        eventually(lambda: "Refresh failed, trying again. Showing data from" in alert(page))
         assert page.title().startswith("⚠")
+        expect(page.locator(".verdict")).to_have_text("? Status unknown")
         page.context.set_offline(False)
         eventually(lambda: alert(page) == "")
+        expect(page.locator(".verdict")).not_to_have_text("? Status unknown")
         page.context.clear_cookies()
         eventually(lambda: "You are signed out" in alert(page))
+        expect(page.locator(".verdict")).to_have_text("? Status unknown")
 
 
 def alert(page: Page) -> str:
