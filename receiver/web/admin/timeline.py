@@ -16,7 +16,7 @@ from receiver.web.admin.times import Timestamp, humanize
 FIRST_SEEN = Badge("slate", "●", "first seen")
 REGISTERED = Badge("slate", "✚", "registered")
 GAVE_UP = Badge("red", "◼", "gave up")
-SETTLED = Badge("green", "◆", "settled")
+SETTLED = Badge("slate", "◆", "settled")
 BODIES_SHOWN = 20  # of older deliveries the page only links to the body
 
 
