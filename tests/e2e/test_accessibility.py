@@ -28,20 +28,20 @@ def empty_site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         yield empty
 
 
-ALIKE = ("hostile task", "task in an odd word", "task without tracks")  # look as other tasks do
+ALIKE = ("hostile task", "task in an odd word", "task without tracks")  # laid out as other tasks are
 
 
 def complaints(page: Page) -> list[str]:
     """What axe finds in light, in dark, and on a phone, each with the first element that it is about."""
     page.evaluate(Axe().axe_script)
     found, colours = [], "color-contrast"
-    looks = {"dark": {"runOnly": [colours]}, "phone": {"rules": {colours: {"enabled": False}}}, "light": {}}
-    for look, rules in looks.items():
-        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-        page.set_viewport_size({"width": 390 if look == "phone" else 1280, "height": 844})
-        said = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
-        for one in said["violations"]:
-            found.append(f"{look}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}")
+    modes = {"dark": {"runOnly": [colours]}, "phone": {"rules": {colours: {"enabled": False}}}, "light": {}}
+    for mode, rules in modes.items():
+        page.emulate_media(color_scheme="dark" if mode == "dark" else "light")
+        page.set_viewport_size({"width": 390 if mode == "phone" else 1280, "height": 844})
+        report = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
+        for one in report["violations"]:
+            found.append(f"{mode}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}")
     return found
 
 
@@ -82,7 +82,7 @@ FOCUSED = """() => {
   return one === document.body ? null : {
     number: [...document.querySelectorAll('*')].indexOf(one), html: one.outerHTML.slice(0, 120),
     ringed: one.matches('audio') || style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
-    seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth };
+    visible: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth };
 }"""
 
 
@@ -98,20 +98,20 @@ def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(page: Page,
         reached[focused["number"]] = focused
     assert "Skip to content" in next(iter(reached.values()))["html"]
     assert [html for number, html in reachable.items() if number not in reached] == []
-    assert [one["html"] for one in reached.values() if not (one["seen"] and one["ringed"])] == []
+    assert [one["html"] for one in reached.values() if not (one["visible"] and one["ringed"])] == []
 
 
 def tab_to(page: Page, selector: str) -> None:
     for _ in range(200):
         page.keyboard.press("Tab")
-        if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
     pytest.fail(f"the focus never comes to {selector}")
 
 
 def test_a_task_is_opened_unfolded_and_labelled_by_keyboard_alone(site: Site, page: Page) -> None:
     site.register("keys-1")
-    site.told("keys-1", "text", [{"id": "k", "title": "By keys"}])
+    site.send_callback("keys-1", "text", [{"id": "k", "title": "By keys"}])
     page.goto("?q=keys-1")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -165,15 +165,17 @@ SPILLING = r"""() => [...document.querySelectorAll('body :not(pre, .json, pre *,
 def test_nothing_hostile_runs_links_elsewhere_or_turns_its_neighbours_round(
     site: Site, page: Page, name: str
 ) -> None:
-    heard, asked = [], []
-    page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-    page.on("console", lambda told: heard.append(told.text) if "Content Security" in told.text else None)
-    page.on("pageerror", lambda error: heard.append(str(error)))
+    events, asked = [], []
+    page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
+    page.on(
+        "console", lambda message: events.append(message.text) if "Content Security" in message.text else None
+    )
+    page.on("pageerror", lambda error: events.append(str(error)))
     page.on("request", lambda request: asked.append((request.url, request.resource_type)))
     page.goto(PAGES[name])
     open_everything(page)
     page.evaluate("new Promise(requestAnimationFrame)")
-    assert heard == [] and page.evaluate("window.taken === undefined")
+    assert events == [] and page.evaluate("window.taken === undefined")
     assert page.locator("main").locator("script, svg, img[src=x], [onerror], [onmouseover]").count() == 0
     addresses = page.locator("a, img, audio").evaluate_all("all => all.map(one => one.href || one.src)")
     assert {urlsplit(address).scheme for address in addresses} <= {"http", "https"}

@@ -46,12 +46,14 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(browser: Browser, site:
         expect(page.locator("h1")).to_have_text("Harbour lights")
 
 
-def test_who_guesses_the_password_has_to_wait_and_is_told_how_long(browser: Browser, site: Site) -> None:
+def test_wrong_passwords_make_the_sign_in_wait_and_say_how_long(browser: Browser, site: Site) -> None:
     with visiting(browser, site, storage_state=None) as page:
         page.goto("./")
         eventually(lambda: sign_in(page, "wrong").status == 429)
         expect(page.get_by_role("alert")).to_contain_text("Try again in")
-        eventually(lambda: "sign-in" not in sign_in(page).url, why="it is over after the seconds told")
+        eventually(
+            lambda: "sign-in" not in sign_in(page).url, why="it is over after the seconds that the page names"
+        )
 
 
 def test_filters_combine_stand_in_the_address_and_can_be_cleared(page: Page) -> None:
@@ -108,14 +110,14 @@ def test_polling_now_shows_in_the_open_page_what_record_info_says(site: Site, pa
     assert page.evaluate("window.same"), "the page was never loaded again"
 
 
-def test_a_field_told_differently_stands_with_both_values(page: Page) -> None:
+def test_a_field_that_differs_stands_with_both_values(page: Page) -> None:
     page.goto(at_task("differs-1"))
     expect(page.locator(".difference")).to_contain_text("2 fields differ")
     cells = page.locator("tr.differs td").all_inner_texts()
     assert cells == ["By the callback", "By record-info", "By record-info", "98.0", "99.0", "99.0"]
 
 
-def test_a_label_is_kept_written_down_and_found(site: Site, page: Page) -> None:
+def test_a_label_is_stored_recorded_and_found(site: Site, page: Page) -> None:
     site.register("labelled-1")
     page.goto(at_task("labelled-1"))
     page.get_by_label("Up to 200 characters").fill("  for   Zoë ")
@@ -163,8 +165,8 @@ def test_reading_all_again_tells_how_many_first_and_then_takes_in_what_can_be_re
     assert site.task("late-2")["outcome"] == site.task("late-3")["outcome"] == "succeeded"
 
 
-def test_a_quarantine_marked_as_seen_is_empty_and_no_alarm(site: Site, page: Page) -> None:
-    site.call_back(b"neither JSON nor seen")
+def test_an_acknowledged_quarantine_is_empty_and_no_alarm(site: Site, page: Page) -> None:
+    site.call_back(b"neither JSON nor read")
     page.goto("quarantine")
     expect(page.locator("#health")).to_contain_text("in quarantine")
     page.get_by_role("link", name="Reprocess or acknowledge all matching").click()
@@ -172,7 +174,7 @@ def test_a_quarantine_marked_as_seen_is_empty_and_no_alarm(site: Site, page: Pag
     expect(page.get_by_text("Nothing in quarantine")).to_be_visible()
     expect(page.locator("#health")).not_to_contain_text("in quarantine")
     page.get_by_role("link", name="Show all").click()
-    expect(page.get_by_text("neither JSON nor seen")).to_have_count(1)
+    expect(page.get_by_text("neither JSON nor read")).to_have_count(1)
 
 
 @pytest.mark.parametrize("spoiling", ["token.value += 'x'", "token.remove()"])
@@ -203,13 +205,13 @@ def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Br
     with visiting(browser, site, timezone_id="Asia/Tokyo", locale="de-DE") as page:
         page.goto(at_task("good-1"))
         moment = page.locator("time.exact").first
-        seen = datetime.fromisoformat(str(moment.get_attribute("datetime")))
-        expect(moment).to_have_text(f"{seen:%Y-%m-%d %H:%M:%S} UTC")
+        moment_shown = datetime.fromisoformat(str(moment.get_attribute("datetime")))
+        expect(moment).to_have_text(f"{moment_shown:%Y-%m-%d %H:%M:%S} UTC")
         page.get_by_role("button", name="UTC").click()
-        expect(moment).to_have_text(f"{seen + timedelta(hours=9):%d.%m.%Y, %H:%M:%S}")
+        expect(moment).to_have_text(f"{moment_shown + timedelta(hours=9):%d.%m.%Y, %H:%M:%S}")
         page.goto("actions")
         expect(page.get_by_role("button", name="Local time")).to_be_visible()
-        assert not [told for told in page.locator("time.exact").all_inner_texts() if "UTC" in told]
+        assert not [text for text in page.locator("time.exact").all_inner_texts() if "UTC" in text]
 
 
 def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Browser, site: Site) -> None:
@@ -223,10 +225,8 @@ def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Brows
         assert json.loads(page.evaluate("navigator.clipboard.readText()"))["data"]["task_id"] == "good-1"
 
 
-def test_no_address_that_only_a_callback_told_is_asked_for_before_a_click(
-    browser: Browser, site: Site
-) -> None:
-    site.told("claimed-1", rows=[track("k", title="Whose address")])
+def test_no_unconfirmed_url_is_requested_before_a_click(browser: Browser, site: Site) -> None:
+    site.send_callback("claimed-1", rows=[track("k", title="Whose address")])
     with visiting(browser, site) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -246,7 +246,7 @@ def test_no_address_that_only_a_callback_told_is_asked_for_before_a_click(
         assert len(page.context.pages) == 1
 
 
-def test_what_record_info_told_is_shown_without_a_click(browser: Browser, site: Site) -> None:
+def test_a_confirmed_url_is_requested_without_a_click(browser: Browser, site: Site) -> None:
     with visiting(browser, site) as page:
         with page.expect_request(f"{MEDIA}/r.jpg"):
             page.goto(at_task("recovered-1"))

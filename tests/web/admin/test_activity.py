@@ -19,7 +19,7 @@ pytestmark = BOTH_STORES
 def plots(client: FlaskClient, days: int = 1) -> dict[str, Any]:
     text = client.get(f"/admin/activity?days={days}").text
     found = re.findall(r'id="canvas-(\w+)"[^>]*data-plot="([^"]+)"', text)
-    return {key: json.loads(html.unescape(told)) for key, told in found}
+    return {key: json.loads(html.unescape(data)) for key, data in found}
 
 
 def last(client: FlaskClient, key: str) -> dict[str, float | None]:

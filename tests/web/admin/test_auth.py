@@ -124,7 +124,7 @@ def test_many_strangers_at_once_in_a_lockout_get_no_try_for_nothing(
 
 
 @BOTH_STORES
-def test_a_lockout_is_told_to_the_owner_once(guessed_at: FlaskClient, runtime: Runtime) -> None:
+def test_a_lockout_is_recorded_and_shown_once(guessed_at: FlaskClient, runtime: Runtime) -> None:
     for _ in range(3):
         assert sign_in(guessed_at, "wrong horse", environ_overrides=KNOWN).status_code == 403
     assert sign_in(guessed_at, environ_overrides=KNOWN).status_code == 303
@@ -150,7 +150,7 @@ def test_a_day_after_a_lockout_the_health_line_tells_of_it_no_more(
     assert "sign-in locked" in guessed_at.get("/admin/actions").text
 
 
-def test_another_address_of_the_same_ipv6_network_is_the_same_somebody() -> None:
+def test_addresses_of_one_ipv6_network_share_their_attempts() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db8:1::1")
     assert network_of("2001:db8:0:ff::1") == network_of("2001:db8::1") != network_of("2001:db8:0:100::1")
     assert network_of("192.0.2.1") == "192.0.2.1"
@@ -298,7 +298,7 @@ def test_only_asking_for_the_page_is_no_try(client: FlaskClient) -> None:
     assert sign_in(client).status_code == 303
 
 
-def test_actions_of_one_kind_are_told_apart(admin: FlaskClient) -> None:
+def test_actions_can_be_filtered_by_kind(admin: FlaskClient) -> None:
     sign_in(admin.application.test_client(), "wrong horse")
     only = admin.get("/admin/actions?kind=sign_in_refused").text
     assert only.count("-line") == 1

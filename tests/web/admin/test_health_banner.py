@@ -34,7 +34,7 @@ def test_when_nothing_is_wrong_it_says_so(admin: FlaskClient, runtime: Runtime) 
     assert "host:1:abc" in text
 
 
-def test_nobody_polling_is_wrong(admin: FlaskClient) -> None:
+def test_no_poller_is_an_alarm(admin: FlaskClient) -> None:
     text = admin.get("/admin/").text
     assert "Polling has stopped" in text
     assert "<title>⚠ Tasks" in text
@@ -48,7 +48,7 @@ def test_a_poller_without_a_heartbeat_is_wrong(admin: FlaskClient, runtime: Runt
     assert "No poller heartbeat for 3 min" in admin.get("/admin/").text
 
 
-def test_no_api_key_is_told_on_every_page(new_runtime: Callable[..., Runtime]) -> None:
+def test_a_missing_api_key_is_shown_on_every_page(new_runtime: Callable[..., Runtime]) -> None:
     client = build_app(new_runtime(UPSTREAM_API_KEY="")).test_client()
     sign_in(client)
     tell(client)
@@ -114,15 +114,15 @@ def test_counts_name_what_is_wrong(admin: FlaskClient, runtime: Runtime) -> None
 
 
 def test_counting_stops_where_it_says_nothing_more(admin: FlaskClient, runtime: Runtime) -> None:
-    told = StoredDelivery(
+    delivery = StoredDelivery(
         source="callback", received_at=utc_now(), result="quarantined", digest=b"", body=b""
     )
     with runtime.database.write() as connection:
-        deliveries.add(connection, [told] * 1001)
+        deliveries.add(connection, [delivery] * 1001)
     assert "999+ deliveries in quarantine" in admin.get("/admin/").text
 
 
-def test_a_database_that_cannot_be_read_is_told_on_a_page(admin: FlaskClient, runtime: Runtime) -> None:
+def test_a_database_that_cannot_be_read_is_shown_on_a_page(admin: FlaskClient, runtime: Runtime) -> None:
     path = runtime.database.url.database
     assert path
     runtime.database.engine.dispose()

@@ -27,8 +27,8 @@ SEEN = NOW - timedelta(days=1)
 FRESH = Task(task_id="task-1", first_seen_at=SEEN)
 
 
-def knowing_task(*told: Observation, **fields: Any) -> Task:
-    return replace(FRESH, state=knowing(*told), **fields)
+def knowing_task(*observations: Observation, **fields: Any) -> Task:
+    return replace(FRESH, state=knowing(*observations), **fields)
 
 
 def card(now: datetime = NOW, /, **fields: Scalar) -> TrackCard:
@@ -40,7 +40,7 @@ def row_of(task: Task, overdue_before: datetime | None = NOW - timedelta(minutes
     return task_row(task, NOW, overdue_before=overdue_before)
 
 
-# How long its files are kept
+# When the files expire
 
 
 def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None:
@@ -52,7 +52,7 @@ def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None
 
 
 @pytest.mark.parametrize(
-    "told",
+    "claimed",
     [
         None,
         "2026-03-06 12:00:00",
@@ -65,13 +65,13 @@ def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None
         "\x00",
     ],
 )
-def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scalar | None) -> None:
-    shown = card() if told is None else card(createTime=told)
+def test_where_it_is_not_known_when_they_were_made_first_sight_counts(claimed: Scalar | None) -> None:
+    shown = card() if claimed is None else card(createTime=claimed)
     assert shown.expires.iso == "2026-04-02T12:00:00Z"
 
 
 @pytest.mark.parametrize(
-    "told",
+    "claimed",
     [
         "9999-12-31T23:59:59Z",
         "9999-12-31T23:59:59-14:00",
@@ -79,21 +79,21 @@ def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scal
         "9998-12-31T23:59:59.999999Z",
         "0001-01-01T00:00:00Z",
         "0001-01-01T00:00:00-14:00",
-        "0001-01-01T00:00:00+14:00",  # fails: OverflowError is no ValueError; in UTC it is before the year 1
+        "0001-01-01T00:00:00+14:00",  # in UTC it is before the year 1
         "10000-01-01T00:00:00Z",
         "2026-02-30T00:00:00Z",
         "2026-03-06T24:00:00Z",
         "2026-03-06T00:00:00+23:59:59.999999",
     ],
 )
-def test_no_time_anybody_may_claim_breaks_the_page(told: str) -> None:
-    card(createTime=told)
+def test_no_time_anybody_may_claim_breaks_the_page(claimed: str) -> None:
+    card(createTime=claimed)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(max_size=30) | st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()))
-def test_no_text_in_the_place_of_a_time_breaks_the_page(told: str) -> None:
-    card(createTime=told)
+def test_no_text_in_the_place_of_a_time_breaks_the_page(claimed: str) -> None:
+    card(createTime=claimed)
 
 
 # Addresses
@@ -130,7 +130,7 @@ def test_anything_else_is_not(address: object) -> None:
     assert web_address(address) is None
 
 
-def test_an_address_that_is_not_linked_to_is_still_told_as_text() -> None:
+def test_an_address_that_is_not_linked_to_is_still_shown_as_text() -> None:
     row = started("a", audioUrl="javascript:alert(1)", imageUrl="https://cdn.example/a.jpeg")
     (shown,) = track_cards(knowing_task(callback("", row)), NOW)
     assert shown.links == (("imageUrl", "https://cdn.example/a.jpeg"),)
@@ -153,19 +153,21 @@ def test_the_stream_is_played_while_there_is_no_file_yet() -> None:
 
 
 def test_a_row_counts_the_tracks_that_are_ready_and_names_each_title_once() -> None:
-    told = callback("", ready("a", title="Tides"), started("b", title="Tides"), started("c", title="Ebb"))
-    row = row_of(knowing_task(told, callbacks=1))
+    observation = callback(
+        "", ready("a", title="Tides"), started("b", title="Tides"), started("c", title="Ebb")
+    )
+    row = row_of(knowing_task(observation, callbacks=1))
     assert (row.ready, row.tracks, row.sources) == (1, 3, "callback")
     assert sorted(row.title.split(" / ")) == ["Ebb", "Tides"]
 
 
-def test_who_told_of_it_is_said() -> None:
+def test_a_row_names_its_sources() -> None:
     counts = {(0, 0): "none", (2, 0): "callback", (0, 1): "poll", (1, 1): "callback + poll"}
     for (callbacks, polls), words in counts.items():
         assert row_of(replace(FRESH, callbacks=callbacks, polls=polls)).sources == words
 
 
-def test_a_look_that_is_past_is_due_and_where_nobody_looks_there_is_none() -> None:
+def test_a_poll_in_the_past_is_due_or_overdue_and_without_polling_there_is_none() -> None:
     for seconds, words in ((-120, "overdue by 2 min"), (-30, "due now"), (120, "in 2 min"), (0, "due now")):
         shown = row_of(replace(FRESH, next_poll_at=NOW + timedelta(seconds=seconds))).next_poll
         assert shown is not None
@@ -192,14 +194,16 @@ def test_details_say_who_vouches_for_them() -> None:
     ]
 
 
-def test_a_delivery_with_a_result_or_cause_nobody_knows_and_no_body_is_shown() -> None:
-    told = StoredDelivery(source="poll", received_at=NOW, result="novel", digest=b"", body=None, cause="odd")
-    row = delivery_row(told, NOW)
+def test_a_delivery_with_an_unknown_result_and_no_body_is_shown() -> None:
+    delivery = StoredDelivery(
+        source="poll", received_at=NOW, result="novel", digest=b"", body=None, cause="odd"
+    )
+    row = delivery_row(delivery, NOW)
     assert (row.badge.word, row.body, row.task_id, row.errors) == ("novel", None, None, ())
     assert row.cause is not None
 
 
-def test_errors_are_told_by_their_place_and_those_of_the_whole_by_the_body() -> None:
+def test_errors_stand_by_their_place_and_those_of_the_whole_by_the_body() -> None:
     assert error_rows({"": ["Not JSON."], "data.0.id": ["Bad.", "Worse."]}) == (
         ("body", "Not JSON."),
         ("data.0.id", "Bad. Worse."),

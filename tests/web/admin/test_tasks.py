@@ -75,7 +75,7 @@ def test_what_needs_attention_comes_first(admin: FlaskClient, runtime: Runtime) 
     assert "task-2" not in attention
 
 
-def test_one_task_shows_everything_that_was_told(admin: FlaskClient) -> None:
+def test_the_page_of_a_task_shows_all_its_deliveries(admin: FlaskClient) -> None:
     tell(admin, stage="text", prompt="a song of the sea")
     tell(admin, prompt="a song of the sea")
     admin.post(
@@ -125,7 +125,7 @@ def test_a_label_is_set_found_changed_and_removed(admin: FlaskClient) -> None:
     assert "label removed" in text
 
 
-def test_a_label_that_cannot_be_kept_is_told_and_changes_nothing(admin: FlaskClient) -> None:
+def test_a_label_that_cannot_be_stored_is_refused(admin: FlaskClient) -> None:
     tell(admin)
     for label in ("x" * 201, "a\0b"):
         post(admin, "/admin/tasks/task-1/label", label=label)
@@ -136,11 +136,11 @@ def test_a_label_that_cannot_be_kept_is_told_and_changes_nothing(admin: FlaskCli
 
 def in_conflict(client: FlaskClient, task_id: str) -> None:
     for code in (500, 200):
-        told = {"callbackType": "complete", "task_id": task_id}
-        client.post(CALLBACKS, json={"code": code, "data": told})
+        data = {"callbackType": "complete", "task_id": task_id}
+        client.post(CALLBACKS, json={"code": code, "data": data})
 
 
-def test_what_a_person_has_seen_is_no_problem_until_it_changes(admin: FlaskClient) -> None:
+def test_an_acknowledged_task_is_no_problem_until_it_changes(admin: FlaskClient) -> None:
     in_conflict(admin, "task-1")
     in_conflict(admin, "task-2")
     assert "2 tasks in conflict" in admin.get("/admin/").text
@@ -168,7 +168,7 @@ def test_a_conflict_that_record_info_has_decided_needs_no_attention(
     assert "Conflicting reports" in admin.get("/admin/tasks/task-1").text
 
 
-def test_all_are_marked_as_seen_after_their_number_is_told(admin: FlaskClient) -> None:
+def test_all_problems_are_acknowledged_after_their_number_is_shown(admin: FlaskClient) -> None:
     for number in range(3):
         in_conflict(admin, f"task-{number}")
     assert (

@@ -74,8 +74,8 @@ def test_a_window_has_as_many_steps_at_every_hour_of_the_day(days: int) -> None:
 def test_whatever_was_counted_in_the_window_is_in_one_step_of_it(
     counts: dict[int, int], length: timedelta
 ) -> None:
-    told = {"call": {START + hour * HOUR: {"answered": count} for hour, count in counts.items()}}
-    steps = bucket_counts(told, start=START, now=START + 71 * HOUR, length=length)
+    counts = {"call": {START + hour * HOUR: {"answered": count} for hour, count in counts.items()}}
+    steps = bucket_counts(counts, start=START, now=START + 71 * HOUR, length=length)
     assert steps.whole.sum_of("call", "answered") == sum(counts.values())
     for start, counted in zip(steps.starts, steps.buckets, strict=True):
         within = [count for hour, count in counts.items() if start <= START + hour * HOUR < start + length]
@@ -83,14 +83,14 @@ def test_whatever_was_counted_in_the_window_is_in_one_step_of_it(
 
 
 def test_what_was_counted_after_the_window_is_not_in_it() -> None:
-    told = {"pause": {START + 3 * HOUR: {"limited": 60}}}
-    assert not bucket_counts(told, start=START, now=START + 2.5 * HOUR, length=HOUR).whole.of("pause")
+    counts = {"pause": {START + 3 * HOUR: {"limited": 60}}}
+    assert not bucket_counts(counts, start=START, now=START + 2.5 * HOUR, length=HOUR).whole.of("pause")
 
 
 @pytest.mark.parametrize("before", [HOUR, 23 * HOUR, DAY])
 def test_what_was_counted_before_the_window_is_not_in_it(before: timedelta) -> None:
-    told = {"call": {START - before: {"answered": 5}}}
-    assert not bucket_counts(told, start=START, now=START + 2 * DAY, length=DAY).whole.of("call")
+    counts = {"call": {START - before: {"answered": 5}}}
+    assert not bucket_counts(counts, start=START, now=START + 2 * DAY, length=DAY).whole.of("call")
 
 
 def test_a_line_adds_up_the_names_it_is_of_and_a_share_is_in_per_cent() -> None:
