@@ -54,7 +54,7 @@ def story_of(
     until: datetime = SUBMITTED_AT + NEVER,
 ) -> Story:
     """The story of a generation, of which nothing is heard any more from `frozen_at` on."""
-    delivered = [each for each in generation.callbacks() if not (each.forged and each.stage == "complete")]
+    delivered = [each for each in generation.callbacks if not (each.forged and each.stage == "complete")]
     callbacks = [
         Callback(at=datetime.fromtimestamp(each.at, UTC), body=each.body)
         for each in delivered

@@ -10,8 +10,7 @@ from benchmarks.life import RULES, SUBMITTED_AT, Callback, Life, Story, body_of,
 from benchmarks.patterns import PLACE, Own, Pattern
 from receiver.core.task import Task, acknowledge
 from receiver.simulator.generation import Generation
-from receiver.simulator.repertoire import SONGS, TAGS
-from receiver.simulator.tracks import SLUGS
+from receiver.simulator.tracks import MODEL_SLUGS, SONGS, TAGS
 from receiver.store import deliveries
 from receiver.store.task_rows import new_row
 
@@ -143,7 +142,7 @@ def draw_generation(faults: Sequence[str], rng: random.Random) -> tuple[Generati
         "title": PLACE,
         "customMode": True,
         "instrumental": rng.random() < 0.2,
-        "model": rng.choice(sorted(SLUGS)),
+        "model": rng.choice(sorted(MODEL_SLUGS)),
         "negativeTags": "Upbeat Drums",
         "callBackUrl": "https://receiver.example.org/callbacks/[removed]",
     }

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from receiver.simulator.repertoire import SONGS
+from receiver.simulator.tracks import SONGS
 
 RARE = "Quetzalcoatl"
 RARE_SHARE = 1 / 100_000
