@@ -53,6 +53,8 @@ MAY_KNOW = {
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),
     "demo": {"core", "simulator"},
+    "wsgi": set(),
+    "gunicorn_config": {"app", "logs", "metrics", "serving", "settings", "web"},
     "app": {"web", "runtime", "settings", "store", "logs"},
     "cli": {
         "core",
@@ -66,6 +68,7 @@ MAY_KNOW = {
         "demo",
         "simulator",
     },
+    "__main__": {"cli"},
     "": {"app", "settings", "store"},
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from receiver.cli import copies, tasks, trying, upkeep
+from receiver.cli import copies, serve, tasks, trying, upkeep
 from receiver.settings import SettingsError
 from receiver.store.backup import BackupError
 from receiver.store.database import StoreUnavailableError
@@ -46,6 +46,6 @@ def main(context: click.Context) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-for module in (trying, tasks, upkeep, copies):
+for module in (trying, serve, tasks, upkeep, copies):
     for command in module.COMMANDS:
         main.add_command(command)
