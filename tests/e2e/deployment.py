@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import requests
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, environment, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+GUNICORN = (sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app")
+SERVE = (sys.executable, "-m", "receiver", "serve")
 
 
 class Deployment:
@@ -28,6 +30,7 @@ class Deployment:
         *,
         address: str = "127.0.0.1",
         port: int | None = None,
+        command: Sequence[str] = GUNICORN,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://{address}:{self.port}"
@@ -37,7 +40,7 @@ class Deployment:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"],
+                command,
                 cwd=ROOT,
                 env=clean | given,
                 stdout=log,
@@ -98,9 +101,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def deployed(folder: Path, *, groups: int = 1, **changes: str) -> Iterator[list[Deployment]]:
+def deployed(
+    folder: Path, *, groups: int = 1, command: Sequence[str] = GUNICORN, **changes: str
+) -> Iterator[list[Deployment]]:
     """Process groups that share one SQLite file, all of them ready."""
-    running = [Deployment(folder, number, changes) for number in range(groups)]
+    running = [Deployment(folder, number, changes, command=command) for number in range(groups)]
     try:
         for one in running:
             eventually(lambda one=one: one.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]
