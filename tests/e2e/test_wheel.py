@@ -96,7 +96,7 @@ def test_the_server_serves_its_pages_and_stops_at_sigterm(site: Path, tmp_path: 
         _, log = server.communicate(timeout=60)
     assert server.returncode == 0, log
     assert "Shutting down: Master" in log
-    assert "Traceback" not in log
+    assert "Traceback" not in log, log
 
 
 def responds(url: str) -> bool:
