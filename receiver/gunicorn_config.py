@@ -48,7 +48,7 @@ forwarded_allow_ips = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 logconfig_dict = server_logging(settings.log_format)
-measured = worker_files()  # before any application is made
+metrics_files = worker_files()  # before any application is made
 
 CHECK_INTERVAL_S = 0.1
 
@@ -63,7 +63,7 @@ def on_starting(server: Any) -> None:
     try:
         wait_for_runtime(settings)
     except NewerTablesError as error:
-        measured.remove()
+        metrics_files.remove()
         sys.stderr.write(f"{error}\n")
         sys.exit(os.EX_CONFIG)
     log_settings_warnings(settings)
@@ -78,18 +78,18 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    measured.take(worker.place)
+    metrics_files.take(worker.place)
 
 
 def post_worker_init(worker: Any) -> None:
     """After the fork, so that threads and connections are the worker's own, with --preload as without."""
     unblock_sigterm()
     background(worker.wsgi).start()
-    worker.retiring = Thread(target=retire_when_told, args=(worker,), name="retire", daemon=True)
+    worker.retiring = Thread(target=retire_when_stopping, args=(worker,), name="retire", daemon=True)
     worker.retiring.start()
 
 
-def retire_when_told(worker: Any) -> None:
+def retire_when_stopping(worker: Any) -> None:
     """Give the lease back and let readers go when the worker takes no more connections, not when the last has gone.
 
     gunicorn has no hook for that moment, which SIGTERM, SIGHUP and `max_requests` have in common.
@@ -112,4 +112,4 @@ def pre_exec(server: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    measured.remove()
+    metrics_files.remove()

@@ -115,7 +115,7 @@ class Simulator:
                 return NO_ACCESS
             with self._lock:
                 pinned = self._pinned.get(task_id)
-                poison = self._draw_on_poison(task_id)
+                poison = self._active_poison(task_id)
             if pinned is None and poison:
                 return self._poisoned_response(task_id, poison, connection)
             return pinned or self._faulty_response(connection) or self._true_response(task_id)
@@ -171,7 +171,7 @@ class Simulator:
         expected = f"Bearer {self._api_key}"
         return not self._api_key or hmac.compare_digest(authorization.encode(), expected.encode())
 
-    def _draw_on_poison(self, task_id: str) -> str | None:
+    def _active_poison(self, task_id: str) -> str | None:
         """The poison of a task while it lasts; every call uses some of it up."""
         generation = self._generations.get(task_id)
         if generation is None or generation.poison is None:
