@@ -7,11 +7,11 @@ from rich.console import Console
 from sqlalchemy import Connection, func, select, text
 
 from benchmarks.titles import sought_words
-from receiver.core import census
-from receiver.store import listing, tallies
+from receiver.core import task_counts
+from receiver.store import hourly_counts, task_list
 from receiver.store.database import Database
-from receiver.store.listing import Filter
 from receiver.store.schema import metadata, task
+from receiver.store.task_list import TaskFilter
 from receiver.store.task_rows import new_row, task_of
 
 SAMPLE = 500
@@ -37,7 +37,7 @@ def check_rows(database: Database, console: Console) -> None:
         most = connection.scalar(select(func.max(task.c.number))) or 0
         numbers = random.sample(range(1, most + 1), min(SAMPLE, most))
         rows = connection.execute(select(task).where(task.c.number.in_(numbers))).all()
-        told = tallies.totals(connection, census.TASK)[census.TASK]
+        told = hourly_counts.totals(connection, task_counts.TASK)[task_counts.TASK]
         counted: dict[str, int] = dict(
             connection.execute(select(task.c.outcome, func.count()).group_by(task.c.outcome)).tuples().all()
         )
@@ -61,7 +61,7 @@ def check_search(database: Database, console: Console) -> None:
         _check_words(connection)
         for name, words in sought_words().items():
             started = time.monotonic()
-            found = listing.find(connection, Filter(text=words), limit=50)
+            found = task_list.find(connection, TaskFilter(text=words), limit=50)
             took_ms = (time.monotonic() - started) * 1000
             console.print(f"  {name:28} {words:18} {len(found.tasks):>4} tasks {took_ms:8.1f} ms")
 

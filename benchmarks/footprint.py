@@ -22,7 +22,7 @@ from receiver.intake import Delivery, callback_delivery, poll_delivery
 from receiver.operations import register_task
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import load_settings
-from receiver.store.actions import Actor
+from receiver.store.audit_log import Actor
 from receiver.store.database import Database
 from receiver.store.schema import delivery, metadata, task
 from tests.conftest import environment

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from receiver.core.cadence import Cadence
-from receiver.core.change import change
 from receiver.core.observation import Source
-from receiver.core.payloads import Kind, Reading, read_answer, read_callback
+from receiver.core.payloads import ParsedPayload, ParseOutcome, parse_callback, parse_poll
 from receiver.core.settlement import Policy
-from receiver.core.task import Rules, Task, answer, hear, hear_again, register
-from receiver.intake import result_of, told_status
+from receiver.core.task import Rules, Task
+from receiver.core.task_change import find_change
+from receiver.core.task_events import on_callback, on_duplicate, on_poll_response, register
+from receiver.intake import reported_status, result_of
 from receiver.simulator.generation import Generation
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, StoredDelivery
 
@@ -88,44 +89,53 @@ def live(story: Story, rng: random.Random) -> Life:
             return Life(task=task, told=told)
         if now == heard_at:
             body, source = waiting.pop(0).body, Source.CALLBACK
-            reading = read_callback(body)
+            reading = parse_callback(body)
         else:
             body, source = story.record_info(now), Source.POLL
-            reading = read_answer(body, story.task_id)
+            reading = parse_poll(body, story.task_id)
         result = _result(reading, source, told)
         before = task
         if reading.task_id:
-            task = _next(task, reading, source, result, now=now, spread=rng.uniform(-1, 1))
+            task = _next(task, reading, source, result, now=now, jitter=rng.uniform(-1, 1))
         told.append(_delivery(reading, source, result, before, task, now=now, body=body))
 
 
-def _result(reading: Reading, source: Source, told: Sequence[StoredDelivery]) -> str:
+def _result(reading: ParsedPayload, source: Source, told: Sequence[StoredDelivery]) -> str:
     known = {(one.task_id, one.source, one.digest) for one in told if one.task_id}
     return DUPLICATE if (reading.task_id, source.value, reading.digest) in known else result_of(reading)
 
 
-def _next(task: Task, reading: Reading, source: Source, result: str, *, now: datetime, spread: float) -> Task:
+def _next(
+    task: Task, reading: ParsedPayload, source: Source, result: str, *, now: datetime, jitter: float
+) -> Task:
     """As `Intake` goes on, which needs a database."""
     if source is Source.POLL:
-        return answer(task, reading.observation, now=now, spread=spread, rules=RULES)
-    if result == DUPLICATE or reading.kind is Kind.UNSUPPORTED:
-        return hear_again(task, now=now)
-    return hear(task, reading.observation, now=now, rules=RULES, lossy=bool(reading.errors))
+        return on_poll_response(task, reading.observation, now=now, jitter=jitter, rules=RULES)
+    if result == DUPLICATE or reading.kind is ParseOutcome.UNSUPPORTED:
+        return on_duplicate(task, now=now)
+    return on_callback(task, reading.observation, now=now, rules=RULES, lossy=bool(reading.errors))
 
 
 def _delivery(
-    reading: Reading, source: Source, result: str, before: Task, after: Task, *, now: datetime, body: bytes
+    reading: ParsedPayload,
+    source: Source,
+    result: str,
+    before: Task,
+    after: Task,
+    *,
+    now: datetime,
+    body: bytes,
 ) -> StoredDelivery:
     return StoredDelivery(
         task_id=reading.task_id,
         source=source.value,
         received_at=now,
         result=result,
-        status=told_status(reading.observation),
+        status=reported_status(reading.observation),
         product=reading.product,
         errors=reading.errors,
         cause=reading.kind.value if result == QUARANTINED else None,
-        change=change(before, after),
+        change=find_change(before, after),
         digest=reading.digest,
         body=body,
     )

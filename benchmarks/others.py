@@ -10,26 +10,26 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchmarks.schedule import DAYS, busy
-from receiver.core.payloads import Trouble, read_callback
+from receiver.core.payloads import Trouble, parse_callback
 from receiver.intake import result_of
-from receiver.store import deliveries, lease, polls
-from receiver.store.actions import Kind
-from receiver.store.tallies import Tallies, hour_of, spread
+from receiver.store import deliveries, lease, poll_queue
+from receiver.store.audit_log import ActionKind
+from receiver.store.hourly_counts import Tallies, hour_of, spread
 
 ACTIONS = 2000
 SLOTS = 2
 LEASE_S = 10.0
 REFUSALS = (("wrong_token", 0.8), ("too_large", 0.02), ("cut_off", 0.1), ("bad_signature", 0.05))
 ACTION_SHARES = {
-    Kind.SIGNED_IN: 25,
-    Kind.SIGN_IN_REFUSED: 8,
-    Kind.SIGNED_OUT: 10,
-    Kind.POLL_REQUESTED: 20,
-    Kind.LABELLED: 12,
-    Kind.ACKNOWLEDGED: 22,
-    Kind.READ_AGAIN: 3,
+    ActionKind.SIGNED_IN: 25,
+    ActionKind.SIGN_IN_REFUSED: 8,
+    ActionKind.SIGNED_OUT: 10,
+    ActionKind.POLL_REQUESTED: 20,
+    ActionKind.LABELLED: 12,
+    ActionKind.ACKNOWLEDGED: 22,
+    ActionKind.READ_AGAIN: 3,
 }
-ABOUT_A_TASK = (Kind.POLL_REQUESTED, Kind.LABELLED, Kind.ACKNOWLEDGED)
+ABOUT_A_TASK = (ActionKind.POLL_REQUESTED, ActionKind.LABELLED, ActionKind.ACKNOWLEDGED)
 
 
 def stray_deliveries(
@@ -38,7 +38,7 @@ def stray_deliveries(
     """Rows of deliveries that name no task, and of sister products' callbacks."""
     for number in range(quarantined + unsupported):
         body = _unreadable_body(rng) if number < quarantined else _sister_body(rng)
-        reading = read_callback(body)
+        reading = parse_callback(body)
         result = result_of(reading)
         told = deliveries.StoredDelivery(
             source="callback",
@@ -118,12 +118,12 @@ def actions(
     return rows
 
 
-def _detail(kind: Kind, rng: random.Random) -> dict[str, Any]:
-    if kind is Kind.LABELLED:
+def _detail(kind: ActionKind, rng: random.Random) -> dict[str, Any]:
+    if kind is ActionKind.LABELLED:
         return {"label": f"order {rng.randrange(10**6)}"}
-    if kind is Kind.ACKNOWLEDGED:
+    if kind is ActionKind.ACKNOWLEDGED:
         return {"problem": rng.choice(("unresolved", "unresolved", "conflict"))}
-    if kind is Kind.READ_AGAIN:
+    if kind is ActionKind.READ_AGAIN:
         return {"lookedAt": rng.randrange(1, 200), "readable": rng.randrange(3), "changing": rng.randrange(2)}
     return {}
 
@@ -131,4 +131,4 @@ def _detail(kind: Kind, rng: random.Random) -> dict[str, Any]:
 def keep_poller(connection: Connection, *, now: datetime) -> None:
     """A poller that was alive just now."""
     lease.take(connection, holder="benchmark:1:0", now=now, ttl_s=LEASE_S)
-    polls.lay_out_slots(connection, SLOTS)
+    poll_queue.resize_slots(connection, SLOTS)

@@ -13,11 +13,11 @@ from benchmarks.patterns import Own, in_json, new_track_ids
 from benchmarks.schedule import Visit
 from benchmarks.templates import Told
 from benchmarks.titles import draw_label, draw_title
-from receiver.core.census import effect
 from receiver.core.payloads.envelope import digest
+from receiver.core.search_terms import search_terms
 from receiver.core.task import Task
-from receiver.core.words import words_of
-from receiver.store.tallies import Tallies, hour_of, in_hour
+from receiver.core.task_counts import count_changes
+from receiver.store.hourly_counts import Tallies, hour_of, in_hour
 
 MOMENTS = (
     "registered_at",
@@ -58,7 +58,7 @@ def fill_task(visit: Visit, rng: random.Random) -> Filled:
         "task_id": own.task_id,
         "label": label,
         "state": template.state.fill(in_json(values)),
-        "words": words_of(label or "", title if template.titled else ""),
+        "words": search_terms(label or "", title if template.titled else ""),
     }
     return Filled(visit=visit, task_id=own.task_id, row=row, values=values)
 
@@ -79,7 +79,7 @@ def counted(filled: Filled) -> Tallies:
         visit.template.task, first_seen_at=visit.first_seen_at, settled_at=filled.row["settled_at"]
     )
     pristine = Task(task_id=task.task_id, first_seen_at=task.first_seen_at)
-    counts = in_hour(task.first_seen_at, effect(pristine, task))
+    counts = in_hour(task.first_seen_at, count_changes(pristine, task))
     for one in visit.template.told:
         hour, source = hour_of(_received_at(visit, one)), one.columns["source"]
         counts[hour, source, one.columns["result"]] += 1

@@ -132,4 +132,4 @@ def _open(templates: Sequence[Template], chosen: array) -> frozenset[int]:  # ty
 
 def _stretches(template: Template) -> bool:
     """A task in progress, and one that was given up, keep to the clock."""
-    return template.task.verdict.settled and template.task.gave_up_at is None
+    return template.task.settlement.settled and template.task.gave_up_at is None

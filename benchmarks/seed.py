@@ -27,11 +27,11 @@ from benchmarks import checks, others
 from benchmarks.rows import DeliveryLog, Row, counted, fill_task
 from benchmarks.schedule import Schedule, Visit, draw_schedule
 from benchmarks.templates import settled_templates, unfinished_templates
-from receiver.housekeeping import keep_house
-from receiver.store import tallies
+from receiver.maintenance import roll_up_counts
+from receiver.store import hourly_counts
 from receiver.store.database import Database
+from receiver.store.hourly_counts import Tallies
 from receiver.store.schema import action, delivery, task
-from receiver.store.tallies import Tallies
 
 AT_ONCE = 2_000
 IN_TRANSACTION = 40_000
@@ -97,7 +97,7 @@ def fill(database: Database, wanted: Wanted) -> None:
     with database.write() as connection:
         _add_deliveries(connection, log, wanted.now + timedelta(days=1))
         _add_others(connection, counts, about, wanted)
-    while keep_house(database, now=wanted.now):
+    while roll_up_counts(database, now=wanted.now):
         pass
 
 
@@ -133,7 +133,7 @@ def _add_others(
     connection: Connection, counts: Tallies, about: list[tuple[datetime, str]], wanted: Wanted
 ) -> None:
     counts.update(others.hourly_counts(now=wanted.now, rng=wanted.rng))
-    tallies.add(connection, counts)
+    hourly_counts.add(connection, counts)
     connection.execute(insert(action), others.actions(about, now=wanted.now, rng=wanted.rng))
     others.keep_poller(connection, now=datetime.now(UTC))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.life import RULES, SUBMITTED_AT, Callback, Life, Story, body_of, live, story_of
 from benchmarks.patterns import PLACE, Own, Pattern
-from receiver.core.task import Task, acknowledge
+from receiver.core.task import Task
+from receiver.core.task_events import acknowledge
 from receiver.simulator.generation import Generation
 from receiver.simulator.tracks import MODEL_SLUGS, SONGS, TAGS
 from receiver.store import deliveries
@@ -95,7 +96,7 @@ def unfinished_templates(rng: random.Random) -> Iterator[Template]:
         age = timedelta(seconds=SHORTEST_S * (LONGEST_S / SHORTEST_S) ** rng.random())
         story, own = _unfinished_story(made, SUBMITTED_AT + age, rng)
         life = live(story, rng) if story.registered or story.callbacks else None
-        if life and not life.task.verdict.settled and life.task.first_seen_at < story.until:
+        if life and not life.task.settlement.settled and life.task.first_seen_at < story.until:
             made += 1
             yield _template(life, own, age=story.until - life.task.first_seen_at)
 

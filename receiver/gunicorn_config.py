@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 from receiver import NewerTablesError, SettingsError, load_settings
-from receiver.app import background, retire, wait_for_runtime
+from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import body_wanted
@@ -85,25 +85,25 @@ def post_worker_init(worker: Any) -> None:
     """After the fork, so that threads and connections are the worker's own, with --preload as without."""
     unblock_sigterm()
     background(worker.wsgi).start()
-    worker.retiring = Thread(target=retire_when_stopping, args=(worker,), name="retire", daemon=True)
-    worker.retiring.start()
+    worker.shutdown = Thread(target=shut_down_when_stopping, args=(worker,), name="shutdown", daemon=True)
+    worker.shutdown.start()
 
 
-def retire_when_stopping(worker: Any) -> None:
+def shut_down_when_stopping(worker: Any) -> None:
     """Give the lease back and let readers go when the worker takes no more connections, not when the last has gone.
 
     gunicorn has no hook for that moment, which SIGTERM, SIGHUP and `max_requests` have in common.
     """
     while worker.alive:
         time.sleep(CHECK_INTERVAL_S)
-    retire(worker.wsgi)
+    shut_down(worker.wsgi)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Whatever ended it, it has given the lease back by then."""
-    if hasattr(worker, "retiring"):
+    if hasattr(worker, "shutdown"):
         worker.alive = False
-        worker.retiring.join()
+        worker.shutdown.join()
 
 
 def pre_exec(server: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
-from receiver.store.actions import Actor
+from receiver.store.audit_log import Actor
 from receiver.store.database import Database
 from tests.postgres import Postgres, running_postgres
 

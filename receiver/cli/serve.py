@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from receiver.cli.frame import example
+from receiver.cli.output import example
 
 CONFIG = Path(__file__).parent.parent / "gunicorn_config.py"
 

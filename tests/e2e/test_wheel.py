@@ -88,7 +88,11 @@ def test_the_server_serves_its_pages_and_stops_at_sigterm(site: Path, tmp_path: 
     url = f"http://127.0.0.1:{free_port()}"
     settings = environment(tmp_path, BIND=url.removeprefix("http://"))
     with started(site, tmp_path, sys.executable, "-m", "receiver", "serve", **settings) as server:
-        eventually(lambda: server.poll() is not None or responds(f"{url}/healthz"), why="the server starts")
+        eventually(
+            lambda: server.poll() is not None or responds(f"{url}/healthz"),
+            within_s=60,
+            why="the server starts",
+        )
         assert server.poll() is None, server.communicate()
         assert "Sign in" in requests.get(f"{url}/admin/sign-in", timeout=10).text
         assert requests.get(f"{url}/admin/static/admin.css", timeout=10).ok
