@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
-from benchmarks.others import keep_poller
 from receiver.app import build_app
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import load_settings
-from receiver.store import lease
+from receiver.store import lease, polls
 from receiver.store.database import Database
 from receiver.store.schema import task
 
@@ -58,3 +57,9 @@ def freshen(database: Database, *, now: datetime) -> None:
             later = {"next_poll_at": next_poll_at + gone}
             connection.execute(update(task).where(task.c.number == number).values(later))
         keep_poller(connection, now=now)
+
+
+def keep_poller(connection: Connection, *, now: datetime) -> None:
+    """A poller that is alive at that moment."""
+    lease.take(connection, holder="benchmark:1:0", now=now, ttl_s=10)
+    polls.lay_out_slots(connection, 2)
