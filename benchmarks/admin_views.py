@@ -13,7 +13,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.measuring import Measured, Query, explain, measure
-from benchmarks.site import API_TOKEN, open_site, sign_in
+from benchmarks.processes import API_TOKEN
+from benchmarks.site import open_site, sign_in
 from benchmarks.views import View, admin_views, api_views
 from receiver.store.database import Database
 

@@ -29,7 +29,9 @@ def check(runtime: Runtime, *, now: datetime) -> None:
         rows = connection.execute(select(task).where(task.c.number.in_(numbers))).all()
         for row in rows:
             stored = row._asdict()
-            wrong = {name: stored[name] for name, value in new_row(task_of(row)).items() if stored[name] != value}
+            wrong = {
+                name: stored[name] for name, value in new_row(task_of(row)).items() if stored[name] != value
+            }
             _require(not wrong, f"task {row.task_id} is not as the product writes it: {wrong}")
             _check_words(connection, row.number, row.words)
         _check_totals(connection)
@@ -94,9 +96,7 @@ def _check_changes(connection: Connection) -> None:
     recent = select(task.c.task_id).where(task.c.changed_at >= last - timedelta(minutes=10))
     place, found = None, list[str]()
     while True:
-        page = find_changes(
-            connection, Filter(), since=last - timedelta(minutes=10), after=place, limit=50
-        )
+        page = find_changes(connection, Filter(), since=last - timedelta(minutes=10), after=place, limit=50)
         found += [each.task_id for each in page.tasks]
         place = page.next
         if place is None:
@@ -104,6 +104,6 @@ def _check_changes(connection: Connection) -> None:
     _require(sorted(found) == sorted(connection.scalars(recent)), "the changes are not all listed")
 
 
-def _require(holds: bool, message: str) -> None:  # noqa: FBT001
+def _require(holds: bool, message: str) -> None:
     if not holds:
         raise click.ClickException(message)

@@ -3,6 +3,7 @@
 import json
 import random
 from collections import deque
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from receiver.intake import callback_delivery, poll_delivery
@@ -20,8 +21,14 @@ SOMEBODY = Actor(via="benchmark")
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def draw_generation(at: datetime, rng: random.Random, *, title: str = "Tides", **faults: float) -> Generation:
-    """A generation that is submitted at that moment; faults by their names with `_` for `-`."""
+def draw_generation(
+    at: datetime,
+    rng: random.Random,
+    *,
+    title: str = "Tides",
+    faults: Collection[str] | Mapping[str, float] = (),
+) -> Generation:
+    """A generation that is submitted at that moment, with the simulator's faults for sure or by their probability."""
     request = {
         "prompt": PROMPT,
         "style": "Ambient Folk, Slow",
@@ -36,7 +43,7 @@ def draw_generation(at: datetime, rng: random.Random, *, title: str = "Tides", *
         request=request,
         submitted_at=at.timestamp(),
         rng=rng,
-        faults={name.replace("_", "-"): probability for name, probability in faults.items()},
+        faults=faults if isinstance(faults, Mapping) else dict.fromkeys(faults, 1.0),
     )
 
 
@@ -88,3 +95,9 @@ def _poll(runtime: Runtime, generation: Generation, *, now: datetime, as_of: dat
     record = generation.record_info(as_of.timestamp())
     body = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
     runtime.intake.accept([poll_delivery(body, generation.task_id, now=now, secrets=())])
+
+
+def complete_callback(task_id: str) -> bytes:
+    """The body of a `complete` callback with two tracks, as large as the upstream's."""
+    generation = draw_generation(datetime(2026, 1, 1, tzinfo=UTC), random.Random(7))
+    return generation.callbacks()[-1].body.replace(generation.task_id.encode(), task_id.encode())

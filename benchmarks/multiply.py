@@ -1,18 +1,16 @@
 """Copies of the templates' rows, made by the database: each with an id, times and a label of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ColumnElement,
     Connection,
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     case,

@@ -61,7 +61,7 @@ class Deployment:
         given = environment(folder, **{"BIND": f"{address}:{self.port}", **changes})
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603  our own
+            self.process = subprocess.Popen(
                 GUNICORN, cwd=ROOT, env=clean | given, stdout=log, stderr=log, start_new_session=True
             )
         self.session = requests.Session()

@@ -1,6 +1,5 @@
 """Fills a new SQLite database with three months of a receiver's life: `python -m benchmarks.seed FILE`."""
 
-import heapq
 import logging
 import math
 import random
@@ -27,7 +26,7 @@ from receiver.runtime import build_runtime
 from receiver.settings import load_settings
 from receiver.store.change_clock import time_of_change
 from receiver.store.database import Database
-from receiver.store.schema import metadata, task
+from receiver.store.schema import task
 
 DAYS = 90
 OTHERS_SHARE = 0.01  # bodies that name no task, trouble and actions, to a task
@@ -133,7 +132,9 @@ def fill(
     with _timed("tasks"):
         multiply.copy_tasks(connection)
     with _timed("deliveries"):
-        multiply.copy_deliveries(connection, first=_newest_with(copies, deliveries), bodies_since=now - BODIES_KEPT)
+        multiply.copy_deliveries(
+            connection, first=_newest_with(copies, deliveries), bodies_since=now - BODIES_KEPT
+        )
     with _timed("actions and counts"):
         multiply.copy_actions(connection)
         multiply.copy_counts(connection)

@@ -47,30 +47,39 @@ COUNTED = (
     "CREATE TABLE counted AS SELECT 0 AS template, * FROM tally WHERE 0",
     "INSERT INTO counted SELECT :number, * FROM tally",
     # The poller counts its calls, and here is none.
-    "INSERT INTO counted SELECT :number, 'call', hour, 'answered', sum(count) FROM tally"
-    " WHERE subject = 'poll' GROUP BY hour",
+    """INSERT INTO counted SELECT :number, 'call', hour, 'answered', sum(count) FROM tally
+    WHERE subject = 'poll' GROUP BY hour""",
     "DELETE FROM tally",
 )
-OTHER_PRODUCT = '{"code":200,"msg":"success","data":{"task_id":"{id}","audioWavUrl":"https://x.example/{id}.wav"}}'
+OTHER_PRODUCT = (
+    '{"code":200,"msg":"success","data":{"task_id":"{id}","audioWavUrl":"https://x.example/{id}.wav"}}'
+)
 # Which share of all tasks in percent, how many templates show it, and by which faults it comes about.
 KINDS: tuple[tuple[float, int, tuple[str, ...]], ...] = (
     (67, 60, ()),
-    (5, 12, ("callback_doubled",)),
-    (2.5, 12, ("callbacks_reordered",)),
-    (1, 12, ("callback_delayed", "not_yet")),
+    (5, 12, ("callback-doubled",)),
+    (2.5, 12, ("callbacks-reordered",)),
+    (1, 12, ("callback-delayed", "not-yet")),
     (3, 20, ("orphan",)),
-    (6.2, 24, ("all_callbacks_lost",)),
-    (4.6, 20, ("callback_exception",)),
-    (0.8, 12, ("callback_exception_empty",)),
-    (0.8, 12, ("success_without_urls",)),
-    (0.5, 12, ("callback_forged",)),
-    (0.25, 24, ("callback_malformed",)),
-    (2.4, 12, ("generate_audio_failed",)),
-    (1.2, 8, ("create_task_failed",)),
-    (1.7, 12, ("sensitive_word",)),
-    (0.9, 12, ("generate_audio_failed", "all_callbacks_lost")),
+    (6.2, 24, ("all-callbacks-lost",)),
+    (4.6, 20, ("callback-exception",)),
+    (0.8, 12, ("callback-exception-empty",)),
+    (0.8, 12, ("success-without-urls",)),
+    (0.5, 12, ("callback-forged",)),
+    (0.25, 24, ("callback-malformed",)),
+    (2.4, 12, ("generate-audio-failed",)),
+    (1.2, 8, ("create-task-failed",)),
+    (1.7, 12, ("sensitive-word",)),
+    (0.9, 12, ("generate-audio-failed", "all-callbacks-lost")),
     (1, 6, ("stuck",)),
-    (0.01, 1, ("rarely_titled",)),
+    (0.01, 1, ("rare",)),
+)
+# By which faults, and after how many seconds the upstream becomes silent about a task.
+SILENT: tuple[tuple[tuple[str, ...], float, float], ...] = (
+    ((), 20, 140),
+    (("stuck",), 0, 60),
+    (("callback-exception-empty",), 125, 140),
+    (("callback-malformed",), 30, 140),
 )
 
 
@@ -106,7 +115,7 @@ class Templates:
         for share, count, faults in KINDS:
             for _ in range(count):
                 yield self._settled(faults, weight=share / count)
-        for faults in (("stuck",), ("callback_forged",)):
+        for faults in (("stuck",), ("callback-forged",)):
             for _ in range(2):
                 yield self._settled(faults, present=OPEN_PROBLEMS)
         for number in range(IN_PROGRESS):
@@ -120,11 +129,11 @@ class Templates:
 
     def _settled(self, faults: tuple[str, ...], *, weight: float = 0, present: int = 0) -> Template:
         start = self._long_ago()
-        drawn = dict.fromkeys(faults, 1.0)
-        registered, title = not drawn.pop("orphan", 0), RARE if drawn.pop("rarely_titled", 0) else self._title()
-        generation = draw_generation(start, self._rng, title=title, **drawn)
+        title = RARE if "rare" in faults else self._title()
+        drawn = [name for name in faults if name not in ("orphan", "rare")]
+        generation = draw_generation(start, self._rng, title=title, faults=drawn)
         label = LABEL if self._rng.random() < 1 / 3 else None
-        end = play(self._runtime, generation, self._rng, label=label, registered=registered)
+        end = play(self._runtime, generation, self._rng, label=label, registered="orphan" not in faults)
         if weight:
             end += timedelta(minutes=10)
             acknowledge_task(self._runtime, generation.task_id, now=end, actor=SOMEBODY)
@@ -134,14 +143,9 @@ class Templates:
         """Since seconds or hours; the upstream became silent in any status."""
         age = timedelta(seconds=SHORTEST_S * (LONGEST_S / SHORTEST_S) ** self._rng.random())
         start = self._now - age
-        faults: tuple[dict[str, float], float, float] = (
-            ({}, 20, 140),
-            ({"stuck": 1}, 0, 60),
-            ({"callback_exception_empty": 1}, 125, 140),
-            ({"callback_malformed": 1}, 30, 140),
-        )[number % 4]
-        generation = draw_generation(start, self._rng, title=self._title(), **faults[0])
-        silent_from = start + timedelta(seconds=self._rng.uniform(*faults[1:]))
+        faults, *silent_after_s = SILENT[number % len(SILENT)]
+        generation = draw_generation(start, self._rng, title=self._title(), faults=faults)
+        silent_from = start + timedelta(seconds=self._rng.uniform(*silent_after_s))
         play(self._runtime, generation, self._rng, silent_from=silent_from, until=self._now)
         return self._record(generation.task_id, start, self._now, present=20)
 

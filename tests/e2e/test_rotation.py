@@ -10,9 +10,9 @@ from pathlib import Path
 import requests
 from sqlalchemy import text
 
+from benchmarks.processes import Deployment, deployed
 from receiver.store.database import Database
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
 
 NEW_TOKEN = "callback-token-0002"
 NEW_API_TOKEN = "api-token-000000002"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from benchmarks.crowd import crowd
+from benchmarks.bulk import insert_tasks
 from receiver.housekeeping import Housekeeper, Pruning
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import register_task, request_task_poll
@@ -148,7 +148,7 @@ def test_no_statement_on_the_way_walks_over_what_is_stored(
 def fill(runtime: Runtime) -> None:
     """So much of everything that grows that a plan for a small table would be another."""
     with runtime.database.write() as connection:
-        crowd(connection, STORED, at=NOW - timedelta(days=3), body="{}")
+        insert_tasks(connection, STORED, at=NOW - timedelta(days=3), body="{}")
     hours = [NOW - timedelta(hours=number) for number in range(24 * 100)]
     subjects = ("callback", "poll", "task", "settling", "call")
     counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
+from benchmarks.postgres import Postgres
+from benchmarks.processes import free_port
 from receiver.app import build_app
 from receiver.intake import callback_delivery
-from receiver.runtime import Background, Runtime
 from receiver.rereading import read_again
+from receiver.runtime import Background, Runtime
 from receiver.store import deliveries, lease, polls, tallies, tasks
+from receiver.store.database import Database, StoreUnavailableError, clock_of
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import Quarantined
-from receiver.store.database import Database, StoreUnavailableError, clock_of
 from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, environment, eventually, need
-from tests.e2e.deployment import free_port
-from tests.postgres import Postgres
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

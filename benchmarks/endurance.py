@@ -1,10 +1,11 @@
-"""Ten minutes of trouble: `python -m tests.e2e.endurance --minutes 10`, as root.
+"""Ten minutes of trouble: `python -m benchmarks.endurance --minutes 10`, as root.
 
 Two nodes on PostgreSQL behind nginx take callbacks while each part in turn is restarted, killed or cut off. In the end
 every callback that was answered 200 must be there, every task settled, every state the simulator's truth, and the
 quota kept. Prints what it does, and the figures as one JSON object at last; exits with 1 where anything is wrong.
 """
 
+import itertools
 import json
 import os
 import random
@@ -25,15 +26,15 @@ import click
 import requests
 from sqlalchemy import select
 
+from benchmarks.machines import NODES, Machines, other, several_machines
+from benchmarks.processes import ADMIN_PASSWORD, API_TOKEN, CALLBACK_TOKEN, eventually
+from benchmarks.proxies import Proxy, nginx_before, request
 from receiver.demo import FAULTS
 from receiver.demo.comparison import find_mismatches
 from receiver.demo.deployment import Access
 from receiver.simulator import Simulator
 from receiver.store.database import Database
 from receiver.store.schema import delivery
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN, eventually
-from tests.e2e.machines import NODES, Machines, other, several_machines
-from tests.e2e.proxied import Proxy, nginx_before, request
 
 QUOTA = 20
 SENDERS = 4
@@ -107,9 +108,15 @@ class Trial:
         return harmed
 
     def poller(self) -> str:
-        found: list[str] = []
-        eventually(lambda: found.append(self._holder(asked="one")) or found[-1] in NODES, within_s=30)
-        return found[-1]
+        holder = ""
+
+        def somebody_polls() -> bool:
+            nonlocal holder
+            holder = self._holder(asked="one")
+            return holder in NODES
+
+        eventually(somebody_polls, within_s=30)
+        return holder
 
     def _holder(self, *, asked: str) -> str:
         with suppress(requests.RequestException, AssertionError):
@@ -194,66 +201,70 @@ def _callback(task_id: str, stage: str) -> bytes:
     ).encode()
 
 
-def troubles(trial: Trial) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Each kind of trouble in turn, for as long as anybody asks."""
-    machines = trial.machines
+class Troubles:
+    """Each kind of trouble, as a method of its name."""
 
-    def restart_a_node() -> None:
-        machines.nodes["one"].stop()
-        machines.start("one")
+    def __init__(self, trial: Trial) -> None:
+        self._trial, self._machines = trial, trial.machines
 
-    def kill_the_polling_machine() -> None:
-        machines.start(trial.take_over("killed", machines.kill))
+    def in_turn(self) -> Iterator[Callable[[], None]]:
+        """For as long as anybody asks."""
+        return itertools.cycle(
+            (
+                self.restart_a_node, self.kill_the_polling_machine, self.crash_the_database,
+                self.cut_off_the_polling_machine, self.reload_both_nodes, self.restart_the_proxy,
+                self.kill_the_polling_worker, self.restart_the_database, self.cut_off_the_database,
+                self.let_the_upstream_fail, self.stop_both_nodes,
+            )
+        )  # fmt: skip
 
-    def kill_the_polling_worker() -> None:
-        holder = machines.nodes[trial.poller()].holder_pid
-        os.kill(holder, signal.SIGKILL)
+    def restart_a_node(self) -> None:
+        self._machines.nodes["one"].stop()
+        self._machines.start("one")
 
-    def reload_both_nodes() -> None:
-        for node in machines.nodes.values():
+    def kill_the_polling_machine(self) -> None:
+        self._machines.start(self._trial.take_over("killed", self._machines.kill))
+
+    def kill_the_polling_worker(self) -> None:
+        os.kill(self._machines.nodes[self._trial.poller()].holder_pid, signal.SIGKILL)
+
+    def reload_both_nodes(self) -> None:
+        for node in self._machines.nodes.values():
             node.process.send_signal(signal.SIGHUP)
 
-    def restart_the_database() -> None:
-        machines.postgres.stop("fast")
-        machines.start_database()
+    def restart_the_database(self) -> None:
+        self._machines.postgres.stop("fast")
+        self._machines.start_database()
 
-    def crash_the_database() -> None:
-        machines.postgres.stop("immediate")
+    def crash_the_database(self) -> None:
+        self._machines.postgres.stop("immediate")
         time.sleep(TROUBLE_S / 3)
-        machines.start_database()
+        self._machines.start_database()
 
-    def cut_off_the_polling_machine() -> None:
-        cut = trial.take_over("cut off", machines.wires.cut)
+    def cut_off_the_polling_machine(self) -> None:
+        cut = self._trial.take_over("cut off", self._machines.wires.cut)
         time.sleep(TROUBLE_S / 3)
-        machines.wires.mend(cut)
+        self._machines.wires.mend(cut)
 
-    def cut_off_the_database() -> None:
-        machines.wires.cut("database")
+    def cut_off_the_database(self) -> None:
+        self._machines.wires.cut("database")
         time.sleep(TROUBLE_S)
-        machines.wires.mend("database")
+        self._machines.wires.mend("database")
 
-    def restart_the_proxy() -> None:
-        trial.proxies.stop()
-        trial.proxies.start()
+    def restart_the_proxy(self) -> None:
+        self._trial.proxies.stop()
+        self._trial.proxies.start()
 
-    def let_the_upstream_fail() -> None:
-        machines.simulator.set_faults({**FAULTS, "server-error": 1.0})
+    def let_the_upstream_fail(self) -> None:
+        self._machines.simulator.set_faults({**FAULTS, "server-error": 1.0})
         time.sleep(TROUBLE_S)
-        machines.simulator.set_faults(FAULTS)
+        self._machines.simulator.set_faults(FAULTS)
 
-    def stop_both_nodes() -> None:
-        for node in machines.nodes.values():
+    def stop_both_nodes(self) -> None:
+        for node in self._machines.nodes.values():
             node.stop()
         for name in NODES:
-            machines.start(name)
-
-    while True:
-        for trouble in (
-            restart_a_node, kill_the_polling_machine, crash_the_database, cut_off_the_polling_machine,
-            reload_both_nodes, restart_the_proxy, kill_the_polling_worker, restart_the_database,
-            cut_off_the_database, let_the_upstream_fail, stop_both_nodes,
-        ):  # fmt: skip
-            yield trouble.__name__.replace("_", " "), trouble
+            self._machines.start(name)
 
 
 def judge(trial: Trial) -> dict[str, Any]:
@@ -263,7 +274,7 @@ def judge(trial: Trial) -> dict[str, Any]:
     eventually(lambda: node.get("/api/stats")["tasks"]["in_progress"] == 0, within_s=SETTLED_WITHIN_S)
     stats = node.get("/api/stats")
     access = Access(
-        url=node.url, callback_token=CALLBACK_TOKEN, api_token=API_TOKEN, admin_password="correct horse"
+        url=node.url, callback_token=CALLBACK_TOKEN, api_token=API_TOKEN, admin_password=ADMIN_PASSWORD
     )
     with requests.Session() as session:
         session.trust_env = False
@@ -325,15 +336,13 @@ def main(minutes: float, every_s: float, seed: int | None) -> None:
         began = time.monotonic()
         trial.start()
         try:
-            for name, make in troubles(trial):
+            for trouble in Troubles(trial).in_turn():
                 time.sleep(every_s / 2)
                 if time.monotonic() - began > 60 * minutes:
                     break
-                click.echo(
-                    f"{time.monotonic() - began:5.0f} s  {name}; {len(trial.sent.acknowledged)} stored",
-                    err=True,
-                )
-                make()
+                name, stored = trouble.__name__.replace("_", " "), len(trial.sent.acknowledged)
+                click.echo(f"{time.monotonic() - began:5.0f} s  {name}; {stored} stored", err=True)
+                trouble()
                 time.sleep(every_s / 2)
         finally:
             trial.stop()
