@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from sqlalchemy import Connection, create_engine, event, func, insert, select, text
@@ -20,7 +20,7 @@ from benchmarks import multiply
 from benchmarks.checks import check
 from benchmarks.processes import environment
 from benchmarks.site import keep_poller, open_site
-from benchmarks.templates import Template, Templates
+from benchmarks.templates import OLDEST_H, Template, Templates
 from receiver.housekeeping import keep_house
 from receiver.runtime import build_runtime
 from receiver.settings import load_settings
@@ -30,18 +30,22 @@ from receiver.store.schema import task
 
 DAYS = 90
 OTHERS_SHARE = 0.01  # bodies that name no task, trouble and actions, to a task
-FEW = 20_000  # with fewer tasks there are fewer in progress, too
-LATE_H = 3
-LATE = 15
+OVERDUE_EVERY, OVERDUE_H = 7, 3
 BODIES_KEPT = timedelta(days=2)
 CACHE_KB = 1_000_000
-Copy = tuple[datetime, Template, int]
-"""When it begins, of which template, and by how many hours that is shifted."""
+
+
+class Copy(NamedTuple):
+    """A template `hours` later than it was; it starts at that moment."""
+
+    starts_at: datetime
+    template: Template
+    hours: int
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--tasks", default=1_000_000, show_default=True)
+@click.option("--tasks", type=click.IntRange(10_000), default=1_000_000, show_default=True)
 @click.option("--deliveries", default=1_000_000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(file: Path, tasks: int, deliveries: int, seed: int) -> None:
@@ -55,10 +59,9 @@ def main(file: Path, tasks: int, deliveries: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runtime = build_runtime(load_settings(environment(Path(folder))))
         event.listen(runtime.database.engine, "connect", _hurry)
-        with _timed("templates"):
-            templates = list(Templates(runtime, now=now, rng=rng).make_all())
+        templates = list(Templates(runtime, now=now, rng=rng).make_all())
         runtime.database.engine.dispose()
-        copies = schedule(templates, tasks, now=now, rng=rng)
+        copies = sorted(schedule(templates, tasks, now=now, rng=rng), key=itemgetter(0))
         with _connected(file, Path(folder) / "receiver.db") as connection:
             fill(connection, templates, copies, deliveries=deliveries, now=now, rng=rng)
     _finish(database, now=now)
@@ -70,39 +73,33 @@ def main(file: Path, tasks: int, deliveries: int, seed: int) -> None:
     check(open_site(file)[0], now=now)
 
 
-def schedule(templates: Sequence[Template], tasks: int, *, now: datetime, rng: random.Random) -> list[Copy]:
-    """So many tasks and what comes beside them, in order of time."""
-    share = min(1, tasks / FEW)
-    present = [
-        (template.starts_at, template, 0)
-        for template in templates
-        for _ in range(math.ceil(template.present * share))
-    ]
-    in_progress = [template for template in templates if template.ends_at == now]
-    late = [
-        (template.starts_at - timedelta(hours=LATE_H), template, -LATE_H)
-        for template in in_progress[: math.ceil(LATE * share)]
-    ]
+def schedule(
+    templates: Sequence[Template], tasks: int, *, now: datetime, rng: random.Random
+) -> Iterator[Copy]:
+    """So many tasks, and what comes beside them."""
+    for template in templates:
+        for number in range(template.present):
+            overdue = template.ends_at == now and number == 0 and template.number % OVERDUE_EVERY == 0
+            yield _copy(template, -OVERDUE_H if overdue else 0)
     of_tasks = [template for template in templates if template.weight and template.has_task]
     others = [template for template in templates if template.weight and not template.has_task]
-    left = tasks - sum(template.has_task for _, template, _ in (*present, *late))
-    past = [
-        *_draw(of_tasks, left, now=now, rng=rng),
-        *_draw(others, round(tasks * OTHERS_SHARE), now=now, rng=rng),
-    ]
-    return sorted([*past, *present, *late], key=itemgetter(0))
+    left = tasks - sum(template.present for template in templates if template.has_task)
+    yield from _draw(of_tasks, left, now=now, rng=rng)
+    yield from _draw(others, round(tasks * OTHERS_SHARE), now=now, rng=rng)
 
 
 def _draw(templates: Sequence[Template], count: int, *, now: datetime, rng: random.Random) -> Iterator[Copy]:
     """More by day than by night, and on workdays; what would not have ended yet comes a day earlier."""
-    hours = range(-DAYS * 24, 0)
+    hours = range(OLDEST_H - DAYS * 24, OLDEST_H)
     busy = [_activity(templates[0].starts_at + timedelta(hours=hour)) for hour in hours]
     chosen = rng.choices(templates, [template.weight for template in templates], k=count)
-    for hour, template in zip(rng.choices(hours, busy, k=count), chosen, strict=True):
-        shift = hour + 27
-        while template.ends_at + timedelta(hours=shift) > now:
-            shift -= 24
-        yield template.starts_at + timedelta(hours=shift), template, shift
+    for drawn, template in zip(rng.choices(hours, busy, k=count), chosen, strict=True):
+        too_late = template.ends_at + timedelta(hours=drawn) - now
+        yield _copy(template, drawn - 24 * max(math.ceil(too_late / timedelta(days=1)), 0))
+
+
+def _copy(template: Template, hours: int) -> Copy:
+    return Copy(template.starts_at + timedelta(hours=hours), template, hours)
 
 
 def _activity(hour: datetime) -> float:
@@ -122,28 +119,20 @@ def fill(
     multiply.SCRATCH.create_all(connection)
     numbers = [{"number": template.number, "task_id": template.task_id} for template in templates]
     connection.execute(insert(multiply.template), numbers)
-    connection.exec_driver_sql(
-        "INSERT INTO scratch.copy (template, shift, task_id) VALUES (?, ?, ?)",
-        [
-            (template.number, f"{shift} hours", f"{rng.getrandbits(128):032x}")
-            for _, template, shift in copies
-        ],
-    )
-    with _timed("tasks"):
-        multiply.copy_tasks(connection)
-    with _timed("deliveries"):
-        multiply.copy_deliveries(
-            connection, first=_newest_with(copies, deliveries), bodies_since=now - BODIES_KEPT
-        )
-    with _timed("actions and counts"):
-        multiply.copy_actions(connection)
-        multiply.copy_counts(connection)
+    rows = ((copy.template.number, f"{copy.hours} hours", f"{rng.getrandbits(128):032x}") for copy in copies)
+    driver: Any = connection.connection.driver_connection  # which takes a million rows one by one
+    driver.executemany("INSERT INTO scratch.copy (template, shift, task_id) VALUES (?, ?, ?)", rows)
+    multiply.copy_tasks(connection)
+    first = _newest_with(copies, deliveries)
+    multiply.copy_deliveries(connection, first=first, bodies_since=now - BODIES_KEPT)
+    multiply.copy_actions(connection)
+    multiply.copy_counts(connection)
 
 
 def _newest_with(copies: Sequence[Copy], deliveries: int) -> int:
     """From which number on the copies have so many deliveries, or a few less."""
     for number in range(len(copies), 0, -1):
-        deliveries -= copies[number - 1][1].deliveries
+        deliveries -= copies[number - 1].template.deliveries
         if deliveries < 0:
             return number + 1
     return 1
@@ -176,13 +165,6 @@ def _finish(database: Database, *, now: datetime) -> None:
         keep_poller(connection, now=now)
     while keep_house(database, now=now):
         pass
-
-
-@contextmanager
-def _timed(name: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
 
 
 if __name__ == "__main__":

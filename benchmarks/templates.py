@@ -16,12 +16,11 @@ from receiver.intake import callback_delivery
 from receiver.operations import acknowledge_task
 from receiver.runtime import Runtime
 from receiver.store import actions, quarantine, tallies
-from receiver.store.actions import Kind
 from receiver.store.quarantine import Quarantined
 from receiver.store.tallies import hour_of
 
 OLDEST_H = 27  # the templates of settled tasks start so long ago: a stuck task is given up after a day
-IN_PROGRESS, OPEN_BODIES, OPEN_PROBLEMS = 100, 30, 6
+IN_PROGRESS = 100
 SHORTEST_S, LONGEST_S = 2.0, 0.97 * 86400
 VOCABULARY = (
     (
@@ -54,26 +53,6 @@ COUNTED = (
 OTHER_PRODUCT = (
     '{"code":200,"msg":"success","data":{"task_id":"{id}","audioWavUrl":"https://x.example/{id}.wav"}}'
 )
-# Which share of all tasks in percent, how many templates show it, and by which faults it comes about.
-KINDS: tuple[tuple[float, int, tuple[str, ...]], ...] = (
-    (67, 60, ()),
-    (5, 12, ("callback-doubled",)),
-    (2.5, 12, ("callbacks-reordered",)),
-    (1, 12, ("callback-delayed", "not-yet")),
-    (3, 20, ("orphan",)),
-    (6.2, 24, ("all-callbacks-lost",)),
-    (4.6, 20, ("callback-exception",)),
-    (0.8, 12, ("callback-exception-empty",)),
-    (0.8, 12, ("success-without-urls",)),
-    (0.5, 12, ("callback-forged",)),
-    (0.25, 24, ("callback-malformed",)),
-    (2.4, 12, ("generate-audio-failed",)),
-    (1.2, 8, ("create-task-failed",)),
-    (1.7, 12, ("sensitive-word",)),
-    (0.9, 12, ("generate-audio-failed", "all-callbacks-lost")),
-    (1, 6, ("stuck",)),
-    (0.01, 1, ("rare",)),
-)
 # By which faults, and after how many seconds the upstream becomes silent about a task.
 SILENT: tuple[tuple[tuple[str, ...], float, float], ...] = (
     ((), 20, 140),
@@ -81,6 +60,39 @@ SILENT: tuple[tuple[tuple[str, ...], float, float], ...] = (
     (("callback-exception-empty",), 125, 140),
     (("callback-malformed",), 30, 140),
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskKind:
+    """Tasks with these faults: their share of all tasks in percent, and by how many templates they are shown."""
+
+    share: float
+    templates: int = 12
+    faults: tuple[str, ...] = ()
+    registered: bool = True
+    title: str | None = None
+
+
+KINDS = (
+    TaskKind(share=67, templates=60),
+    TaskKind(share=5, faults=("callback-doubled",)),
+    TaskKind(share=2.5, faults=("callbacks-reordered",)),
+    TaskKind(share=1, faults=("callback-delayed", "not-yet")),
+    TaskKind(share=3, templates=20, registered=False),
+    TaskKind(share=6.2, templates=24, faults=("all-callbacks-lost",)),
+    TaskKind(share=4.6, templates=20, faults=("callback-exception",)),
+    TaskKind(share=0.8, faults=("callback-exception-empty",)),
+    TaskKind(share=0.8, faults=("success-without-urls",)),
+    TaskKind(share=0.5, faults=("callback-forged",)),
+    TaskKind(share=0.25, templates=24, faults=("callback-malformed",)),
+    TaskKind(share=2.4, faults=("generate-audio-failed",)),
+    TaskKind(share=1.2, faults=("create-task-failed",)),
+    TaskKind(share=1.7, faults=("sensitive-word",)),
+    TaskKind(share=0.9, faults=("generate-audio-failed", "all-callbacks-lost")),
+    TaskKind(share=1, templates=6, faults=("stuck",)),
+    TaskKind(share=0.01, templates=1, title=RARE),
+)
+OPEN_PROBLEMS = (TaskKind(share=0, faults=("stuck",)), TaskKind(share=0, faults=("callback-forged",)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,28 +124,26 @@ class Templates:
             connection.execute(text(COUNTED[0]))
 
     def make_all(self) -> Iterator[Template]:
-        for share, count, faults in KINDS:
-            for _ in range(count):
-                yield self._settled(faults, weight=share / count)
-        for faults in (("stuck",), ("callback-forged",)):
-            for _ in range(2):
-                yield self._settled(faults, present=OPEN_PROBLEMS)
+        for kind in KINDS:
+            for _ in range(kind.templates):
+                yield self._settled(kind, weight=kind.share / kind.templates)
+        for kind in OPEN_PROBLEMS:
+            yield self._settled(kind, present=12)
         for number in range(IN_PROGRESS):
             yield self._in_progress(number)
         for body in BROKEN_BODIES:
             yield self._quarantined(body, weight=1)
-            yield self._quarantined(body, present=OPEN_BODIES)
+            yield self._quarantined(body, present=30)
         yield self._quarantined(OTHER_PRODUCT, weight=2)
         for trouble in Trouble:
             yield self._trouble(trouble)
 
-    def _settled(self, faults: tuple[str, ...], *, weight: float = 0, present: int = 0) -> Template:
-        start = self._long_ago()
-        title = RARE if "rare" in faults else self._title()
-        drawn = [name for name in faults if name not in ("orphan", "rare")]
-        generation = draw_generation(start, self._rng, title=title, faults=drawn)
+    def _settled(self, kind: TaskKind, *, weight: float = 0, present: int = 0) -> Template:
+        """A task that went to its end; a person has seen the problems of the past."""
+        start, title = self._long_ago(), kind.title or self._title()
+        generation = draw_generation(start, self._rng, title=title, faults=kind.faults)
         label = LABEL if self._rng.random() < 1 / 3 else None
-        end = play(self._runtime, generation, self._rng, label=label, registered="orphan" not in faults)
+        end = play(self._runtime, generation, self._rng, label=label, registered=kind.registered)
         if weight:
             end += timedelta(minutes=10)
             acknowledge_task(self._runtime, generation.task_id, now=end, actor=SOMEBODY)
@@ -170,7 +180,7 @@ class Templates:
         counts.update(tallies.spread(start, start + pause, "pause", trouble.value))
         counts.update(tallies.in_hour(start, {("callback", "wrong_token"): 3, ("callback", "cut_off"): 1}))
         with self._runtime.database.write() as connection:
-            for kind in (Kind.SIGN_IN_REFUSED, Kind.SIGNED_IN, Kind.SIGNED_OUT):
+            for kind in (actions.Kind.SIGN_IN_REFUSED, actions.Kind.SIGNED_IN, actions.Kind.SIGNED_OUT):
                 actions.note(connection, kind, SOMEBODY, now=start)
             tallies.add(connection, counts)
         return self._record(self._marker(), start, start + pause, weight=0.05)
