@@ -80,8 +80,8 @@ def play(
 
 def _poll_due(runtime: Runtime, task_id: str) -> datetime:
     with runtime.database.read() as connection:
-        known = tasks.load(connection, task_id)
-    return (known and known.next_poll_at) or NEVER
+        task = tasks.load(connection, task_id)
+    return (task and task.next_poll_at) or NEVER
 
 
 def _call_back(runtime: Runtime, callback: Callback, *, now: datetime) -> None:

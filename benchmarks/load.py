@@ -84,16 +84,16 @@ def main(variants: tuple[Variant, ...], rounds: int, slice_s: int, clients: int,
     if wrk is None:
         raise click.ClickException("wrk makes the load: apt-get install wrk")
     console = Console(width=110)
-    chosen = dict.fromkeys((BASELINE, *(variants or VARIANTS)))
+    compared = dict.fromkeys((BASELINE, *(variants or VARIANTS)))
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "body.json").write_bytes(complete_callback(TASK_ID))
-        urls = stack.enter_context(_databases(folder, len(chosen), postgresql=postgresql))
+        urls = stack.enter_context(_databases(folder, len(compared), postgresql=postgresql))
         servers = {
             variant: stack.enter_context(_serving(variant, folder, next(urls)))
-            for variant in track(chosen, "Starting", console=console, transient=True)
+            for variant in track(compared, "Starting", console=console, transient=True)
         }
-        measured: dict[Variant, list[Load]] = {variant: [] for variant in chosen}
+        measured: dict[Variant, list[Load]] = {variant: [] for variant in compared}
         for turn in track(range(1 + rounds), "Loading", console=console, transient=True):
             for variant, url in random.sample(list(servers.items()), k=len(servers)):
                 load = _load([wrk, f"-c{clients}", f"-d{slice_s}s"], url, folder)
@@ -135,8 +135,7 @@ def _pin(workers: Sequence[int]) -> None:
 
 def _load(wrk: Sequence[str], url: str, folder: Path) -> Load:
     script = ["-s", str(Path(__file__).with_suffix(".lua")), "-t2", "--timeout", "30s", url]
-    given = ["--", str(folder / "body.json"), TASK_ID, secrets.token_hex(8)]
-    command = [*wrk, *script, *given]
+    command = [*wrk, *script, "--", str(folder / "body.json"), TASK_ID, secrets.token_hex(8)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Load(**json.loads(output.splitlines()[-1]))
 

@@ -38,12 +38,12 @@ class Machines:
     def start(self, name: str) -> None:
         """Start the receiver on that machine, in the place of one that has ended."""
         before = self.nodes.get(name)
-        given = {"DATABASE_URL": self.postgres.url, "UPSTREAM_URL": self.upstream.url, **self._settings}
+        settings = {"DATABASE_URL": self.postgres.url, "UPSTREAM_URL": self.upstream.url, **self._settings}
         with self.wires.inside(name):
             self.nodes[name] = Deployment(
                 self._folder,
                 HOSTS.index(name),
-                given,
+                settings,
                 address=self.wires.address(name),
                 port=before.port if before else None,
             )

@@ -58,11 +58,11 @@ class Deployment:
         self.url = f"http://{address}:{self.port}"
         self.callback_url = f"{self.url}/callbacks/{CALLBACK_TOKEN}"
         self.log = folder / f"receiver-{number}.log"
-        given = environment(folder, **{"BIND": f"{address}:{self.port}", **changes})
+        settings = environment(folder, **{"BIND": f"{address}:{self.port}", **changes})
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                GUNICORN, cwd=ROOT, env=clean | given, stdout=log, stderr=log, start_new_session=True
+                GUNICORN, cwd=ROOT, env=clean | settings, stdout=log, stderr=log, start_new_session=True
             )
         self.session = requests.Session()
         self.session.trust_env = False

@@ -132,8 +132,8 @@ def read_answer(stream: BinaryIO) -> Answer:
 def callback(task_id: str, *, size: int = 0) -> bytes:
     """A whole callback, filled up to `size` bytes."""
     rows = [{"id": "a", "audio_url": "https://example.org/a.mp3"}]
-    told = {"code": 200, "data": {"callbackType": "complete", "task_id": task_id, "data": rows}}
-    return json.dumps(told).encode().ljust(size)
+    payload = {"code": 200, "data": {"callbackType": "complete", "task_id": task_id, "data": rows}}
+    return json.dumps(payload).encode().ljust(size)
 
 
 def request(
@@ -144,10 +144,10 @@ def request(
     *,
     version: str = "1.1",
 ) -> bytes:
-    given = {"Host": HOST, "Content-Length": str(len(body))} | dict(headers or {})
+    all_headers = {"Host": HOST, "Content-Length": str(len(body))} | dict(headers or {})
     head = [
         f"{method} {path} HTTP/{version}",
-        *(f"{name}: {value}" for name, value in given.items() if value),
+        *(f"{name}: {value}" for name, value in all_headers.items() if value),
     ]
     return "\r\n".join([*head, "", ""]).encode() + body
 

@@ -92,10 +92,10 @@ def _draw(templates: Sequence[Template], count: int, *, now: datetime, rng: rand
     """More by day than by night, and on workdays; what would not have ended yet comes a day earlier."""
     hours = range(OLDEST_H - DAYS * 24, OLDEST_H)
     busy = [_activity(templates[0].starts_at + timedelta(hours=hour)) for hour in hours]
-    chosen = rng.choices(templates, [template.weight for template in templates], k=count)
-    for drawn, template in zip(rng.choices(hours, busy, k=count), chosen, strict=True):
-        too_late = template.ends_at + timedelta(hours=drawn) - now
-        yield _copy(template, drawn - 24 * max(math.ceil(too_late / timedelta(days=1)), 0))
+    drawn = rng.choices(templates, [template.weight for template in templates], k=count)
+    for hour, template in zip(rng.choices(hours, busy, k=count), drawn, strict=True):
+        too_late = template.ends_at + timedelta(hours=hour) - now
+        yield _copy(template, hour - 24 * max(math.ceil(too_late / timedelta(days=1)), 0))
 
 
 def _copy(template: Template, hours: int) -> Copy:

@@ -91,11 +91,9 @@ def _deep(client: FlaskClient, connection: Connection) -> Iterator[View]:
     place = connection.execute(oldest.offset(BEFORE_THE_END).limit(1)).first()
     if place:
         cursor = cursor_at((place.first_seen_at, place.task_id))
-        for kept in ({}, {"outcome": "failed"}, {"flag": "recovered", "outcome": "failed"}):
-            name = _list(**kept, cursor="<near the end>")
-            yield View(
-                address=_list(**kept, cursor=cursor), name=name.replace("%3C", "<").replace("%3E", ">")
-            )
+        for filters in ({}, {"outcome": "failed"}, {"flag": "recovered", "outcome": "failed"}):
+            name = f"{_list(**filters)}&cursor=<near the end>"
+            yield View(address=_list(**filters, cursor=cursor), name=name)
 
 
 def _other_pages() -> Iterator[View]:
