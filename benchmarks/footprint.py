@@ -9,7 +9,6 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,17 +25,7 @@ from receiver.store.schema import delivery, metadata, task
 
 SUBMITTED_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAULTS = {"callback-exception": 0.2, "callback-doubled": 0.1}
-SHOWN_BYTES = 100_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Footprint:
-    deliveries: int
-    transactions: int
-    log_bytes: int
-    body_bytes: int
-    sizes: dict[str, int]
-    pruned_sizes: dict[str, int]
+MIN_SHOWN_BYTES = 100_000
 
 
 @click.command()
@@ -46,40 +35,29 @@ def main(tasks: int) -> None:
     logging.disable(logging.CRITICAL)
     for store in (on_sqlite, on_postgresql):
         with tempfile.TemporaryDirectory() as folder, store(Path(folder)) as runtime:
-            print_footprint(runtime, measure(runtime, tasks), tasks)
+            measure(runtime, tasks)
 
 
-def measure(runtime: Runtime, tasks: int) -> Footprint:
+def measure(runtime: Runtime, tasks: int) -> None:
     database, rng = runtime.database, random.Random(1)
-    committed, before = _count_commits(database), _log_bytes(database)
+    committed, written = _count_commits(database), _log_bytes(database)
     for _ in range(tasks):
         play(runtime, draw_generation(SUBMITTED_AT, rng, faults=FAULTS), rng, label="order 17")
-    transactions, log_bytes = len(committed), _log_bytes(database) - before
+    transactions, log_kb = len(committed) / tasks, (_log_bytes(database) - written) / tasks / 1000
     with database.read() as connection:
-        rows = connection.scalars(select(func.count()).select_from(delivery)).one()
-        bodies = connection.scalars(select(func.sum(func.length(delivery.c.body)))).one()
+        count, sum_of_bodies = func.count(), func.sum(func.length(delivery.c.body))
+        rows, bodies = connection.execute(select(count, sum_of_bodies).select_from(delivery)).one()
         unsettled = select(task.c.task_id).where(task.c.settled_at.is_(None)).limit(1)
         assert connection.execute(unsettled).first() is None, "a task has no end"
+    click.echo(f"\n{database.url.get_backend_name()}, a task: {rows / tasks:.2f} deliveries,")
+    click.echo(
+        f"  {transactions:.2f} transactions, {log_kb:.1f} kB of log, bodies of {bodies / tasks / 1000:.1f} kB"
+    )
     sizes = _sizes(database)
     _forget_bodies(database)
-    return Footprint(
-        deliveries=rows,
-        transactions=transactions,
-        log_bytes=log_bytes,
-        body_bytes=int(bodies),
-        sizes=sizes,
-        pruned_sizes=_sizes(database),
-    )
-
-
-def print_footprint(runtime: Runtime, footprint: Footprint, tasks: int) -> None:
-    rows, transactions = footprint.deliveries / tasks, footprint.transactions / tasks
-    log_kb, bodies_kb = footprint.log_bytes / tasks / 1000, footprint.body_bytes / tasks / 1000
-    click.echo(f"\n{runtime.database.url.get_backend_name()}, a task: {rows:.2f} deliveries,")
-    click.echo(f"  {transactions:.2f} transactions, {log_kb:.1f} kB of log, bodies of {bodies_kb:.1f} kB")
-    for name, size in footprint.sizes.items():
-        pruned_kb = footprint.pruned_sizes[name] / tasks / 1000
-        click.echo(f"  {name:20}{size / tasks / 1000:8.2f} kB, pruned {pruned_kb:.2f} kB")
+    for name, pruned in _sizes(database).items():
+        kb, pruned_kb = sizes[name] / tasks / 1000, pruned / tasks / 1000
+        click.echo(f"  {name:20}{kb:8.2f} kB, pruned {pruned_kb:.2f} kB")
 
 
 def _count_commits(database: Database) -> Sequence[None]:
@@ -108,7 +86,7 @@ def _sizes(database: Database) -> dict[str, int]:
         else:
             relation = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
             found = {name: connection.scalars(relation, {"name": name}).one() for name in names}
-    return {name: found[name] for name in names if found[name] > SHOWN_BYTES}
+    return {name: found[name] for name in names if found[name] > MIN_SHOWN_BYTES}
 
 
 def _forget_bodies(database: Database) -> None:

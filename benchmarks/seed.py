@@ -29,7 +29,7 @@ from receiver.store.database import Database
 from receiver.store.schema import task
 
 DAYS = 90
-OTHERS_SHARE = 0.01  # bodies that name no task, trouble and actions, to a task
+OTHERS_SHARE = 0.01  # bodies that name no task of ours, to a task
 OVERDUE_EVERY, OVERDUE_H = 7, 3
 BODIES_KEPT = timedelta(days=2)
 CACHE_KB = 1_000_000

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from benchmarks.generations import LABEL, SOMEBODY, draw_generation, play
-from receiver.core.payloads import Trouble
 from receiver.intake import callback_delivery
 from receiver.operations import acknowledge_task
 from receiver.runtime import Runtime
-from receiver.store import actions, quarantine, tallies
+from receiver.store import quarantine
+from receiver.store.deliveries import QUARANTINED
 from receiver.store.quarantine import Quarantined
 from receiver.store.tallies import hour_of
 
@@ -42,8 +42,12 @@ BROKEN_BODIES = (
     '{"code":501,"msg":"failed {id}","data":null}',
 )
 TAGGED = ("task", "delivery", "action")
-COUNTED = (
+PREPARE = (
+    *(f"ALTER TABLE {table} ADD COLUMN template INTEGER" for table in TAGGED),
     "CREATE TABLE counted AS SELECT 0 AS template, * FROM tally WHERE 0",
+)
+RECORD = (
+    *(f"UPDATE {table} SET template = :number WHERE template IS NULL" for table in TAGGED),  # noqa: S608
     "INSERT INTO counted SELECT :number, * FROM tally",
     # The poller counts its calls, and here is none.
     """INSERT INTO counted SELECT :number, 'call', hour, 'answered', sum(count) FROM tally
@@ -119,9 +123,8 @@ class Templates:
         self._runtime, self._now, self._rng = runtime, now, rng
         self._made = 0
         with runtime.database.write() as connection:
-            for table in TAGGED:
-                connection.execute(text(f"ALTER TABLE {table} ADD COLUMN template INTEGER"))
-            connection.execute(text(COUNTED[0]))
+            for statement in PREPARE:
+                connection.execute(text(statement))
 
     def make_all(self) -> Iterator[Template]:
         for kind in KINDS:
@@ -135,8 +138,6 @@ class Templates:
             yield self._quarantined(body, weight=1)
             yield self._quarantined(body, present=30)
         yield self._quarantined(OTHER_PRODUCT, weight=2)
-        for trouble in Trouble:
-            yield self._trouble(trouble)
 
     def _settled(self, kind: TaskKind, *, weight: float = 0, present: int = 0) -> Template:
         """A task that went to its end; a person has seen the problems of the past."""
@@ -164,26 +165,13 @@ class Templates:
         start = self._long_ago() if weight else self._now - timedelta(minutes=self._rng.uniform(1, 600))
         marker = self._marker()
         delivery = callback_delivery(body.replace("{id}", marker).encode(), now=start, secrets=())
-        self._runtime.intake.accept([delivery])
+        [stored] = self._runtime.intake.accept([delivery])
         end = start + timedelta(hours=1)
-        if weight:
+        if weight and stored.result == QUARANTINED:
             with self._runtime.database.write() as connection:
                 ids = quarantine.newest_ids(connection, Quarantined(), limit=1)
                 quarantine.acknowledge(connection, ids, now=end)
         return self._record(marker, start, end, weight=weight, present=present)
-
-    def _trouble(self, trouble: Trouble) -> Template:
-        """Calls that fail, and a pause; callbacks that are refused, and a person who signs in to see why."""
-        start = self._long_ago()
-        pause = timedelta(minutes=self._rng.uniform(1, 20))
-        counts = tallies.in_hour(start, {("call", trouble.value): 5})
-        counts.update(tallies.spread(start, start + pause, "pause", trouble.value))
-        counts.update(tallies.in_hour(start, {("callback", "wrong_token"): 3, ("callback", "cut_off"): 1}))
-        with self._runtime.database.write() as connection:
-            for kind in (actions.Kind.SIGN_IN_REFUSED, actions.Kind.SIGNED_IN, actions.Kind.SIGNED_OUT):
-                actions.note(connection, kind, SOMEBODY, now=start)
-            tallies.add(connection, counts)
-        return self._record(self._marker(), start, start + pause, weight=0.05)
 
     def _long_ago(self) -> datetime:
         first = hour_of(self._now) - timedelta(hours=OLDEST_H)
@@ -202,17 +190,10 @@ class Templates:
         """All that was stored since the last call, as one template."""
         self._runtime.intake.flush_counts()
         self._made += 1
-        number = {"number": self._made}
         with self._runtime.database.write() as connection:
             rows = [
-                connection.execute(
-                    text(f"UPDATE {table} SET template = :number WHERE template IS NULL"),  # noqa: S608
-                    number,
-                ).rowcount
-                for table in TAGGED
+                connection.execute(text(statement), {"number": self._made}).rowcount for statement in RECORD
             ]
-            for statement in COUNTED[1:]:
-                connection.execute(text(statement), number)
         return Template(
             number=self._made,
             task_id=task_id,
