@@ -8,10 +8,10 @@ import click
 from sqlalchemy import Connection, func, select, text
 
 from benchmarks.templates import OLDEST_H
-from receiver.core import census
+from receiver.core import task_counts
 from receiver.operations import rebuild_task
 from receiver.runtime import Runtime
-from receiver.store import tallies
+from receiver.store import hourly_counts
 from receiver.store.schema import change_clock, delivery, metadata, tally, task
 from receiver.store.task_rows import new_row, task_of
 
@@ -48,7 +48,7 @@ def _sample(connection: Connection) -> Sequence[int]:
 
 
 def _wrong_totals(connection: Connection) -> Iterator[str]:
-    totals = tallies.totals(connection, census.TASK)[census.TASK]
+    totals = hourly_counts.totals(connection, task_counts.TASK)[task_counts.TASK]
     outcomes = select(task.c.outcome, func.count()).group_by(task.c.outcome)
     for outcome, count in connection.execute(outcomes):
         click.echo(f"  {outcome:16}{count:>10,}")
@@ -59,7 +59,7 @@ def _wrong_totals(connection: Connection) -> Iterator[str]:
 def _wrong_hours(connection: Connection, *, now: datetime) -> Iterator[str]:
     """Of the last day, and only where the deliveries of all tasks of an hour are stored."""
     first = connection.scalars(select(func.min(delivery.c.received_at))).one() + timedelta(hours=OLDEST_H)
-    hours = [tallies.hour_of(now) - timedelta(hours=ago) for ago in range(24)]
+    hours = [hourly_counts.hour_of(now) - timedelta(hours=ago) for ago in range(24)]
     for hour in (hour for hour in hours if hour > first):
         within = (delivery.c.received_at >= hour) & (delivery.c.received_at < hour + timedelta(hours=1))
         stored = select(delivery.c.source, delivery.c.result, func.count()).where(within)

@@ -12,7 +12,7 @@ from receiver.runtime import Runtime
 from receiver.simulator.callbacks import Callback
 from receiver.simulator.generation import Generation
 from receiver.store import tasks
-from receiver.store.actions import Actor
+from receiver.store.audit_log import Actor
 
 LABEL = "Placelabel"
 PROMPT = "Warm tape, a slow upright piano, rain on a tin roof far away, and a low cello. " * 6
@@ -86,7 +86,7 @@ def _poll_due(runtime: Runtime, task_id: str) -> datetime:
 
 def _call_back(runtime: Runtime, callback: Callback, *, now: datetime) -> None:
     if callback.forged and callback.stage == "complete":  # the simulator sends it without the token
-        runtime.intake.note_refused("wrong_token", now=now)
+        runtime.intake.count_refusal("wrong_token", now=now)
     else:
         runtime.intake.accept([callback_delivery(callback.body, now=now, secrets=())])
 

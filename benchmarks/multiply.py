@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from benchmarks.generations import LABEL
-from receiver.store.schema import Moment, action, delivery, tally, task
+from receiver.store.schema import UtcDateTime, action, delivery, tally, task
 
 SCRATCH = MetaData(schema="scratch")
 template = Table("template", SCRATCH, Column("number", Integer, primary_key=True), Column("task_id", Text))
@@ -112,7 +112,7 @@ def _copy(
 
 
 def _copied(column: Column[Any]) -> ColumnElement[Any]:
-    return _shifted(column) if isinstance(column.type, Moment) else column
+    return _shifted(column) if isinstance(column.type, UtcDateTime) else column
 
 
 def _shifted(moment: Column[Any]) -> ColumnElement[Any]:

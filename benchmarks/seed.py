@@ -21,7 +21,7 @@ from benchmarks.checks import check
 from benchmarks.processes import environment
 from benchmarks.site import keep_poller, open_site
 from benchmarks.templates import OLDEST_H, Template, Templates
-from receiver.housekeeping import keep_house
+from receiver.maintenance import roll_up_counts
 from receiver.runtime import build_runtime
 from receiver.settings import load_settings
 from receiver.store.change_clock import time_of_change
@@ -163,7 +163,7 @@ def _finish(database: Database, *, now: datetime) -> None:
     with database.write() as connection:
         time_of_change(connection, connection.scalars(select(func.max(task.c.changed_at))).one())
         keep_poller(connection, now=now)
-    while keep_house(database, now=now):
+    while roll_up_counts(database, now=now):
         pass
 
 

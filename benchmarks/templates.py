@@ -16,8 +16,8 @@ from receiver.operations import acknowledge_task
 from receiver.runtime import Runtime
 from receiver.store import quarantine
 from receiver.store.deliveries import QUARANTINED
-from receiver.store.quarantine import Quarantined
-from receiver.store.tallies import hour_of
+from receiver.store.hourly_counts import hour_of
+from receiver.store.quarantine import QuarantineFilter
 
 OLDEST_H = 27  # the templates of settled tasks start so long ago: a stuck task is given up after a day
 IN_PROGRESS = 100
@@ -169,7 +169,7 @@ class Templates:
         end = start + timedelta(hours=1)
         if weight and stored.result == QUARANTINED:
             with self._runtime.database.write() as connection:
-                ids = quarantine.newest_ids(connection, Quarantined(), limit=1)
+                ids = quarantine.newest_ids(connection, QuarantineFilter(), limit=1)
                 quarantine.acknowledge(connection, ids, now=end)
         return self._record(marker, start, end, weight=weight, present=present)
 

@@ -13,8 +13,8 @@ from benchmarks.templates import RARE
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.store import quarantine
-from receiver.store.listing import Flag
 from receiver.store.schema import task
+from receiver.store.task_list import Flag
 from receiver.web.cursors import cursor_at
 
 DEEP = 200

@@ -8,7 +8,7 @@ from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
 
 from receiver import NewerTablesError, SettingsError, load_settings
-from receiver.app import background, retire, wait_for_runtime
+from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import body_wanted
@@ -45,7 +45,7 @@ forwarder_headers = ""
 logconfig_dict = server_logging(settings.log_format)
 measured = worker_files()  # before any application is made
 
-LOOK_S = 0.1
+CHECK_INTERVAL_S = 0.1
 
 # A SIGTERM between a fork and the worker's own handlers would be lost, and the stop last `graceful_timeout`.
 hold_sigterm = partial(pthread_sigmask, SIG_BLOCK, {SIGTERM})
@@ -90,8 +90,8 @@ def retire_when_told(worker):
     gunicorn has no hook for that moment, which SIGTERM, SIGHUP and `max_requests` have in common.
     """
     while worker.alive:
-        time.sleep(LOOK_S)
-    retire(worker.wsgi)
+        time.sleep(CHECK_INTERVAL_S)
+    shut_down(worker.wsgi)
 
 
 def worker_exit(server, worker):

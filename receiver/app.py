@@ -15,7 +15,7 @@ from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import register_request_ids
 from receiver.web.slashes import with_single_slashes
-from receiver.web.storage import WriteProbe
+from receiver.web.storage_health import WriteProbe
 
 BOOT_RETRY_S = 2.0
 
@@ -50,7 +50,7 @@ def build_app(runtime: Runtime) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # a task's keys stand in the contract's order
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
-    app.extensions["waiting_room"] = api.WaitingRoom(settings.threads // 2)
+    app.extensions["waiting_room"] = api.LongPollSlots(settings.threads // 2)
     app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
     register_redirects(app)
@@ -71,8 +71,8 @@ def background(app: Flask) -> Background:
     return running
 
 
-def retire(app: Flask) -> None:
+def shut_down(app: Flask) -> None:
     """Before the process ends: let waiting readers go with what there is, and stop what runs beside the requests."""
-    waiting_room: api.WaitingRoom = app.extensions["waiting_room"]
+    waiting_room: api.LongPollSlots = app.extensions["waiting_room"]
     waiting_room.close()
     background(app).stop()

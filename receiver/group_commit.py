@@ -10,8 +10,10 @@ from receiver.store.database import StoreUnavailableError
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-MOST_AT_ONCE = 256  # a transaction is kept short, however many are waiting
-PATIENCE_S = 8.0  # with a transaction of its own after that still in time for the upstream, which waits 15
+MAX_BATCH_SIZE = 256  # a transaction is kept short, however many are waiting
+SUBMIT_TIMEOUT_S = (
+    8.0  # with a transaction of its own after that still in time for the upstream, which waits 15
+)
 
 
 @dataclass(eq=False)
@@ -30,7 +32,7 @@ class GroupCommit(Generic[Item, Outcome]):
     """
 
     def __init__(
-        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, patience_s: float = PATIENCE_S
+        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, patience_s: float = SUBMIT_TIMEOUT_S
     ) -> None:
         self._accept = accept
         self._patience_s = patience_s
@@ -67,7 +69,7 @@ class GroupCommit(Generic[Item, Outcome]):
 
     def _commit_for_all(self) -> None:
         with self._queue:
-            group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            group, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
         try:
             self._commit(group)
         finally:

@@ -29,12 +29,12 @@ class LineFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": " ".join(without_secrets(record.getMessage()).split()),
+            "message": " ".join(redact_line(record.getMessage()).split()),
             **({"request": own} if (own := request_id.get()) else {}),
             **getattr(record, "told", {}),
         }
         if record.exc_info:
-            told["error"] = without_secrets(self.formatException(record.exc_info))
+            told["error"] = redact_line(self.formatException(record.exc_info))
         if self._as_json:
             return json.dumps(told, default=str)
         pairs = [f"{name}={_quoted(str(value))}" for name, value in list(told.items())[4:] if name != "error"]
@@ -62,7 +62,7 @@ def server_logging(log_format: str) -> dict[str, Any]:
     }
 
 
-def without_secrets(text: str) -> str:
+def redact_line(text: str) -> str:
     return OWN_PATH.sub(r"\1[removed]", QUOTED.sub(r"\1\2[removed]", text))
 
 

@@ -9,26 +9,25 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.core import census, payloads
+from receiver.core import payloads, task_counts
 from receiver.core.observation import Observation, Source
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.settlement import Outcome
-from receiver.core.task import (
-    Rules,
-    Task,
+from receiver.core.task import Rules, Task
+from receiver.core.task_events import (
     acknowledge,
-    hear,
-    learn,
+    on_callback,
+    on_reprocessed,
     register,
-    rejudge,
     request_poll,
+    resettle,
     with_query,
 )
 from receiver.runtime import Runtime
-from receiver.store import actions, deliveries, other_jobs, removal, tallies, tasks
-from receiver.store.actions import Actor, Kind
+from receiver.store import audit_log, deliveries, hourly_counts, other_jobs, removal, tasks
+from receiver.store.audit_log import ActionKind, Actor
 
-MOST_TOLD_BEFORE = 20
+MAX_EARLIER_DELIVERIES = 20
 PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
 
 
@@ -41,18 +40,18 @@ def register_task(
         if known.registered_at is not None and label in (None, known.label):
             return known, False
         rules = runtime.settings.rules
-        told = known if known.registered_at else _told_before(connection, known, rules=rules)
+        told = known if known.registered_at else _earlier_end(connection, known, rules=rules)
         task = register(told, label=label, now=now, rules=rules)
         [task] = tasks.save(connection, [(known, task)])
         if known.registered_at is not None:
             _note_label(connection, task, now=now, actor=actor)
-    return task, not known.told_of
+    return task, not known.is_known
 
 
-def _told_before(connection: Connection, task: Task, *, rules: Rules) -> Task:
+def _earlier_end(connection: Connection, task: Task, *, rules: Rules) -> Task:
     """The task with another product's callbacks, which came before anybody registered it."""
-    step = learn if task.told_of else hear  # an orphan has counted its callbacks
-    for claim in other_jobs.first_claims(connection, task.task_id, most=MOST_TOLD_BEFORE):
+    step = on_reprocessed if task.is_known else on_callback  # an orphan has counted its callbacks
+    for claim in other_jobs.first_claims(connection, task.task_id, most=MAX_EARLIER_DELIVERIES):
         said = Observation(task_id=task.task_id, source=Source.CALLBACK, other_job=claim.ended)
         task = with_query(step(task, said, now=claim.received_at, rules=rules), claim.query)
     return task
@@ -78,7 +77,7 @@ def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: A
             return None
         task = request_poll(known, now=now)
         tasks.save(connection, [(known, task)])
-        actions.note(connection, Kind.POLL_REQUESTED, actor, now=now, task_id=task_id)
+        audit_log.record(connection, ActionKind.POLL_REQUESTED, actor, now=now, task_id=task_id)
     return task
 
 
@@ -92,8 +91,10 @@ def delete_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) 
             if known is None:
                 return False
             if removal.delete_some_deliveries(connection, task_id):
-                outcome = {"outcome": known.verdict.outcome.value}
-                actions.note(connection, Kind.DELETED, actor, now=now, task_id=task_id, detail=outcome)
+                outcome = {"outcome": known.settlement.outcome.value}
+                audit_log.record(
+                    connection, ActionKind.DELETED, actor, now=now, task_id=task_id, detail=outcome
+                )
                 removal.delete_task_row(connection, known)
                 return True
         time.sleep(PAUSE_S)
@@ -104,28 +105,28 @@ def acknowledge_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Ac
     with _changing(runtime, task_id) as (connection, known):
         if known is not None and known.problem:
             tasks.save(connection, [(known, acknowledge(known))])
-            actions.note(connection, Kind.ACKNOWLEDGED, actor, now=now, task_id=task_id)
+            audit_log.record(connection, ActionKind.ACKNOWLEDGED, actor, now=now, task_id=task_id)
 
 
 def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str]) -> int:
-    """The same of many tasks, which is for `note_done` to write down; says with how many something was wrong."""
+    """The same of many tasks, which is for `record_action` to write down; says with how many something was wrong."""
     with runtime.database.write() as connection:
         known = tasks.load_many(connection, task_ids).values()
         tasks.save(connection, [(task, acknowledge(task)) for task in known])
     return sum(task.problem is not None for task in known)
 
 
-def note_done(
-    runtime: Runtime, kind: Kind, *, now: datetime, actor: Actor, detail: Mapping[str, Any]
+def record_action(
+    runtime: Runtime, kind: ActionKind, *, now: datetime, actor: Actor, detail: Mapping[str, Any]
 ) -> None:
     """Write down, in one line, what somebody did in many transactions."""
     with runtime.database.write() as connection:
-        actions.note(connection, kind, actor, now=now, detail=detail)
+        audit_log.record(connection, kind, actor, now=now, detail=detail)
 
 
 def count_tasks(runtime: Runtime) -> int:
     with runtime.database.read() as connection:
-        counted = tallies.totals(connection, census.TASK).get(census.TASK, {})
+        counted = hourly_counts.totals(connection, task_counts.TASK).get(task_counts.TASK, {})
     return sum(counted.get(outcome.value, 0) for outcome in Outcome)
 
 
@@ -169,15 +170,15 @@ def _rebuilt(
     gone = rows_gone or deliveries.any_body_dropped(connection, task_id)
     state = known.state if gone else TaskState()
     for told in deliveries.every_body_of(connection, task_id):
-        if told.cause == payloads.Kind.TOO_MUCH:
+        if told.cause == payloads.ParseOutcome.TOO_MUCH:
             continue  # it did not fit, and does not fit now
-        reading = payloads.read_again(told.body or b"", source=told.source, task_id=task_id)
+        reading = payloads.parse_stored(told.body or b"", source=told.source, task_id=task_id)
         theirs = told.source == Source.CALLBACK and reading.not_music is not None
         if known.registered_at is None and theirs:
             continue  # another product's job, which matters only where its owner has registered it
         if reading.to_reconcile and reading.task_id == task_id:
             state = reconcile(state, reading.to_reconcile)
-    task = rejudge(replace(known, state=state), now=now, rules=runtime.settings.rules)
+    task = resettle(replace(known, state=state), now=now, rules=runtime.settings.rules)
     if task == known:
         return None
     return known, replace(task, version=known.version + 1, changed_at=now)
@@ -190,6 +191,6 @@ def _changing(runtime: Runtime, task_id: str) -> Iterator[tuple[Connection, Task
 
 
 def _note_label(connection: Connection, task: Task, *, now: datetime, actor: Actor) -> None:
-    actions.note(
-        connection, Kind.LABELLED, actor, now=now, task_id=task.task_id, detail={"label": task.label}
+    audit_log.record(
+        connection, ActionKind.LABELLED, actor, now=now, task_id=task.task_id, detail={"label": task.label}
     )

@@ -14,10 +14,10 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 REMOVED = "[removed]"
-LONGEST_QUERY = 2000  # characters that are kept of a query
-LONGEST_NAME = 100  # of a parameter; a longer one counts as a secret's
-MOST_JUDGED = 16 * 1024  # bytes behind the URLs in a body
-MOST_PARAMETERS = 200  # of all these URLs
+MAX_QUERY_BYTES = 2000  # characters that are kept of a query
+MAX_NAME_BYTES = 100  # of a parameter; a longer one counts as a secret's
+MAX_JUDGED_BYTES = 16 * 1024  # bytes behind the URLs in a body
+MAX_PARAMETERS = 200  # of all these URLs
 
 
 def _escaped(sign: str) -> bytes:
@@ -81,11 +81,11 @@ RANDOM_BITS = 3.2  # a sign, in the mean; words and counted ids have less
 class _Budget:
     """How much of one body or query is still judged; what is past it goes as a whole, for its sender chose its size."""
 
-    size: int = MOST_JUDGED
-    parameters: int = MOST_PARAMETERS
+    size: int = MAX_JUDGED_BYTES
+    parameters: int = MAX_PARAMETERS
 
 
-def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
+def redact(body: bytes, secrets: Iterable[str]) -> bytes:
     """The body without our callback tokens, and without the secrets in the query of any callback URL of ours.
 
     A token that is no longer accepted is found by its place after `/callbacks/`.
@@ -97,12 +97,12 @@ def without_secrets(body: bytes, secrets: Iterable[str]) -> bytes:
     return OWN_URL.sub(lambda found: found[1] + _own_address(found[2], budget), body)
 
 
-def redacted_query(query: bytes, secrets: Iterable[str]) -> str:
-    """A callback's own query, as it may be kept: without secrets, at most `LONGEST_QUERY` characters."""
-    judged = _without(secrets, query)[:MOST_JUDGED]
+def redact_query(query: bytes, secrets: Iterable[str]) -> str:
+    """A callback's own query, as it may be kept: without secrets, at most `MAX_QUERY_BYTES` characters."""
+    judged = _without(secrets, query)[:MAX_JUDGED_BYTES]
     text = _without_secret_values(judged, _Budget()).decode(errors="replace")
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)[
-        :LONGEST_QUERY
+        :MAX_QUERY_BYTES
     ]
 
 
@@ -172,7 +172,7 @@ def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name holds a secret: `token`, `api_key`, `userPassword`, `webhooksecret`."""
     words = _words(name)
     return (
-        len(name) > LONGEST_NAME
+        len(name) > MAX_NAME_BYTES
         or not SECRET_WORDS.isdisjoint(words)
         or "".join(words).endswith(SECRET_ENDINGS)
     )
@@ -183,7 +183,7 @@ def _names_id(name: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in WORD.findall(name[:LONGEST_NAME])]
+    return [word.lower() for word in WORD.findall(name[:MAX_NAME_BYTES])]
 
 
 def looks_secret(value: str, *, named_as_id: bool = False) -> bool:

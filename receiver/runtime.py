@@ -10,8 +10,8 @@ from functools import partial
 from threading import Event
 from uuid import uuid4
 
-from receiver.housekeeping import Housekeeper
 from receiver.intake import Intake
+from receiver.maintenance import Maintenance
 from receiver.metrics import Metrics
 from receiver.polling import Poller
 from receiver.scheduler import Scheduler
@@ -48,11 +48,11 @@ class Background:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._running: _Running | None = None
+        self._running: _BackgroundTasks | None = None
 
     def start(self) -> None:
         """Begin in this process: who polls is known by its pid, so only after a fork."""
-        self._running = _Running(self._runtime)
+        self._running = _BackgroundTasks(self._runtime)
         self._running.scheduler.start()
 
     def stop(self) -> None:
@@ -62,7 +62,7 @@ class Background:
             self._running = None
 
 
-class _Running:
+class _BackgroundTasks:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
@@ -79,9 +79,9 @@ class _Running:
             intake=runtime.intake,
             client=self._client,
             name=name,
-            spread=lambda: random.uniform(-1, 1),
+            jitter=lambda: random.uniform(-1, 1),
         )
-        self._housekeeper = Housekeeper(
+        self._housekeeper = Maintenance(
             runtime.database, retention=timedelta(days=settings.retention_days), name=name
         )
         self.scheduler = Scheduler(self._tick, tick_s=settings.poll_tick)
@@ -97,7 +97,7 @@ class _Running:
 
     def _tick(self, stop: Event) -> None:
         """Each part by itself: what keeps one from its work must not keep the others from theirs."""
-        for work in (self._runtime.intake.flush_counts, partial(self._poll, stop), self._keep_house):
+        for work in (self._runtime.intake.flush_counts, partial(self._poll, stop), self._maintain):
             try:
                 work()
             except StoreUnavailableError as error:
@@ -109,5 +109,5 @@ class _Running:
         if self._runtime.settings.poller:
             self._poller.run_once(stop)
 
-    def _keep_house(self) -> None:
+    def _maintain(self) -> None:
         self._housekeeper.run_once(now=utc_now())

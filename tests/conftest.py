@@ -12,7 +12,7 @@ from benchmarks.postgres import Postgres, running_postgres
 from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
-from receiver.store.actions import Actor
+from receiver.store.audit_log import Actor
 from receiver.store.database import Database
 
 __all__ = ["API_TOKEN", "CALLBACK_TOKEN", "environment", "eventually"]

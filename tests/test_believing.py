@@ -8,8 +8,8 @@ import pytest
 
 from receiver.core.observation import TRACK_FIELDS
 from receiver.intake import callback_delivery
-from receiver.store.overview import read_overview
-from receiver.web.views import show_task
+from receiver.store.health_queries import read_overview
+from receiver.web.serializers import serialize_task
 from tests.test_polling import World, new_world, upstream  # noqa: F401  fixtures
 
 TASK = "0123456789abcdef0123456789abcdef"
@@ -36,7 +36,7 @@ def deliver(world: World, body: bytes) -> str:
 
 
 def shown(world: World) -> dict[str, Any]:
-    return show_task(world.task(TASK))
+    return serialize_task(world.task(TASK))
 
 
 def give_up(world: World) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import func, select, text
 
 from receiver.app import build_app
-from receiver.housekeeping import Housekeeper
+from receiver.maintenance import Maintenance
 from receiver.intake import Intake, callback_delivery, poll_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.runtime import Runtime
-from receiver.store import body_cap, deliveries, quarantine, tallies
+from receiver.store import body_cap, deliveries, quarantine, hourly_counts
 from receiver.store.body_cap import BodyCap
-from receiver.store.cap import CHECKED_EVERY_BYTES, Cap
-from receiver.store.quarantine import Quarantined
+from receiver.store.cap import CHECK_EVERY_BYTES, Cap
+from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
 
@@ -81,8 +81,8 @@ def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
     assert kept(runtime) == [body]
     assert rows(runtime) == 1
     with runtime.database.read() as connection:
-        counted = tallies.totals(connection, "callback")["callback"]
-        assert quarantine.count(connection, Quarantined()) == 1
+        counted = hourly_counts.totals(connection, "callback")["callback"]
+        assert quarantine.count(connection, QuarantineFilter()) == 1
     assert counted == {"quarantined": 1, "duplicate": 19}
 
 
@@ -149,14 +149,14 @@ def test_a_flood_is_held_within_the_cap_while_it_comes(runtime: Runtime) -> None
         tell(runtime, b"<%d>" % number + b"x" * 1_000_000)
         with runtime.database.read() as connection:
             most = max(most, body_cap._totals(connection)[1])
-    assert most <= 20_000_000 + CHECKED_EVERY_BYTES + 2_000_000
+    assert most <= 20_000_000 + CHECK_EVERY_BYTES + 2_000_000
     assert rows(runtime) == 100
 
 
 def test_the_daily_housekeeping_enforces_the_cap_too(runtime: Runtime) -> None:
     tell(runtime, *[b"<%d>" % number for number in range(30)])
     caps = [BodyCap(runtime.database, most_bodies=10)]
-    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
+    keeper = Maintenance(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
     keeper.run_once(now=T0)
     assert len(kept(runtime)) == 10
 

@@ -14,23 +14,23 @@ import pytest
 from sqlalchemy import event, func, select, text
 
 from receiver.app import build_app
-from receiver.core.claim_bounds import LARGEST_CLAIMED, MOST_CLAIMED_TRACKS, claimed_size
-from receiver.core.facts import Told
+from receiver.core.claim_bounds import MAX_CLAIMED_BYTES, MAX_CLAIMED_TRACKS, claimed_size
+from receiver.core.facts import Fact
 from receiver.core.observation import URL_FIELDS, OtherJob
-from receiver.core.payloads import Kind, Reading
+from receiver.core.payloads import ParseOutcome, ParsedPayload
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
-from receiver.intake.intake import GIVEN_UP_AT_ONCE
+from receiver.intake.intake import GIVE_UP_BATCH_SIZE
 from receiver.operations import every_task_id, rebuild_task, register_task
-from receiver.rereading import read_again
+from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
-from receiver.store import deliveries, quarantine, tallies, tasks
+from receiver.store import deliveries, quarantine, hourly_counts, tasks
 from receiver.store.body_cap import BodyCap
 from receiver.store.database import StoreUnavailableError
-from receiver.store.deliveries import MOST_ERRORS, PAGE_BYTES
-from receiver.store.other_jobs import MOST_WALKED, first_claims
-from receiver.store.quarantine import Quarantined
-from receiver.store.refusals import StatementRefusedError
+from receiver.store.deliveries import MAX_ERRORS, PAGE_BYTES
+from receiver.store.other_jobs import SCAN_LIMIT, first_claims
+from receiver.store.quarantine import QuarantineFilter
+from receiver.store.statement_errors import StatementRefusedError
 from receiver.store.schema import delivery, task
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
 from tests.evil_bodies import EVIL
@@ -86,7 +86,7 @@ def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: R
         errors = connection.scalar(select(func.max(func.length(delivery.c.errors))))
         state = connection.scalar(select(func.max(func.length(task.c.state))))
     assert (errors or 0) < 20_000
-    assert (state or 0) < 1.1 * LARGEST_CLAIMED
+    assert (state or 0) < 1.1 * MAX_CLAIMED_BYTES
 
 
 @BOTH_STORES
@@ -97,7 +97,7 @@ def test_at_most_so_many_errors_are_kept_and_told_whatever_a_reading_gives(runti
     with runtime.database.read() as connection:
         (stored,) = deliveries.of_task(connection, "t")
     assert stored.errors == result.errors
-    assert sum(map(len, (stored.errors or {}).values())) == MOST_ERRORS
+    assert sum(map(len, (stored.errors or {}).values())) == MAX_ERRORS
     assert len(json.dumps(stored.errors)) < 10_000
 
 
@@ -124,7 +124,7 @@ def test_a_repetition_is_counted_and_the_state_of_its_task_neither_read_nor_writ
     assert after.callbacks == 3
     assert after == replace(before, callbacks=3, last_callback_at=after.last_callback_at)
     with runtime.database.read() as connection:
-        counted = tallies.totals(connection, "callback", "task")
+        counted = hourly_counts.totals(connection, "callback", "task")
     assert counted == {"callback": {"accepted": 1, "duplicate": 2}, "task": {"in_progress": 1}}
 
 
@@ -167,12 +167,12 @@ def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     assert results == ["accepted"] * 6 + ["quarantined"] * 4
     assert "claims" in answers[-1]["errors"][""][0]  # type: ignore[index]
     full = known(runtime, "t")
-    assert claimed_size(full.state) <= LARGEST_CLAIMED
+    assert claimed_size(full.state) <= MAX_CLAIMED_BYTES
     assert full.next_poll_at is not None and full.last_callback_at is not None
     assert full.next_poll_at <= full.last_callback_at, "due at once"
     assert full.callbacks == 10
     with runtime.database.read() as connection:
-        kept = quarantine.find(connection, Quarantined(), limit=9)
+        kept = quarantine.find(connection, QuarantineFilter(), limit=9)
     assert [one.cause for one in kept] == ["too_much"] * 4
     assert client.post(URL, data=filling("t", 36)).json["result"] == "duplicate"  # type: ignore[index]
 
@@ -184,10 +184,10 @@ def test_tracks_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     assert tell(runtime, *bodies) == ["accepted"] * 2 + ["quarantined"] * 2
     assert tell(runtime, *bodies) == ["duplicate"] * 4
     full = known(runtime, "t")
-    assert len(full.state.tracks) == MOST_CLAIMED_TRACKS
+    assert len(full.state.tracks) == MAX_CLAIMED_TRACKS
     assert full.next_poll_at == T0, "due at once"
     with runtime.database.read() as connection:
-        kept = quarantine.find(connection, Quarantined(), limit=9)
+        kept = quarantine.find(connection, QuarantineFilter(), limit=9)
     assert [one.cause for one in kept] == ["too_much"] * 2
     assert tell(runtime, stage("t", {"id": "7", "title": "Tides"})) == ["accepted"], "of a known track"
     answer(runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3"})
@@ -229,7 +229,7 @@ def test_a_callback_about_a_full_task_costs_little_more_than_about_a_fresh_one(
 
 @BOTH_STORES
 def test_tasks_whose_time_is_over_are_given_up_few_at_a_time(runtime: Runtime) -> None:
-    tell(runtime, *[stage(f"t{number}") for number in range(3 * GIVEN_UP_AT_ONCE)])
+    tell(runtime, *[stage(f"t{number}") for number in range(3 * GIVE_UP_BATCH_SIZE)])
     written: list[int] = []
 
     def listen(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
@@ -240,7 +240,7 @@ def test_tasks_whose_time_is_over_are_given_up_few_at_a_time(runtime: Runtime) -
     while runtime.intake.give_up_overdue(first_seen_before=T0, now=T0):
         pass
     event.remove(runtime.database.engine, "before_cursor_execute", listen)
-    assert written == [GIVEN_UP_AT_ONCE] * 3
+    assert written == [GIVE_UP_BATCH_SIZE] * 3
 
 
 @BOTH_STORES
@@ -252,7 +252,7 @@ def test_a_task_full_of_claims_hears_record_info_and_what_it_knows_already(runti
     answer(
         runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3", "prompt": "y" * 9000}
     )
-    assert known(runtime, "t").verdict.outcome.value == "succeeded"
+    assert known(runtime, "t").settlement.outcome.value == "succeeded"
 
 
 @BOTH_STORES
@@ -260,7 +260,7 @@ def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime
     for number in range(10):
         tell(runtime, filling("t", 4 * number))
     before = known(runtime, "t")
-    done, _ = read_again(runtime, Quarantined(), now=T0, actor=SOMEBODY)
+    done, _ = reprocess(runtime, QuarantineFilter(), now=T0, actor=SOMEBODY)
     assert (done.looked_at, done.readable) == (4, 0)
     assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
     assert known(runtime, "t").state == before.state
@@ -297,7 +297,11 @@ def test_an_item_that_the_database_refuses_fails_alone(runtime: Runtime) -> None
 ODD = {
     "a task id that is too long": {"task_id": "é" * 5000},
     "half of a surrogate pair": {"task_id": "a\ud800"},
-    "a product that is too long": {"kind": Kind.UNSUPPORTED, "observation": None, "product": "x" * 99},
+    "a product that is too long": {
+        "kind": ParseOutcome.UNSUPPORTED,
+        "observation": None,
+        "product": "x" * 99,
+    },
 }
 
 
@@ -369,15 +373,15 @@ def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Ru
         connection.execute(delivery.update().values(body=None))  # nothing is left that could be read
     register_task(runtime, "t", label=None, now=T0 + timedelta(minutes=1), actor=SOMEBODY)
     registered = known(runtime, "t")
-    ends = {Told.OTHER_JOB_FAILED, Told.OTHER_JOB_SUCCEEDED}
-    assert ends <= registered.state.told
+    ends = {Fact.OTHER_JOB_FAILED, Fact.OTHER_JOB_SUCCEEDED}
+    assert ends <= registered.state.facts
     assert (registered.callbacks, registered.query) == (5 if adopted else 3, query)
     assert (registered.state.other_job is None) is adopted, "a callback named it as music"
 
 
 def test_registering_walks_few_rows_however_often_strangers_called_back(runtime: Runtime) -> None:
     tell(runtime, b'{"code": 200, "data": {"task_id": "t", "audioWavUrl": "https://example.org/a.wav"}}')
-    rows = [{"task_id": "t", "at": T0, "digest": bytes(32)} for _ in range(3 * MOST_WALKED)]
+    rows = [{"task_id": "t", "at": T0, "digest": bytes(32)} for _ in range(3 * SCAN_LIMIT)]
     values = "(:task_id, 'callback', :at, 'unsupported', 'GENERATE_AUDIO_FAILED', '{}', '{}', :digest)"
     with runtime.database.write() as connection:
         connection.execute(
@@ -388,7 +392,7 @@ def test_registering_walks_few_rows_however_often_strangers_called_back(runtime:
             rows,
         )
         started = time.process_time()
-        claims = first_claims(connection, "t", most=2 * MOST_WALKED)
+        claims = first_claims(connection, "t", most=2 * SCAN_LIMIT)
     assert time.process_time() - started < AT_MOST_S
-    assert len(claims) == MOST_WALKED
+    assert len(claims) == SCAN_LIMIT
     assert claims[0].ended is OtherJob.SUCCEEDED, "the first that came"

@@ -17,9 +17,9 @@ import pytest
 from receiver.check import Finding, Level, run_checks
 from receiver.core.payloads import Trouble
 from receiver.runtime import Runtime, utc_now
-from receiver.store import polls
-from receiver.store.polls import UpstreamHealth
-from receiver.upstream import reach
+from receiver.store import poll_queue
+from receiver.core.upstream_health import UpstreamHealth
+from receiver.upstream import http_probe
 from tests.conftest import BOTH_STORES, environment, need
 
 agents: list[str] = []
@@ -179,7 +179,7 @@ def test_the_day_a_certificate_ends_is_seen(
     file = certificate(10)
     monkeypatch.setenv("SSL_CERT_FILE", f"{file}.crt")
     with serving(certificate=file) as url:
-        ends = reach.certificate_ends("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        ends = http_probe.certificate_ends("127.0.0.1", int(url.rsplit(":", 1)[1]))
     assert ends is not None
     assert timedelta(days=9) < ends - utc_now() < timedelta(days=11)
 
@@ -230,7 +230,7 @@ def test_what_the_upstream_says_is_told_in_plain_words(
 
 def save_health(runtime: Runtime, **known: Any) -> None:
     with runtime.database.write() as connection:
-        polls.save_health(connection, UpstreamHealth(**known))
+        poll_queue.save_health(connection, UpstreamHealth(**known))
 
 
 @pytest.mark.parametrize("trouble", Trouble)
@@ -266,10 +266,10 @@ def test_a_key_refused_here_counts_as_refused_and_one_accepted_is_tried_again_at
     with serving(body=b'{"code": 401, "msg": "x", "data": null}') as upstream:
         findings(tmp_path, UPSTREAM_URL=upstream)
     with runtime.database.read() as connection:
-        health = polls.health(connection)
+        health = poll_queue.health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", True)
     with serving() as upstream:
         assert about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")[0][0] is Level.BAD
     with runtime.database.read() as connection:
-        health = polls.health(connection)
+        health = poll_queue.health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", False)

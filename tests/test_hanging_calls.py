@@ -11,10 +11,10 @@ import pytest
 
 from receiver.core.cadence import PollRank
 from receiver.polling.calls import CallsUnderWay
-from receiver.polling.replies import Reply
+from receiver.polling.call_results import FinishedCall
 from receiver.simulator.poison import TRICKLES
-from receiver.store.polls import Call
-from receiver.upstream.client import Answer, Failure, UpstreamClient
+from receiver.store.poll_queue import Call
+from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
 from tests.conftest import T0, eventually
 from tests.world import World, new_world, upstream  # noqa: F401  fixtures
 
@@ -28,7 +28,7 @@ class HangingClient(UpstreamClient):
     gate: threading.Event
     before: Callable[[], object]
 
-    def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
+    def fetch(self, task_id: str, *, now: datetime) -> PollResponse | PollFailure:
         if task_id == "bad":
             self.before()
             self.gate.wait(60)
@@ -68,7 +68,7 @@ def with_a_slow_one(new_world: Callable[..., World], gate: threading.Event) -> W
 
 
 def settled(world: World, *names: str) -> bool:
-    return all(world.task(name).verdict.settled for name in names)
+    return all(world.task(name).settlement.settled for name in names)
 
 
 @pytest.mark.parametrize("kind", TRICKLES)
@@ -183,16 +183,16 @@ def call(task_id: str) -> Call:
 def test_what_an_abandoned_call_brings_in_the_end_is_dropped(gate: threading.Event) -> None:
     ended = threading.Event()
 
-    def asking(one: Call) -> Reply:
+    def asking(one: Call) -> FinishedCall:
         gate.wait(60)
         ended.set()
-        return Reply(call=one, response=Answer(body=b"{}"))
+        return FinishedCall(call=one, response=PollResponse(body=b"{}"))
 
     calls = CallsUnderWay(asking, longest_s=0.05)
     calls.start(call("t"))
-    replies: list[Reply] = []
+    replies: list[FinishedCall] = []
     eventually(lambda: replies.extend(calls.take_ended(wait_s=0.01)) or replies)
-    assert [(reply.call.task_id, type(reply.response)) for reply in replies] == [("t", Failure)]
+    assert [(reply.call.task_id, type(reply.response)) for reply in replies] == [("t", PollFailure)]
     assert len(calls) == 0
     gate.set()
     assert ended.wait(20)

@@ -15,7 +15,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in p
 MAY_KNOW = {
     "core": set(),
     "store": {"core"},
-    "upstream": {"core", "store"},
+    "upstream": {"core"},
     "settings": {"core"},
     "serving": set(),
     "logs": set(),
@@ -23,7 +23,7 @@ MAY_KNOW = {
     "redaction": set(),
     "group_commit": {"store"},
     "intake": {"core", "store", "group_commit", "metrics", "redaction"},
-    "housekeeping": {"store"},
+    "maintenance": {"store"},
     "polling": {"core", "store", "upstream", "intake", "settings"},
     "scheduler": set(),
     "runtime": {
@@ -33,19 +33,19 @@ MAY_KNOW = {
         "intake",
         "metrics",
         "polling",
-        "housekeeping",
+        "maintenance",
         "scheduler",
         "settings",
     },
     "operations": {"core", "store", "runtime"},
-    "rereading": {"core", "store", "intake", "runtime"},
+    "reprocessing": {"core", "store", "intake", "runtime"},
     "web": {
         "core",
         "store",
         "intake",
         "operations",
         "redaction",
-        "rereading",
+        "reprocessing",
         "runtime",
         "settings",
         "logs",
@@ -59,7 +59,7 @@ MAY_KNOW = {
         "store",
         "runtime",
         "operations",
-        "housekeeping",
+        "maintenance",
         "settings",
         "web",
         "check",
@@ -71,7 +71,7 @@ MAY_KNOW = {
 
 # Each foreign library has one home.
 HOMES = {
-    "sqlalchemy": {"store", "settings", "intake", "operations", "polling", "rereading", "web"},
+    "sqlalchemy": {"store", "settings", "intake", "operations", "polling", "reprocessing", "web"},
     "alembic": {"store"},
     "requests": {"upstream", "simulator", "demo"},
     "marshmallow": {"core", "settings", "web"},
@@ -185,7 +185,18 @@ def test_a_private_name_is_found_however_it_is_imported(tmp_path: Path, statemen
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    empty = {"utils", "helpers", "services", "managers", "models", "constants", "exceptions"}
+    empty = {
+        "frame",
+        "here",
+        "parts",
+        "utils",
+        "helpers",
+        "services",
+        "managers",
+        "models",
+        "constants",
+        "exceptions",
+    }
     assert not [path for path in MODULES if path.stem in empty]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from receiver.app import build_app
-from receiver.logs import LineFormatter, request_id, without_secrets
+from receiver.logs import LineFormatter, request_id, redact_line
 from receiver.runtime import Runtime
 from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.web.admin.page import CALLBACKS
@@ -98,7 +98,7 @@ def test_callbacks_that_share_a_commit_are_each_logged_with_their_own_id(
     ],
 )  # fmt: skip
 def test_what_a_sender_said_is_cut_out_of_the_servers_lines(said: str, logged_as: str) -> None:
-    assert without_secrets(said) == logged_as
+    assert redact_line(said) == logged_as
 
 
 def test_a_fault_is_logged_with_its_traceback_and_without_the_address(

@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import func, select, text
 
 from receiver.app import build_app
-from receiver.housekeeping import Housekeeper
+from receiver.maintenance import Maintenance
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task, every_task_id, label_task, rebuild_task, register_task
 from receiver.runtime import Runtime
-from receiver.store import listing, tallies, tasks
+from receiver.store import task_list, hourly_counts, tasks
 from receiver.store.body_cap import BodyCap
 from receiver.store.cap import DROPPED
-from receiver.store.listing import Filter
+from receiver.store.task_list import TaskFilter
 from receiver.store.orphan_cap import ORPHANS, OrphanCap
 from receiver.store.schema import delivery, task
-from receiver.store.short_rows import LONGEST, LONGEST_QUERY
+from receiver.store.short_rows import MAX_CHARS, MAX_QUERY_CHARS
 from tests.test_body_cap import with_cap
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
 
@@ -120,11 +120,11 @@ def test_the_oldest_go_and_every_row_of_a_delivery_stays(runtime: Runtime) -> No
     assert ids(runtime) == [f"t{number:02}" for number in range(20, 30)]
     with runtime.database.read() as connection:
         assert connection.scalar(select(func.count()).select_from(delivery)) == 30
-        assert tallies.totals(connection, "task", DROPPED) == {
+        assert hourly_counts.totals(connection, "task", DROPPED) == {
             "task": {"in_progress": 10},
             DROPPED: {ORPHANS: 20},
         }
-        found = listing.find(connection, Filter(text="tides"), limit=99).tasks
+        found = task_list.find(connection, TaskFilter(text="tides"), limit=99).tasks
     assert len(found) == 10
     drop(runtime, counted // 3)
     assert len(ids(runtime)) == 10
@@ -170,7 +170,7 @@ def test_an_orphan_that_is_called_back_again_begins_anew(runtime: Runtime) -> No
     assert track_ids(runtime, "t") == ["t-0", "t-1"]
     with runtime.database.read() as connection:
         assert connection.scalar(select(task.c.callbacks)) == 2
-        assert tallies.totals(connection, "task") == {"task": {"in_progress": 1}}
+        assert hourly_counts.totals(connection, "task") == {"task": {"in_progress": 1}}
     assert delete_task(runtime, "t", now=T0, actor=SOMEBODY)
 
 
@@ -217,14 +217,14 @@ def test_dropping_beside_callbacks_and_registrations_loses_no_count_and_blocks_n
     drop(runtime, 0)
     assert ids(runtime) == ["t5"]
     with runtime.database.read() as connection:
-        counts = tallies.totals(connection, "task")["task"]
+        counts = hourly_counts.totals(connection, "task")["task"]
     assert {name: count for name, count in counts.items() if count} == {"in_progress": 1}
 
 
 def test_the_housekeeping_enforces_this_cap_too(runtime: Runtime) -> None:
     send(runtime, *[stage(f"t{number}") for number in range(9)])
     caps = [OrphanCap(runtime.database, most_bytes=sizes(runtime)[0] // 3)]
-    keeper = Housekeeper(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
+    keeper = Maintenance(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
     keeper.run_once(now=T0)
     assert len(ids(runtime)) == 3
 
@@ -256,9 +256,9 @@ def lengths(runtime: Runtime) -> list[int]:
 @pytest.mark.parametrize("body", [stage("t", data=ODD_ROWS), stage("t", data=5), b"<html>"])
 def test_what_stays_of_a_strangers_delivery_for_good_is_short(runtime: Runtime, body: bytes) -> None:
     send(runtime, body, b"<1>", query=LONG_QUERY)
-    assert lengths(runtime)[0] > LONGEST_QUERY
+    assert lengths(runtime)[0] > MAX_QUERY_CHARS
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
-    assert lengths(runtime)[0] <= LONGEST_QUERY + 2 * LONGEST
+    assert lengths(runtime)[0] <= MAX_QUERY_CHARS + 2 * MAX_CHARS
 
 
 def test_the_long_texts_of_strangers_count_against_the_cap_as_their_bodies_do(runtime: Runtime) -> None:
@@ -275,5 +275,5 @@ def test_a_repetition_is_stored_short_at_once(runtime: Runtime, registered: bool
     body = stage("t", data=ODD_ROWS)
     send(runtime, body, body, body, query=LONG_QUERY)
     first, *others = lengths(runtime)
-    assert first > LONGEST_QUERY + LONGEST
-    assert max(others) <= LONGEST_QUERY + 2 * LONGEST
+    assert first > MAX_QUERY_CHARS + MAX_CHARS
+    assert max(others) <= MAX_QUERY_CHARS + 2 * MAX_CHARS

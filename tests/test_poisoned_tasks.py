@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from receiver.core.cadence import PollRank
-from receiver.core.task import Task, register, request_poll
+from receiver.core.task import Task
+from receiver.core.task_events import register, request_poll
 from receiver.simulator import POISONS, Simulator, SimulatorServer
-from receiver.store import polls, tasks
-from receiver.store.polls import Choice
+from receiver.store import poll_queue, tasks
+from receiver.store.poll_queue import Choice
 from tests.conftest import BOTH_STORES, T0
 from tests.world import World, new_world  # noqa: F401  a fixture
 
@@ -71,7 +72,7 @@ def run_among_good_ones(world: World, poisoned: Sequence[str], *, count: int = 6
 def unsettled(world: World, names: Iterable[str]) -> set[str]:
     with world.runtime.database.read() as connection:
         known = tasks.load_many(connection, list(names))
-    return {name for name, task in known.items() if not task.verdict.settled}
+    return {name for name, task in known.items() if not task.settlement.settled}
 
 
 def alone(count: int = 60) -> Figures:
@@ -136,7 +137,7 @@ def test_the_only_due_task_backs_off_and_the_next_good_one_is_asked_at_once(worl
     if (
         kind != "poison-code-401"
     ):  # the only task's 401 is a refused key, until a person or a quarter of an hour
-        assert world.task("good").verdict.settled
+        assert world.task("good").settlement.settled
         assert world.task("good").polls == 1
 
 
@@ -222,7 +223,7 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
     orphans = {f"orphan-{number}": T0 for number in range(300)}
     database, rules = world.runtime.database, world.runtime.settings.rules
     with database.write() as connection:
-        polls.lay_out_slots(connection, 2)
+        poll_queue.resize_slots(connection, 2)
         made = tasks.load_or_create(connection, {**orphans, "honest": T0})
         due = [(task, _due(task, T0)) for name, task in made.items() if name != "honest"]
         honest = made["honest"]
@@ -239,7 +240,7 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
 def test_orphans_have_a_third_of_the_calls_while_registered_tasks_wait(world: World) -> None:
     database, rules = world.runtime.database, world.runtime.settings.rules
     with database.write() as connection:
-        polls.lay_out_slots(connection, 3)
+        poll_queue.resize_slots(connection, 3)
         made = tasks.load_or_create(connection, {f"{kind}-{n}": T0 for kind in "or" for n in range(200)})
         steps = [
             (
@@ -265,12 +266,12 @@ def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
     for tick in range(seconds * 10):
         now = T0 + timedelta(seconds=tick / 10)
         with world.runtime.database.write() as connection:
-            for call in polls.claim(
+            for call in poll_queue.claim(
                 connection, now=now, most=8, period_s=1, claim_s=30, choice=Choice(since_orphan=since)
             ):
                 since = 0 if call.rank is PollRank.ORPHAN else since + 1
                 asked.append((tick / 10, call.task_id))
-                polls.release(connection, call, ended_at=now, period_s=1)
+                poll_queue.release(connection, call, ended_at=now, period_s=1)
                 known = tasks.load_many(connection, [call.task_id])[call.task_id]
                 tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
     return asked

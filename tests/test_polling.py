@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from receiver.core.task import Task, request_poll
+from receiver.core.task import Task
+from receiver.core.task_events import request_poll
 from receiver.intake import Delivery, Intake, Result, callback_delivery
 from receiver.operations import delete_task, register_task, request_task_poll
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
-from receiver.store import deliveries, lease, polls, quarantine, tasks
+from receiver.store import deliveries, lease, poll_queue, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
-from receiver.store.quarantine import Quarantined
-from receiver.upstream.client import Answer, Failure, UpstreamClient
+from receiver.store.quarantine import QuarantineFilter
+from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
 from tests.world import World, new_world, upstream  # noqa: F401  fixtures
 
@@ -41,7 +42,7 @@ def test_a_registered_task_is_asked_about_once_its_callback_counts_as_missing(wo
     assert world.run(after_s=89).answered == 0
     assert world.run(after_s=1).answered == 1
     task = world.task("t")
-    assert (task.verdict.outcome.value, task.verdict.recovered, task.verdict.lost_callback) == (
+    assert (task.settlement.outcome.value, task.settlement.recovered, task.settlement.lost_callback) == (
         "succeeded",
         True,
         True,
@@ -63,7 +64,7 @@ def test_a_callback_exception_with_tracks_is_recovered(world: World) -> None:
     world.register("t")
     world.answers("t", "CALLBACK_EXCEPTION", DONE, errorMessage="the callback could not be reached")
     world.run(after_s=90)
-    assert world.task("t").verdict.recovered
+    assert world.task("t").settlement.recovered
 
 
 def test_what_a_poll_brings_is_a_delivery_without_our_token(world: World) -> None:
@@ -92,10 +93,10 @@ def test_a_task_unknown_there_is_not_yet_and_then_unresolved(
     world.register("t")
     world.upstream.put("t", body, http_status)
     world.run(after_s=90)
-    assert world.task("t").verdict.outcome.value == "in_progress"
+    assert world.task("t").settlement.outcome.value == "in_progress"
     assert world.health().failures == 0
     world.run(after_s=86400)
-    assert world.task("t").verdict.outcome.value == "unresolved"
+    assert world.task("t").settlement.outcome.value == "unresolved"
 
 
 def test_an_answer_about_another_task_is_refused_and_kept(world: World) -> None:
@@ -103,9 +104,9 @@ def test_an_answer_about_another_task_is_refused_and_kept(world: World) -> None:
     world.upstream.put("t", {"code": 200, "data": {"taskId": "other", "status": "SUCCESS", "response": None}})
     world.run(after_s=90)
     with world.runtime.database.read() as connection:
-        assert quarantine.find(connection, Quarantined(), limit=5)[0].task_id == "t"
+        assert quarantine.find(connection, QuarantineFilter(), limit=5)[0].task_id == "t"
         assert tasks.load(connection, "other") is None
-    assert world.task("t").state.status.word == ""
+    assert world.task("t").state.highest_claim.word == ""
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_an_answer_of_any_kind_counts_as_a_poll_and_is_not_asked_for_again_at_on
             polls_made,
             world.clock.now + timedelta(seconds=span),
         )
-        assert (task.verdict.settled, world.health().failed_task) == (False, None)
+        assert (task.settlement.settled, world.health().failed_task) == (False, None)
         world.run(after_s=span)
 
 
@@ -224,7 +225,7 @@ def test_a_record_with_a_param_that_is_wrongly_escaped_is_read_and_kept_as_it_ca
     world.register("t")
     world.upstream.put_bytes("t", body)
     world.run(after_s=90)
-    assert world.task("t").verdict.outcome.value == "succeeded"
+    assert world.task("t").settlement.outcome.value == "succeeded"
     with world.runtime.database.read() as connection:
         (told,) = deliveries.of_task(connection, "t")
     assert told.body == body
@@ -345,16 +346,16 @@ def test_no_task_is_given_up_without_a_last_look(world: World) -> None:
     world.run(after_s=90)
     world.answers("t", "SUCCESS", DONE)
     world.run(after_s=86400)
-    assert world.task("t").verdict.outcome.value == "succeeded"
+    assert world.task("t").settlement.outcome.value == "succeeded"
 
 
 def test_a_task_nobody_can_ask_about_ends_all_the_same(new_world: Callable[..., World]) -> None:
     world = new_world(UPSTREAM_URL="http://127.0.0.1:9")
     world.register("t")
     world.run(after_s=86400)
-    assert world.task("t").verdict.outcome.value == "in_progress"
+    assert world.task("t").settlement.outcome.value == "in_progress"
     assert world.run(after_s=86400).gave_up == 1
-    assert world.task("t").verdict.outcome.value == "unresolved"
+    assert world.task("t").settlement.outcome.value == "unresolved"
 
 
 def test_without_a_key_nothing_is_called_and_tasks_still_end(new_world: Callable[..., World]) -> None:
@@ -367,13 +368,13 @@ def test_without_a_key_nothing_is_called_and_tasks_still_end(new_world: Callable
 def test_an_unresolved_task_is_asked_once_more_when_a_callback_comes(world: World) -> None:
     world.register("t")
     world.run(after_s=86400)
-    assert world.task("t").verdict.outcome.value == "unresolved"
+    assert world.task("t").settlement.outcome.value == "unresolved"
     world.answers("t", "SUCCESS", DONE)
     body = json.dumps({"code": 200, "data": {"task_id": "t", "callbackType": "first", "data": []}}).encode()
     intake = Intake(world.runtime.database, world.runtime.settings.rules)
     intake.accept([callback_delivery(body, now=world.clock.now, secrets=())])
     assert world.run(after_s=1).answered == 1
-    assert world.task("t").verdict.outcome.value == "succeeded"
+    assert world.task("t").settlement.outcome.value == "succeeded"
 
 
 def test_one_poller_at_a_time_and_another_takes_over_when_it_falls_silent(
@@ -459,22 +460,22 @@ def test_a_clock_set_back_stops_nobody(new_world: Callable[..., World]) -> None:
 def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime: Runtime) -> None:
     starts: list[float] = []
     with runtime.database.write() as connection:
-        polls.lay_out_slots(connection, 2)
+        poll_queue.resize_slots(connection, 2)
         tasks.load_or_create(connection, {f"t{number}": T0 for number in range(400)})
         every = [
             (task, request_poll(task, now=T0))
             for task in tasks.load_many(connection, [f"t{n}" for n in range(400)]).values()
         ]
         tasks.save(connection, every)
-    under_way: list[tuple[float, polls.Call]] = []
+    under_way: list[tuple[float, poll_queue.Call]] = []
     for tick in range(400):
         moment = tick / 10
         now = T0 + timedelta(seconds=moment)
         with runtime.database.write() as connection:
             for ends, call in [one for one in under_way if one[0] <= moment]:
-                polls.release(connection, call, ended_at=now, period_s=1)
+                poll_queue.release(connection, call, ended_at=now, period_s=1)
                 under_way.remove((ends, call))
-            for call in polls.claim(connection, now=now, most=8, period_s=1, claim_s=30):
+            for call in poll_queue.claim(connection, now=now, most=8, period_s=1, claim_s=30):
                 starts.append(moment)
                 under_way.append((moment + (0.1, 1.9, 3.3, 4.6, 7.0)[len(starts) % 5], call))
     busiest = max(sum(start <= other < start + 1 for other in starts) for start in starts)
@@ -501,7 +502,7 @@ def test_a_trickling_answer_is_cut_off_at_the_timeout(new_world: Callable[..., W
         started = time.monotonic()
         told = world.client.fetch("t", now=T0)
         assert time.monotonic() - started < 5
-        assert isinstance(told, Failure)
+        assert isinstance(told, PollFailure)
         done.set()
         thread.join()
 
@@ -516,7 +517,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(world: World) -> None:
 
 def test_a_task_that_is_deleted_while_it_is_asked_about_stays_deleted(world: World) -> None:
     class ClientBesideADeletion(UpstreamClient):
-        def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
+        def fetch(self, task_id: str, *, now: datetime) -> PollResponse | PollFailure:
             told = super().fetch(task_id, now=now)
             if task_id == "gone":
                 assert delete_task(world.runtime, "gone", now=now, actor=SOMEBODY)
@@ -532,7 +533,7 @@ def test_a_task_that_is_deleted_while_it_is_asked_about_stays_deleted(world: Wor
     world.answers("stays", "SUCCESS", DONE)
     world.run(after_s=90)
     client.close()
-    assert world.task("stays").verdict.settled
+    assert world.task("stays").settlement.settled
     with world.runtime.database.read() as connection:
         assert tasks.load(connection, "gone") is None
         assert not deliveries.of_task(connection, "gone")

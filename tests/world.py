@@ -12,7 +12,8 @@ from receiver.operations import register_task
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
-from receiver.store import polls, tasks
+from receiver.core.upstream_health import UpstreamHealth
+from receiver.store import poll_queue, tasks
 from receiver.upstream.client import UpstreamClient
 from tests.conftest import SOMEBODY, Clock
 
@@ -39,11 +40,11 @@ class World:
         self.poller = Poller(
             settings=settings,
             database=runtime.database,
-            intake=kind(runtime.database, settings.rules, spread=lambda: 0.0),
+            intake=kind(runtime.database, settings.rules, jitter=lambda: 0.0),
             client=self.client,
             name=name,
             clock=lambda _connection: clock(),
-            spread=lambda: 0.0,
+            jitter=lambda: 0.0,
         )
 
     def register(self, *task_ids: str) -> None:
@@ -73,9 +74,9 @@ class World:
         assert found is not None
         return found
 
-    def health(self) -> polls.UpstreamHealth:
+    def health(self) -> UpstreamHealth:
         with self.runtime.database.read() as connection:
-            return polls.health(connection)
+            return poll_queue.health(connection)
 
     @property
     def calls(self) -> int:

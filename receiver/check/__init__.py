@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from receiver.check.external import check_from_outside
 from receiver.check.finding import Finding, Level, bad, ok, warning
-from receiver.check.inside import look_at_database, look_at_files, look_at_upstream
-from receiver.check.outside import look_from_outside
+from receiver.check.local import check_database, check_files, check_upstream
 from receiver.settings import Settings, SettingsError, load_settings
 from receiver.settings.advice import settings_warnings
 
@@ -22,12 +22,12 @@ def run_checks(environment: Mapping[str, str], *, url: str | None, now: datetime
     found, settings = _settings(environment)
     if settings is None:
         return found
-    found += look_at_files(settings)
+    found += check_files(settings)
     if found[-1].level is not Level.BAD:
-        found += look_at_database(settings, now)
+        found += check_database(settings, now)
     readable = not any(one.name == "database" and one.level is Level.BAD for one in found)
-    found += look_at_upstream(settings, now, note=readable)
-    return [*found, *look_from_outside(settings, url, readable=readable, now=now)]
+    found += check_upstream(settings, now, note=readable)
+    return [*found, *check_from_outside(settings, url, readable=readable, now=now)]
 
 
 def _settings(environment: Mapping[str, str]) -> tuple[list[Finding], Settings | None]:

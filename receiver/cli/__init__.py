@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from receiver.cli import copies, tasks, trying, upkeep
+from receiver.cli import backup, demo, maintenance, tasks
 from receiver.settings import SettingsError
 from receiver.store.backup import BackupError
 from receiver.store.database import StoreUnavailableError
-from receiver.store.transfer import InUseError, NotEmptyError
-from receiver.store.versions import NewerTablesError
+from receiver.store.database_copy import InUseError, NotEmptyError
+from receiver.store.schema_version import NewerTablesError
 
 
 class Commands(click.Group):
@@ -46,6 +46,6 @@ def main(context: click.Context) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-for module in (trying, tasks, upkeep, copies):
+for module in (demo, tasks, maintenance, backup):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -9,17 +9,25 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from receiver.cli.frame import as_json, console, example, open_runtime, paper, printable, told
+from receiver.cli.output import (
+    as_json,
+    console,
+    example,
+    open_runtime,
+    print_result,
+    printable,
+    table_console,
+)
 from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.settlement import Outcome
-from receiver.core.task import LONGEST_LABEL
+from receiver.core.task import MAX_LABEL_CHARS
 from receiver.operations import register_task, request_task_poll
 from receiver.runtime import utc_now
-from receiver.store import deliveries, listing, tasks
-from receiver.store.actions import COMMAND
+from receiver.store import deliveries, task_list, tasks
+from receiver.store.audit_log import COMMAND
 from receiver.store.database import Database
-from receiver.store.listing import Filter, Page
-from receiver.web.views import show_delivery, show_task
+from receiver.store.task_list import Page, TaskFilter
+from receiver.web.serializers import serialize_delivery, serialize_task
 
 LISTED = {
     "task": "taskId",
@@ -33,7 +41,7 @@ LISTED = {
 }
 
 
-class TaskId(click.ParamType[str]):
+class TaskIdType(click.ParamType[str]):
     name = "task_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -43,7 +51,7 @@ class TaskId(click.ParamType[str]):
         return task_id
 
 
-TASK_ID = TaskId()
+TASK_ID = TaskIdType()
 
 
 @click.command(epilog=example('receiver register 5c79be8e --label "order 17"'))
@@ -52,11 +60,11 @@ TASK_ID = TaskId()
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled without callbacks."""
-    if label and len(label) > LONGEST_LABEL:
-        raise click.BadParameter(f"{LONGEST_LABEL} characters at most", param_hint="--label")
+    if label and len(label) > MAX_LABEL_CHARS:
+        raise click.BadParameter(f"{MAX_LABEL_CHARS} characters at most", param_hint="--label")
     task, created = register_task(open_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
     word = "registered" if created else "known"
-    told(show_task(task), f"{task_id}: {word}, {task.verdict.outcome.value}", as_json=as_json)
+    print_result(serialize_task(task), f"{task_id}: {word}, {task.settlement.outcome.value}", as_json=as_json)
 
 
 @click.command(
@@ -68,15 +76,15 @@ def register(task_id: str, label: str | None, as_json: bool) -> None:
 @as_json
 def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
     """List tasks, newest first."""
-    page = _newest(open_runtime().database, Filter(outcome=outcome, text=search), limit)
-    shown = [show_task(task) for task in page.tasks]
+    page = _newest(open_runtime().database, TaskFilter(outcome=outcome, text=search), limit)
+    shown = [serialize_task(task) for task in page.tasks]
     if as_json:
         click.echo(json.dumps(shown))
     else:
         table = Table(*LISTED)
         for one in shown:
             table.add_row(*(Text(_cell(one[name])) for name in LISTED.values()))  # and no markup
-        paper().print(table)
+        table_console().print(table)
     if page.next is not None:
         console.print("There are more: raise --limit, or ask for less.")
 
@@ -94,9 +102,9 @@ def show(task_id: str, as_json: bool) -> None:
         log = deliveries.of_task(connection, task_id)
     if task is None and not log:
         raise _unknown(task_id)
-    shown = task and show_task(task)
+    shown = task and serialize_task(task)
     if as_json:
-        both = {"task": shown, "deliveries": [show_delivery(delivery) for delivery in log]}
+        both = {"task": shown, "deliveries": [serialize_delivery(delivery) for delivery in log]}
         click.echo(json.dumps(both, indent=2))
         return
     for name, value in (shown or {}).items():
@@ -106,7 +114,7 @@ def show(task_id: str, as_json: bool) -> None:
         line = f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"
         click.echo(printable(line))
     for delivery in log:
-        click.echo(f"{'told':16}{_line(show_delivery(delivery))}")
+        click.echo(f"{'told':16}{_line(serialize_delivery(delivery))}")
 
 
 @click.command(epilog=example("receiver poll 5c79be8e"))
@@ -120,16 +128,18 @@ def poll(task_id: str, as_json: bool) -> None:
     task = request_task_poll(open_runtime(), task_id, now=utc_now(), actor=COMMAND)
     if task is None:
         raise _unknown(task_id)
-    told(show_task(task), f"{task_id}: due now, {task.verdict.outcome.value}", as_json=as_json)
+    print_result(
+        serialize_task(task), f"{task_id}: due now, {task.settlement.outcome.value}", as_json=as_json
+    )
 
 
-def _newest(database: Database, wanted: Filter, limit: int) -> Page:
+def _newest(database: Database, wanted: TaskFilter, limit: int) -> Page:
     """So many tasks, on however many pages they stand."""
     with database.read() as connection:
-        page = listing.find(connection, wanted, limit=limit)
+        page = task_list.find(connection, wanted, limit=limit)
         while page.next is not None and len(page.tasks) < limit:
             rest = replace(wanted, before=page.next)
-            more = listing.find(connection, rest, limit=limit - len(page.tasks))
+            more = task_list.find(connection, rest, limit=limit - len(page.tasks))
             page = Page(tasks=[*page.tasks, *more.tasks], next=more.next)
     return page
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-COUNTED = 1000  # at which counting stops
+COUNT_CAP = 1000  # at which counting stops
 RECENT = timedelta(minutes=10)
 FAILED = "failed"  # a callback answered 5xx; other names are reasons for which one was refused
 WRONG_ADDRESS = "wrong_token"
@@ -18,9 +18,9 @@ OVERDUE_AFTER = timedelta(minutes=1)
 AWAITED_AFTER = timedelta(minutes=5)  # the first callback about a task comes within a minute or two
 AWAITED_LONG = timedelta(minutes=30)
 
-LAST_SETTLED = 50
+SETTLED_SAMPLE_SIZE = 50
 SETTLED_WITHIN = timedelta(days=7)
-ENOUGH_SETTLED = 5
+MIN_SETTLED = 5
 LOST_SHARE = 0.2
 
 
@@ -111,8 +111,8 @@ def worst_first(alarms: list[Alarm]) -> tuple[Alarm, ...]:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun; counting stopped at `COUNTED`."""
-    shown = f"{COUNTED - 1}+" if number >= COUNTED else str(number)
+    """A number with its noun; counting stopped at `COUNT_CAP`."""
+    shown = f"{COUNT_CAP - 1}+" if number >= COUNT_CAP else str(number)
     return f"{shown} {one if number == 1 else many}"
 
 
@@ -157,7 +157,7 @@ def _about_callbacks(overview: Overview, now: datetime) -> Iterator[Alarm]:
 
 def lost_share(overview: Overview) -> float:
     """Of the tasks that settled last, how many did so by polls alone; 0 where they are too few to say."""
-    return overview.lost / overview.settled if overview.settled >= ENOUGH_SETTLED else 0.0
+    return overview.lost / overview.settled if overview.settled >= MIN_SETTLED else 0.0
 
 
 def _about_silence(overview: Overview, now: datetime) -> Iterator[Alarm]:

@@ -36,13 +36,13 @@ class Cadence:
             return planned
         return now + timedelta(seconds=self.grace_s)
 
-    def after_poll(self, now: datetime, *, attempt: int, spread: float, deadline: datetime) -> datetime:
+    def after_poll(self, now: datetime, *, attempt: int, jitter: float, deadline: datetime) -> datetime:
         """The next look after the `attempt`-th poll (from 0) left the task unsettled.
 
-        `spread` is a random number in -1..1. A look at the deadline itself is kept: it is the last one.
+        `jitter` is a random number in -1..1. A look at the deadline itself is kept: it is the last one.
         """
         span = self.backoff_s(attempt)
-        planned = now + timedelta(seconds=max(span * (1 + JITTER * spread), TASK_SPACING_S))
+        planned = now + timedelta(seconds=max(span * (1 + JITTER * jitter), TASK_SPACING_S))
         return deadline if now < deadline < planned else planned
 
     def backoff_s(self, attempt: int) -> float:

@@ -11,12 +11,12 @@ from receiver.core.claims import Claim, every_claim
 from receiver.core.observation import Observation, Scalar, Source
 from receiver.core.reconciliation import TaskState, reconcile
 
-LARGEST_CLAIMED = 256_000  # bytes
-MOST_CLAIMED_TRACKS = (
+MAX_CLAIMED_BYTES = 256_000  # bytes
+MAX_CLAIMED_TRACKS = (
     64  # the upstream makes two of a task; each costs work whenever the task is read or changed
 )
-AROUND_A_CLAIM = 13  # what a stored claim takes beside its name and its value
-AROUND_A_TRACK = 4
+CLAIM_OVERHEAD_BYTES = 13  # what a stored claim takes beside its name and its value
+TRACK_OVERHEAD_BYTES = 4
 as_json = json.JSONEncoder(
     ensure_ascii=False
 ).encode  # once: `json.dumps` would make an encoder for each value
@@ -24,7 +24,7 @@ as_json = json.JSONEncoder(
 
 def claimed_size(state: TaskState) -> int:
     """About how many bytes of the stored state only callbacks told."""
-    word = 0 if state.status.confirmed else _stored_size(state.status.word)
+    word = 0 if state.highest_claim.confirmed else _stored_size(state.highest_claim.word)
     return word + sum(_size_of(name, claim) for name, claim in _every_claim(state)) + _size_of_keys(state)
 
 
@@ -33,19 +33,19 @@ def claimed_tracks(state: TaskState) -> int:
     return sum(1 for _ in _claimed_keys(state))
 
 
-def claims_too_much(state: TaskState, seen: Observation) -> bool:
+def exceeds_claim_limits(state: TaskState, seen: Observation) -> bool:
     """Whether this callback would take the claims past what a task may have; one that adds nothing never does."""
     if seen.source is not Source.CALLBACK:
         return False
     after = reconcile(state, seen)
-    if MOST_CLAIMED_TRACKS < claimed_tracks(after) > claimed_tracks(state):
+    if MAX_CLAIMED_TRACKS < claimed_tracks(after) > claimed_tracks(state):
         return True
-    return LARGEST_CLAIMED < claimed_size(after) > claimed_size(state)
+    return MAX_CLAIMED_BYTES < claimed_size(after) > claimed_size(state)
 
 
-def confirmed_at_all(state: TaskState) -> bool:
+def has_confirmed(state: TaskState) -> bool:
     """Whether record-info ever told something of the task: then it is no invention of a stranger."""
-    told = state.status.confirmed or bool(state.answers)
+    told = state.highest_claim.confirmed or bool(state.final_track_sets)
     return told or any(claim.confirmed for _, claim in _every_claim(state))
 
 
@@ -59,11 +59,11 @@ def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:
 
 
 def _size_of(name: str, claim: Claim) -> int:
-    return 0 if claim.confirmed else len(name) + _stored_size(claim.value) + AROUND_A_CLAIM
+    return 0 if claim.confirmed else len(name) + _stored_size(claim.value) + CLAIM_OVERHEAD_BYTES
 
 
 def _size_of_keys(state: TaskState) -> int:
-    return sum(_stored_size(key) + AROUND_A_TRACK for key in _claimed_keys(state))
+    return sum(_stored_size(key) + TRACK_OVERHEAD_BYTES for key in _claimed_keys(state))
 
 
 def _claimed_keys(state: TaskState) -> Iterator[str]:

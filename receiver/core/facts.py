@@ -6,7 +6,7 @@ from enum import StrEnum
 from receiver.core.observation import FAILURES, Observation, OtherJob, Source, Status
 
 
-class Told(StrEnum):
+class Fact(StrEnum):
     """Who told what: all of it, whatever else was told."""
 
     FAILURE = "failure"
@@ -22,29 +22,29 @@ class Told(StrEnum):
 
 
 OTHER_JOBS = {
-    OtherJob.SUCCEEDED: Told.OTHER_JOB_SUCCEEDED,
-    OtherJob.FAILED: Told.OTHER_JOB_FAILED,
+    OtherJob.SUCCEEDED: Fact.OTHER_JOB_SUCCEEDED,
+    OtherJob.FAILED: Fact.OTHER_JOB_FAILED,
 }
 
 
-def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Told]:
+def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Fact]:
     """The facts that one observation tells; `meaning` is its status, read together with its tracks."""
     success, failure = meaning is Status.SUCCESS, meaning in FAILURES
     if success:
-        yield Told.SUCCESS
+        yield Fact.SUCCESS
     if failure:
-        yield Told.FAILURE
+        yield Fact.FAILURE
     if failure and seen.source is Source.POLL:
-        yield Told.FAILURE_CONFIRMED
+        yield Fact.FAILURE_CONFIRMED
     if seen.source is Source.CALLBACK and (failure or seen.meaning is Status.SUCCESS):
-        yield Told.END_BY_CALLBACK
+        yield Fact.END_BY_CALLBACK
     if seen.source is Source.CALLBACK and seen.meaning is Status.SUCCESS:
-        yield Told.SUCCESS_BY_CALLBACK
+        yield Fact.SUCCESS_BY_CALLBACK
     if seen.meaning is Status.CALLBACK_EXCEPTION:
-        yield Told.EXCEPTION
+        yield Fact.EXCEPTION
     if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
-        yield Told.EXCEPTION_CONFIRMED
+        yield Fact.EXCEPTION_CONFIRMED
     if not seen.known:
-        yield Told.NOT_KNOWN
+        yield Fact.NOT_KNOWN
     if seen.other_job is not None:
         yield OTHER_JOBS[seen.other_job]

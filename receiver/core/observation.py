@@ -35,7 +35,7 @@ class Status(StrEnum):
 FAILURES = (Status.GENERATE_AUDIO_FAILED, Status.CREATE_TASK_FAILED, Status.SENSITIVE_WORD_ERROR)
 
 # What a word means, in any case; those added stand in sample code, or in other services, and in no enumeration.
-WORDS = {status.value: status for status in Status} | {
+STATUS_BY_WORD = {status.value: status for status in Status} | {
     "GENERATING": Status.PENDING,
     "FAILED": Status.GENERATE_AUDIO_FAILED,
     "COMPLETE": Status.SUCCESS,
@@ -44,9 +44,9 @@ WORDS = {status.value: status for status in Status} | {
 }
 
 
-def meaning_of(word: str) -> Status | None:
+def status_of_word(word: str) -> Status | None:
     """The documented status that a word stands for; None for a word nobody documented."""
-    return WORDS.get(word.strip().upper())
+    return STATUS_BY_WORD.get(word.strip().upper())
 
 
 TRACK_FIELDS = (
@@ -123,7 +123,7 @@ class Observation:
     @property
     def meaning(self) -> Status | None:
         """The documented status that the word stands for; None for a word nobody documented."""
-        return meaning_of(self.status)
+        return status_of_word(self.status)
 
     @property
     def delivered(self) -> bool:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from receiver.core.facts import Told
+from receiver.core.facts import Fact
 from receiver.core.observation import FAILURES, Status
 from receiver.core.reconciliation import TaskState
 from receiver.core.settlement import Outcome
@@ -24,15 +24,15 @@ def is_decided(state: TaskState) -> bool:
 
     Whoever may call back could otherwise raise an alarm about any task.
     """
-    status = state.reconciled_status
-    itself = status.word == Status.SUCCESS and Told.FAILURE_CONFIRMED in state.told
+    status = state.status
+    itself = status.word == Status.SUCCESS and Fact.FAILURE_CONFIRMED in state.facts
     return state.confirmed and status.word in (Status.SUCCESS, *FAILURES) and not itself
 
 
 def _is_no_music(state: TaskState, *, registered: bool) -> bool:
     """Whether all that is known of the task speaks for another product's job, which record-info cannot know."""
     if state.other_job is not None:
-        return Told.NOT_KNOWN in state.told
-    status = state.status
+        return Fact.NOT_KNOWN in state.facts
+    status = state.highest_claim
     only_failure = status.word in FAILURES and not status.confirmed and not state.tracks
     return only_failure and not registered

@@ -25,7 +25,7 @@ from receiver.core.claims import (
     may_show,
     track_claims,
 )
-from receiver.core.facts import OTHER_JOBS, Told, facts_in
+from receiver.core.facts import OTHER_JOBS, Fact, facts_in
 from receiver.core.observation import ERROR_FIELDS, FAILURES, Observation, OtherJob, Source, Status
 
 MAX_REPORTS = 2  # two different reports of a success are enough to know that they contradict each other
@@ -35,16 +35,16 @@ MAX_REPORTS = 2  # two different reports of a success are enough to know that th
 class TaskState:
     """Everything known of a task; what follows from it is worked out once, which is why it has no slots.
 
-    `answers` holds, for each record-info answer that told `SUCCESS` or `CALLBACK_EXCEPTION`, the keys of the
+    `final_track_sets` holds, for each record-info answer that told `SUCCESS` or `CALLBACK_EXCEPTION`, the keys of the
     tracks it listed: what was paid for, in the words of the only one who knows. `reports` holds digests of
     what callbacks told with `SUCCESS`, two at most: then callbacks contradict each other.
     """
 
-    status: StatusClaim = StatusClaim()
-    told: frozenset[Told] = frozenset()
+    highest_claim: StatusClaim = StatusClaim()
+    facts: frozenset[Fact] = frozenset()
     details: Claims = field(default_factory=dict)
     tracks: Mapping[str, TrackClaims] = field(default_factory=dict)
-    answers: frozenset[frozenset[str]] = frozenset()
+    final_track_sets: frozenset[frozenset[str]] = frozenset()
     reports: frozenset[str] = frozenset()
 
     @classmethod
@@ -57,27 +57,27 @@ class TaskState:
         listed = confirmed and meaning in (Status.SUCCESS, Status.CALLBACK_EXCEPTION) and seen.tracks
         reported = not confirmed and meaning is Status.SUCCESS and seen.tracks
         return cls(
-            status=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
+            highest_claim=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
             if seen.status
             else StatusClaim(),
-            told=frozenset(facts_in(meaning, seen)),
+            facts=frozenset(facts_in(meaning, seen)),
             details=detail_claims(seen, meaning),
             tracks=track_claims(seen, meaning),
-            answers=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
+            final_track_sets=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
             reports=frozenset({_digest(seen)} if reported else ()),
         )
 
     @property
     def other_job(self) -> OtherJob | None:
         """How it ended, where callbacks told of another product's job and nobody of music; success before failure."""
-        if self.status != StatusClaim() or self.tracks:
+        if self.highest_claim != StatusClaim() or self.tracks:
             return None
-        return next((end for end, fact in OTHER_JOBS.items() if fact in self.told), None)
+        return next((end for end, fact in OTHER_JOBS.items() if fact in self.facts), None)
 
     @property
     def news(self) -> "TaskState":
         """What is worth a new version: that record-info does not know the task, only of another product's job."""
-        return self if self.other_job is not None else replace(self, told=self.told - {Told.NOT_KNOWN})
+        return self if self.other_job is not None else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
 
     @property
     def conflict(self) -> bool:
@@ -87,8 +87,8 @@ class TaskState:
     @property
     def conflicting_ends(self) -> bool:
         """A failure and a success were both told."""
-        return Told.FAILURE in self.told and (
-            Told.SUCCESS in self.told or self.reconciled_status.word == Status.SUCCESS
+        return Fact.FAILURE in self.facts and (
+            Fact.SUCCESS in self.facts or self.status.word == Status.SUCCESS
         )
 
     @cached_property
@@ -105,17 +105,17 @@ class TaskState:
         return added or rivals or len(self.reports) > 1
 
     @cached_property
-    def reconciled_status(self) -> StatusClaim:
+    def status(self) -> StatusClaim:
         """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
-        if Told.EXCEPTION not in self.told or not self.playable:
-            return self.status
-        confirmed = Told.EXCEPTION_CONFIRMED in self.told and self.playable_by_record_info
-        return max(self.status, StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed))
+        if Fact.EXCEPTION not in self.facts or not self.playable:
+            return self.highest_claim
+        confirmed = Fact.EXCEPTION_CONFIRMED in self.facts and self.playable_by_record_info
+        return max(self.highest_claim, StatusClaim.of(Status.SUCCESS, "", confirmed=confirmed))
 
     @property
     def confirmed(self) -> bool:
         """Whether record-info told the reconciled status, and for a success also what there is to play."""
-        status = self.reconciled_status
+        status = self.status
         return status.confirmed and (status.word != Status.SUCCESS or self.playable_by_record_info)
 
     @cached_property
@@ -140,7 +140,7 @@ class TaskState:
         Once record-info has listed the tracks, none that only callbacks gave: true ones give none of these.
         """
         claims_too = self.listed_by_record_info is None
-        status = self.reconciled_status
+        status = self.status
         place = (
             (status.confirmed, STAGES[Status(status.word)], status.failure)
             if status.word in FAILURES
@@ -185,14 +185,14 @@ class TaskState:
         ended, all tracks count that it ever told of: no stray row out of a late or forged callback may take a
         finished task apart again, or add a track to it.
         """
-        complete = [keys for keys in self.answers if self._all_playable(keys, confirmed=True)]
+        complete = [keys for keys in self.final_track_sets if self._all_playable(keys, confirmed=True)]
         if complete:
             return frozenset().union(*complete)
         confirmed = self._confirmed_keys
-        if self.status.confirmed and self.status.word in FAILURES:
+        if self.highest_claim.confirmed and self.highest_claim.word in FAILURES:
             return confirmed
-        succeeded = self.status.confirmed and self.status.word == Status.SUCCESS
-        delivered = Told.EXCEPTION_CONFIRMED in self.told and self._all_playable(confirmed, confirmed=True)
+        succeeded = self.highest_claim.confirmed and self.highest_claim.word == Status.SUCCESS
+        delivered = Fact.EXCEPTION_CONFIRMED in self.facts and self._all_playable(confirmed, confirmed=True)
         return confirmed or None if succeeded or delivered else None
 
     @cached_property
@@ -203,7 +203,7 @@ class TaskState:
         `CALLBACK_EXCEPTION`.
         """
         visible = frozenset(self.visible_tracks)
-        if self.listed_by_record_info is not None or Told.EXCEPTION_CONFIRMED not in self.told:
+        if self.listed_by_record_info is not None or Fact.EXCEPTION_CONFIRMED not in self.facts:
             return visible
         return (self._confirmed_keys & visible) or visible
 
@@ -221,14 +221,14 @@ class TaskState:
 def join(a: TaskState, b: TaskState) -> TaskState:
     """The state that knows what `a` knows and what `b` knows. Commutative, associative, idempotent."""
     return TaskState(
-        status=max(a.status, b.status),
-        told=a.told | b.told,
+        highest_claim=max(a.highest_claim, b.highest_claim),
+        facts=a.facts | b.facts,
         details=join_claims(a.details, b.details),
         tracks={
             **a.tracks,
             **{key: join_tracks(a.tracks.get(key, {}), track) for key, track in b.tracks.items()},
         },
-        answers=a.answers | b.answers,
+        final_track_sets=a.final_track_sets | b.final_track_sets,
         reports=frozenset(sorted(a.reports | b.reports)[-MAX_REPORTS:]),
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from receiver.core.facts import Told
+from receiver.core.facts import Fact
 from receiver.core.observation import FAILURES, OtherJob, Status
 from receiver.core.reconciliation import TaskState
 
@@ -37,7 +37,7 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class Settlement:
     """`urgent`: not settled, and what was told is a reason to ask record-info at once."""
 
     outcome: Outcome
@@ -50,18 +50,18 @@ class Verdict:
         return self.outcome is not Outcome.IN_PROGRESS
 
 
-def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy) -> Verdict:
+def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy) -> Settlement:
     """The verdict on a task: `registered` by its owner or an orphan, `gave_up` once its time was over."""
     outcome = _ended(state, registered=registered, policy=policy)
     if outcome is Outcome.IN_PROGRESS and gave_up:
         outcome = _given_up(state, registered=registered, policy=policy)
     settled = outcome is not Outcome.IN_PROGRESS
-    unclaimed = Told.SUCCESS_BY_CALLBACK not in state.told
-    return Verdict(
+    unclaimed = Fact.SUCCESS_BY_CALLBACK not in state.facts
+    return Settlement(
         outcome=outcome,
         urgent=is_urgent(state, outcome),
         recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
-        lost_callback=settled and Told.END_BY_CALLBACK not in state.told and state.other_job is None,
+        lost_callback=settled and Fact.END_BY_CALLBACK not in state.facts and state.other_job is None,
     )
 
 
@@ -70,7 +70,7 @@ def is_urgent(state: TaskState, outcome: Outcome) -> bool:
 
     An end was told that does not settle, callbacks disagree, or one told of another product's job.
     """
-    suspicious = state.reconciled_status.ends or state.disputed or state.other_job is not None
+    suspicious = state.status.ends or state.disputed or state.other_job is not None
     return outcome is Outcome.IN_PROGRESS and suspicious
 
 
@@ -79,12 +79,12 @@ def believes_other_job(state: TaskState, *, registered: bool, policy: Policy) ->
 
     Record-info knows of music alone, so it can deny such a job but not confirm it.
     """
-    trusted = policy.confirm is Confirm.SUSPECT and registered and Told.NOT_KNOWN in state.told
+    trusted = policy.confirm is Confirm.SUSPECT and registered and Fact.NOT_KNOWN in state.facts
     return trusted and state.other_job is OtherJob.SUCCEEDED
 
 
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
-    status = state.reconciled_status
+    status = state.status
     if state.other_job and policy.believes_claims:
         return Outcome(state.other_job.value)
     if status.word == Status.SUCCESS and state.playable:
@@ -103,10 +103,10 @@ def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     trusted = policy.confirm is Confirm.SUSPECT and registered and not state.conflict
     if state.count_playable(confirmed=not (policy.believes_claims or trusted)):
         return Outcome.SUCCEEDED
-    failure = Told.FAILURE if policy.believes_claims else Told.FAILURE_CONFIRMED
-    return Outcome.FAILED if failure in state.told else Outcome.UNRESOLVED
+    failure = Fact.FAILURE if policy.believes_claims else Fact.FAILURE_CONFIRMED
+    return Outcome.FAILED if failure in state.facts else Outcome.UNRESOLVED
 
 
 def _found_by_poll(state: TaskState) -> bool:
     """Whether there is music that record-info told of, or that stood behind a failed callback."""
-    return Told.EXCEPTION in state.told or state.count_playable(confirmed=True) > 0
+    return Fact.EXCEPTION in state.facts or state.count_playable(confirmed=True) > 0

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from receiver.core.observation import TRACK_FIELDS
-from receiver.core.payloads.fields import Moment
+from receiver.core.payloads.fields import Timestamp
 from receiver.demo.deployment import Access
 
 LONGEST_REST_S = 30
@@ -44,7 +44,11 @@ def _differences(truth: Mapping[str, Any], task: Mapping[str, Any]) -> Sequence[
 
 
 def _as_reconciled(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**row, "createTime": Moment().deserialize(row["createTime"]), "duration": float(row["duration"])}
+    return {
+        **row,
+        "createTime": Timestamp().deserialize(row["createTime"]),
+        "duration": float(row["duration"]),
+    }
 
 
 def _comparable(row: Mapping[str, Any]) -> str:

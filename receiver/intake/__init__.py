@@ -5,8 +5,8 @@ from receiver.intake.delivery import (
     Delivery,
     callback_delivery,
     poll_delivery,
+    reported_status,
     result_of,
-    told_status,
     within_bounds,
 )
 from receiver.intake.intake import Intake
@@ -17,7 +17,7 @@ __all__ = [
     "Result",
     "callback_delivery",
     "poll_delivery",
+    "reported_status",
     "result_of",
-    "told_status",
     "within_bounds",
 ]

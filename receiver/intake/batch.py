@@ -7,18 +7,19 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.core.change import Change, change
-from receiver.core.claim_bounds import confirmed_at_all
+from receiver.core.claim_bounds import has_confirmed
 from receiver.core.observation import Source
-from receiver.core.payloads import Kind
+from receiver.core.payloads import ParseOutcome
 from receiver.core.payloads.errors import Errors
 from receiver.core.settlement import Outcome
-from receiver.core.task import Rules, Task, answer, hear, hear_again, with_query
-from receiver.intake.delivery import Delivery, result_of, told_status, within_bounds
-from receiver.store import deliveries, tallies, tasks
+from receiver.core.task import Rules, Task
+from receiver.core.task_change import TaskChange, find_change
+from receiver.core.task_events import on_callback, on_duplicate, on_poll_response, with_query
+from receiver.intake.delivery import Delivery, reported_status, result_of, within_bounds
+from receiver.store import deliveries, hourly_counts, tasks
 from receiver.store.body_cap import uncap
-from receiver.store.contents import Content, known_contents
 from receiver.store.deliveries import DUPLICATE, QUARANTINED, StoredDelivery, few_errors
+from receiver.store.known_bodies import BodyKey, find_known_bodies
 from receiver.store.tasks import TaskStatus
 
 
@@ -38,11 +39,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Deliveries that are stored together. `spread` is the jitter of a poll's next look."""
+    """Deliveries that are stored together. `jitter` is the jitter of a poll's next look."""
 
     deliveries: Sequence[Delivery]
     rules: Rules
-    spread: Callable[[], float]
+    jitter: Callable[[], float]
 
     def take_in(self, connection: Connection) -> Sequence[Result]:
         """Store them; no work here grows with what is stored, nor with what their tasks went through."""
@@ -50,7 +51,7 @@ class Batch:
         known = tasks.lock_or_create(
             connection, _first_seen(self.deliveries), if_known=_sister_ids(self.deliveries)
         )
-        contents = known_contents(connection, {_content(delivery) for delivery in self.deliveries})
+        contents = find_known_bodies(connection, {_content(delivery) for delivery in self.deliveries})
         stored = _still_known(contents, known)
         news = _tasks_with_news(self.deliveries, known, stored)
         before = tasks.load_many(connection, news)
@@ -77,7 +78,7 @@ class Batch:
         told = replace(delivery, reading=reading)
         result = DUPLICATE if repeated else result_of(reading)
         task = with_query(self._next(was, told, result), delivery.query)
-        return _row(told, result, change(was, task), task), task
+        return _row(told, result, find_change(was, task), task), task
 
     def _store(
         self,
@@ -95,17 +96,17 @@ class Batch:
             if row.task_id is not None and row.task_id in known and row.task_id not in loaded:
                 repeats[row.task_id].append(row.received_at)
         tasks.count_repeats(connection, repeats)
-        counts = Counter((tallies.hour_of(row.received_at), row.source, row.result) for row in rows)
+        counts = Counter((hourly_counts.hour_of(row.received_at), row.source, row.result) for row in rows)
         tasks.save(connection, steps, also=counts)
 
     def _next(self, task: Task, delivery: Delivery, result: str) -> Task:
         now, seen = delivery.received_at, delivery.reading.to_reconcile
         if delivery.source is Source.POLL:
-            return answer(task, seen, now=now, spread=self.spread(), rules=self.rules)
+            return on_poll_response(task, seen, now=now, jitter=self.jitter(), rules=self.rules)
         # Another product's job matters only where its owner has registered it; else its callback is only counted.
         if result == DUPLICATE or (task.registered_at is None and _is_sister_callback(delivery)):
-            return hear_again(task, now=now)
-        return hear(task, seen, now=now, rules=self.rules, lossy=bool(delivery.reading.errors))
+            return on_duplicate(task, now=now)
+        return on_callback(task, seen, now=now, rules=self.rules, lossy=bool(delivery.reading.errors))
 
 
 def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
@@ -124,11 +125,11 @@ def _sister_ids(batch: Iterable[Delivery]) -> set[str]:
 
 
 def _is_sister_callback(delivery: Delivery) -> bool:
-    return delivery.source is Source.CALLBACK and delivery.reading.kind is Kind.UNSUPPORTED
+    return delivery.source is Source.CALLBACK and delivery.reading.kind is ParseOutcome.UNSUPPORTED
 
 
 def _tasks_with_news(
-    batch: Iterable[Delivery], known: Mapping[str, TaskStatus], stored: Collection[Content]
+    batch: Iterable[Delivery], known: Mapping[str, TaskStatus], stored: Collection[BodyKey]
 ) -> set[str]:
     """The tasks of which more has to be known than that a callback came once more."""
     return {
@@ -140,7 +141,7 @@ def _tasks_with_news(
     }
 
 
-def _still_known(stored: Collection[Content], known: Mapping[str, TaskStatus]) -> set[Content]:
+def _still_known(stored: Collection[BodyKey], known: Mapping[str, TaskStatus]) -> set[BodyKey]:
     """The stored contents that are part of their tasks: not those from before a task's row was dropped."""
     return {
         content
@@ -156,24 +157,22 @@ def _has_news(delivery: Delivery, task: TaskStatus) -> bool:
 
 
 def _confirmed_now(before: Task, after: Task) -> bool:
-    return (
-        after.registered_at is None and confirmed_at_all(after.state) and not confirmed_at_all(before.state)
-    )
+    return after.registered_at is None and has_confirmed(after.state) and not has_confirmed(before.state)
 
 
-def _content(delivery: Delivery) -> Content:
+def _content(delivery: Delivery) -> BodyKey:
     return delivery.reading.task_id, delivery.source.value, delivery.reading.digest
 
 
-def _row(delivery: Delivery, result: str, changed: Change, task: Task | None) -> StoredDelivery:
+def _row(delivery: Delivery, result: str, changed: TaskChange, task: Task | None) -> StoredDelivery:
     reading = delivery.reading
-    ours = task is not None and (task.registered_at is not None or confirmed_at_all(task.state))
+    ours = task is not None and (task.registered_at is not None or has_confirmed(task.state))
     return StoredDelivery(
         task_id=reading.task_id,
         source=delivery.source.value,
         received_at=delivery.received_at,
         result=result,
-        status=told_status(reading.to_reconcile),
+        status=reported_status(reading.to_reconcile),
         product=reading.product,
         errors=reading.errors,
         cause=reading.kind.value if result == QUARANTINED else None,
@@ -188,7 +187,7 @@ def _row(delivery: Delivery, result: str, changed: Change, task: Task | None) ->
 def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:
     status, outcome = None, None
     if isinstance(task, Task):
-        status, outcome = task.state.reconciled_status.word, task.verdict.outcome
+        status, outcome = task.state.status.word, task.settlement.outcome
     elif task is not None:
         status, outcome = task.status, task.outcome
     return Result(

@@ -11,12 +11,13 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from receiver.core.observation import Source
-from receiver.core.task import Rules, give_up
+from receiver.core.task import Rules
+from receiver.core.task_events import give_up
 from receiver.group_commit import GroupCommit
 from receiver.intake.batch import Batch, Result
-from receiver.intake.delivery import Delivery, told_status
+from receiver.intake.delivery import Delivery, reported_status
 from receiver.metrics import Metrics
-from receiver.store import recent_failures, tallies, tasks
+from receiver.store import hourly_counts, recent_failures, tasks
 from receiver.store.cap import Cap
 from receiver.store.caps import strangers_caps
 from receiver.store.database import Database, StoreUnavailableError
@@ -24,9 +25,9 @@ from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger("receiver.intake")
 
-OVERDUE_AT_ONCE = 256
-GIVEN_UP_AT_ONCE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
-GIVING_UP_FOR_S = 0.5  # between two passes of the poller
+OVERDUE_BATCH_SIZE = 256
+GIVE_UP_BATCH_SIZE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
+MAX_GIVE_UP_S = 0.5  # between two passes of the poller
 PAUSE_S = 0.01  # in which those who wait for the database get it
 
 
@@ -41,18 +42,18 @@ class Intake:
         database: Database,
         rules: Rules,
         *,
-        spread: Callable[[], float] = lambda: random.uniform(-1, 1),
+        jitter: Callable[[], float] = lambda: random.uniform(-1, 1),
         metrics: Metrics | None = None,
         caps: Sequence[Cap] | None = None,
     ) -> None:
         self._database = database
         self._rules = rules
-        self._spread = spread
+        self._jitter = jitter
         self._metrics = metrics or Metrics()
         self._group = GroupCommit(self._commit)
         self._caps = strangers_caps(database) if caps is None else caps
         self._counting = threading.Lock()
-        self._uncommitted: tallies.Tallies = Counter()
+        self._uncommitted: hourly_counts.Tallies = Counter()
         self.failures = UnsavedFailures()
 
     def submit(self, delivery: Delivery) -> Result:
@@ -85,10 +86,10 @@ class Intake:
             _log_delivery(delivery, result)
         return results
 
-    def note_refused(self, reason: str, *, now: datetime) -> None:
+    def count_refusal(self, reason: str, *, now: datetime) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
         with self._counting:
-            self._uncommitted[tallies.hour_of(now), Source.CALLBACK.value, reason] += 1
+            self._uncommitted[hourly_counts.hour_of(now), Source.CALLBACK.value, reason] += 1
         self.failures.note(reason, now=now)
 
     def flush_counts(self) -> None:
@@ -100,7 +101,7 @@ class Intake:
             return
         try:
             with self._database.write() as connection:
-                tallies.add(connection, counts)
+                hourly_counts.add(connection, counts)
                 recent_failures.add(connection, failures)
         except StoreUnavailableError:
             with self._counting:
@@ -109,17 +110,17 @@ class Intake:
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
-        """Settle tasks that will get no more news, for about `GIVING_UP_FOR_S`; returns how many.
+        """Settle tasks that will get no more news, for about `MAX_GIVE_UP_S`; returns how many.
 
         A few in a transaction, so that no callback is held up; what is left is for the next call.
         """
         with self._database.read() as connection:
-            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=OVERDUE_AT_ONCE)
-        given_up, ends = 0, time.monotonic() + GIVING_UP_FOR_S
-        for first in range(0, len(ids), GIVEN_UP_AT_ONCE):
+            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=OVERDUE_BATCH_SIZE)
+        given_up, ends = 0, time.monotonic() + MAX_GIVE_UP_S
+        for first in range(0, len(ids), GIVE_UP_BATCH_SIZE):
             if first and time.monotonic() >= ends:
                 break
-            given_up += self._give_up(ids[first : first + GIVEN_UP_AT_ONCE], now)
+            given_up += self._give_up(ids[first : first + GIVE_UP_BATCH_SIZE], now)
             time.sleep(PAUSE_S)
         return given_up
 
@@ -129,7 +130,7 @@ class Intake:
             left = [
                 (task, give_up(task, now=now, rules=self._rules))
                 for task in known
-                if not task.verdict.settled
+                if not task.settlement.settled
             ]
             tasks.save(connection, left)
         return len(left)
@@ -148,7 +149,7 @@ class Intake:
             return self._store(connection, batch)
 
     def _store(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
-        return Batch(deliveries=batch, rules=self._rules, spread=self._spread).take_in(connection)
+        return Batch(deliveries=batch, rules=self._rules, jitter=self._jitter).take_in(connection)
 
 
 def _log_delivery(delivery: Delivery, result: Result) -> None:
@@ -156,7 +157,7 @@ def _log_delivery(delivery: Delivery, result: Result) -> None:
         "source": delivery.source.value,
         "task": delivery.reading.task_id,
         "result": result.result,
-        "status": told_status(delivery.reading.to_reconcile),
+        "status": reported_status(delivery.reading.to_reconcile),
         "outcome": result.outcome.value if result.outcome else None,
         "bytes": len(delivery.body),
     }

@@ -8,25 +8,28 @@ from threading import Event
 
 from sqlalchemy import Connection
 
+from receiver.core import upstream_health
 from receiver.core.cadence import PollRank
 from receiver.core.payloads import Trouble
+from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import Intake
+from receiver.polling.call_results import CallResults, FinishedCall
 from receiver.polling.calls import CallsUnderWay
-from receiver.polling.replies import Replies, Reply
 from receiver.settings import Settings
-from receiver.store import lease, polls
-from receiver.store.database import Database, clock_of
-from receiver.store.polls import Call, Choice, UpstreamHealth
-from receiver.upstream import pacing
-from receiver.upstream.client import Failure, UpstreamClient
+from receiver.store import lease, poll_queue
+from receiver.store.database import Database, database_now
+from receiver.store.poll_queue import Call, Choice
+from receiver.upstream.client import PollFailure, UpstreamClient
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 10.0  # with a look every few seconds another poller takes over within 15
-LONGEST_PASS_S = 30.0
-LOOK_S = 0.05
+MAX_PASS_S = 30.0
+CHECK_INTERVAL_S = 0.05
 ABANDONED_AFTER_S = 1.0  # beyond the timeout, which a call keeps by itself but for looking up a name
-UNHEARD_OF = 2  # after so many times the give-up time a task ends though the upstream never answered
+SILENT_UPSTREAM_FACTOR = (
+    2  # after so many times the give-up time a task ends though the upstream never answered
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,18 +56,18 @@ class Poller:
         intake: Intake,
         client: UpstreamClient,
         name: str,
-        spread: Callable[[], float],
-        clock: Callable[[Connection], datetime] = clock_of,
+        jitter: Callable[[], float],
+        clock: Callable[[Connection], datetime] = database_now,
     ) -> None:
         self._settings = settings
         self._database = database
         self._intake = intake
         self._client = client
         self._name = name
-        self._spread = spread
+        self._jitter = jitter
         self._clock = clock
-        self._replies = Replies(
-            settings=settings, database=database, intake=intake, spread=spread, clock=clock
+        self._replies = CallResults(
+            settings=settings, database=database, intake=intake, jitter=jitter, clock=clock
         )
         self._calls = CallsUnderWay(self._ask, longest_s=settings.poll_timeout + ABANDONED_AFTER_S)
         self._fence: int | None = None
@@ -72,7 +75,7 @@ class Poller:
         self._lease_s = max(LEASE_S, 3 * settings.poll_tick)
 
     def run_once(self, stop: Event) -> PassCounts:
-        """Work until nobody is due and no call is under way, at most `LONGEST_PASS_S`, or until `stop`.
+        """Work until nobody is due and no call is under way, at most `MAX_PASS_S`, or until `stop`.
 
         Calls that are under way when the time is over belong to the next pass: no call holds up the others' turn.
         """
@@ -82,14 +85,14 @@ class Poller:
         counts = PassCounts(holder=True, gave_up=self._give_up(now))
         if not self._settings.upstream_api_key:
             return counts
-        ends = now + timedelta(seconds=LONGEST_PASS_S)
+        ends = now + timedelta(seconds=MAX_PASS_S)
         while not stop.is_set() and self._may_go_on(ends):
             due = self._is_anybody_due()
             if not due and not self._calls:
                 return counts
             for call in self._claim(len(self._calls)) if due else ():
                 self._calls.start(call)
-            counts = self._take_in(self._calls.take_ended(wait_s=LOOK_S), counts)
+            counts = self._take_in(self._calls.take_ended(wait_s=CHECK_INTERVAL_S), counts)
         return self._finish(counts) if stop.is_set() else counts
 
     def give_back(self) -> None:
@@ -102,7 +105,7 @@ class Poller:
 
     def _finish(self, counts: PassCounts) -> PassCounts:
         while self._calls:
-            counts = self._take_in(self._calls.take_ended(wait_s=LOOK_S), counts)
+            counts = self._take_in(self._calls.take_ended(wait_s=CHECK_INTERVAL_S), counts)
         return counts
 
     def _hold_lease(self) -> datetime | None:
@@ -119,9 +122,9 @@ class Poller:
             now = self._clock(connection)
             taken = lease.take(connection, holder=self._name, now=now, ttl_s=self._lease_s)
             if taken is not None and taken.fence != self._fence:
-                polls.lay_out_slots(connection, self._settings.poll_limit.amount)
-                tested = pacing.put_to_the_test(polls.health(connection))
-                polls.save_health(connection, pacing.within_bounds(tested, now=now))
+                poll_queue.resize_slots(connection, self._settings.poll_limit.amount)
+                tested = upstream_health.retry_refused_key(poll_queue.health(connection))
+                poll_queue.save_health(connection, upstream_health.limit_pause(tested, now=now))
                 log.info("poller", extra={"told": {"holder": self._name, "fence": taken.fence}})
         self._fence = taken.fence if taken else None
         return now if taken else None
@@ -134,10 +137,10 @@ class Poller:
         with self._database.read() as connection:
             now = self._clock(connection)
             paused = self._health(connection, now).paused(now)
-            return polls.any_due(connection, now=now, requested=paused)
+            return poll_queue.any_due(connection, now=now, requested=paused)
 
     def _health(self, connection: Connection, now: datetime) -> UpstreamHealth:
-        return pacing.within_bounds(polls.health(connection), now=now)
+        return upstream_health.limit_pause(poll_queue.health(connection), now=now)
 
     def _claim(self, in_flight: int) -> Sequence[Call]:
         period_s = self._settings.poll_limit.period_s
@@ -145,8 +148,8 @@ class Poller:
             now = self._clock(connection)
             health = self._health(connection, now)
             wanted = self._settings.poll_concurrency - in_flight
-            most = pacing.calls_allowed(health, wanted=wanted, in_flight=in_flight)
-            if most <= 0 or not polls.slot_free(connection, now=now, period_s=period_s):
+            most = upstream_health.calls_allowed(health, wanted=wanted, in_flight=in_flight)
+            if most <= 0 or not poll_queue.slot_free(connection, now=now, period_s=period_s):
                 return []
         claim_s = 2 * self._settings.poll_timeout + LEASE_S
         with self._database.write() as connection:
@@ -156,24 +159,24 @@ class Poller:
                 failed=health.failed_task,
                 in_flight=in_flight,
                 since_orphan=self._since_orphan,
-                probe=(self._spread() + 1) / 2 if health.in_trouble else None,
+                probe=(self._jitter() + 1) / 2 if health.in_trouble else None,
             )
-            calls = polls.claim(
+            calls = poll_queue.claim(
                 connection, now=now, most=most, period_s=period_s, claim_s=claim_s, choice=choice
             )
         for call in calls:
             self._since_orphan = 0 if call.rank is PollRank.ORPHAN else self._since_orphan + 1
         return calls
 
-    def _ask(self, call: Call) -> Reply:
+    def _ask(self, call: Call) -> FinishedCall:
         try:
             response = self._client.fetch(call.task_id, now=call.started_at)
         except Exception as error:
             log.exception("the call failed in a way nobody foresaw")
-            response = Failure(trouble=Trouble.NETWORK, detail=type(error).__name__)
-        return Reply(call=call, response=response)
+            response = PollFailure(trouble=Trouble.NETWORK, detail=type(error).__name__)
+        return FinishedCall(call=call, response=response)
 
-    def _take_in(self, replies: Sequence[Reply], counts: PassCounts) -> PassCounts:
+    def _take_in(self, replies: Sequence[FinishedCall], counts: PassCounts) -> PassCounts:
         if not replies:
             return counts
         answered = self._replies.take_in(replies)
@@ -182,6 +185,6 @@ class Poller:
 
     def _give_up(self, now: datetime) -> int:
         """Tasks that cannot be asked about end all the same: at once without a key, else at last."""
-        times = UNHEARD_OF if self._settings.upstream_api_key else 1
+        times = SILENT_UPSTREAM_FACTOR if self._settings.upstream_api_key else 1
         before = now - timedelta(seconds=times * self._settings.give_up_after)
         return self._intake.give_up_overdue(first_seen_before=before, now=now)

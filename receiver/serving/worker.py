@@ -24,7 +24,7 @@ HEAD_S = 10.0  # from the connection, or the request before, to the end of the h
 BODY_S = 20.0  # from there to the end of the body
 SEND_S = 10.0  # until a client has taken an answer
 LINGER_S = 2.0  # how long an answer that ends a connection may still be on its way
-LOOK_S = 0.25
+CHECK_INTERVAL_S = 0.25
 RECEIVE_BYTES = 256 * 1024
 MAX_CLOSED_AT_ONCE = 32
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024  # of all requests on their way into one worker
@@ -124,7 +124,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         if self.nr_conns >= self.worker_connections:
             self._make_room()
-        if now - self._looked_at < LOOK_S:
+        if now - self._looked_at < CHECK_INTERVAL_S:
             return
         self._looked_at = now
         for conn in [conn for conn in self._incoming if self._is_late(conn, now)]:

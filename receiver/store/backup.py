@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from receiver.store.versions import check_known
+from receiver.store.schema_version import check_known
 
-PAGES_AT_ONCE = 4000  # 16 MB
+PAGES_PER_STEP = 4000  # 16 MB
 SQLITES_LOCKS = (512, 0x40000000)  # the bytes that it locks: "The Lock-Byte Page" of its file format
 
 
@@ -47,12 +47,12 @@ def back_up(
 
     Callbacks go on meanwhile: the copy is that of one read transaction. `tell` hears of pages done and of all.
     """
-    with _named_failures(source, target):
+    with _translate_errors(source, target):
         if target.exists() and target.samefile(source):
             raise BackupError(f"{target} is the database itself: give another file.")
         if target.exists() and not overwrite:
             raise BackupError(f"{target} exists already.")
-    with _named_failures(source, target), _replaceable(target), _made_beside(target) as fresh:
+    with _translate_errors(source, target), _replaceable(target), _made_beside(target) as fresh:
         _copy_pages(f"{source.resolve().as_uri()}?mode=rw", fresh, tell)
         _leave_wal(fresh)
         contents = inspect(fresh)
@@ -70,7 +70,7 @@ def restore(
     """
     place = place.resolve()  # a link stays one
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _named_failures(backup, place), _made_beside(place) as fresh:
+    with _translate_errors(backup, place), _made_beside(place) as fresh:
         _copy_pages(_only_reading(backup), fresh, tell)
         contents = inspect(fresh)
         check_known(contents.version)
@@ -142,7 +142,7 @@ def _copy_pages(source: str, fresh: Path, tell: Callable[[int, int], None]) -> N
         # In a transaction of our own, or each write of others would make it begin again.
         reading.execute("BEGIN")
         reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        reading.backup(writing, pages=PAGES_AT_ONCE, progress=_after)
+        reading.backup(writing, pages=PAGES_PER_STEP, progress=_after)
 
 
 def _leave_wal(fresh: Path) -> None:
@@ -201,7 +201,7 @@ def _put(fresh: Path, target: Path) -> None:
 
 
 @contextmanager
-def _named_failures(source: Path, target: Path) -> Iterator[None]:
+def _translate_errors(source: Path, target: Path) -> Iterator[None]:
     no_room = f"There is not enough room in {target.parent}."
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
-from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
+from receiver.store.cap import CHECK_EVERY_BYTES, MAX_BYTES, PAUSE_S, Cap, count_dropped
 from receiver.store.database import Database
 from receiver.store.schema import delivery, task
 from receiver.store.short_rows import SHORT
@@ -21,9 +21,9 @@ from receiver.store.short_rows import SHORT
 log = logging.getLogger(__name__)
 
 BODIES = "bodies"
-MOST_BODIES = 10_000
-CHECKED_EVERY = 500  # bodies at the latest, though they are small
-BODIES_AT_ONCE = 50  # a transaction of some milliseconds
+MAX_BODIES = 10_000
+CHECK_EVERY_BODIES = 500  # bodies at the latest, though they are small
+BODY_BATCH_SIZE = 50  # a transaction of some milliseconds
 
 CAPPED = delivery.c.capped_bytes.is_not(None)
 
@@ -32,14 +32,14 @@ class BodyCap(Cap):
     """Keeps the bodies of strangers within the cap."""
 
     def __init__(
-        self, database: Database, *, most_bodies: int = MOST_BODIES, most_bytes: int = MOST_BYTES
+        self, database: Database, *, most_bodies: int = MAX_BODIES, most_bytes: int = MAX_BYTES
     ) -> None:
         super().__init__(database)
         self._most_bodies = most_bodies
         self._most_bytes = most_bytes
 
     def stored(self, size: int) -> bool:
-        return super().stored(max(size, CHECKED_EVERY_BYTES // CHECKED_EVERY))
+        return super().stored(max(size, CHECK_EVERY_BYTES // CHECK_EVERY_BODIES))
 
     def _enforce(self, deadline: float) -> bool:
         last = self._last_to_drop()
@@ -69,9 +69,9 @@ class BodyCap(Cap):
             return _newest_too_many(connection, self._most_bodies, self._most_bytes)
 
     def _release(self, ids: Sequence[int]) -> None:
-        for first in range(0, len(ids), BODIES_AT_ONCE):
+        for first in range(0, len(ids), BODY_BATCH_SIZE):
             with self._database.write() as connection:
-                _change(connection, ids[first : first + BODIES_AT_ONCE], capped_bytes=None)
+                _change(connection, ids[first : first + BODY_BATCH_SIZE], capped_bytes=None)
 
 
 def uncap(connection: Connection, task_ids: Collection[str]) -> None:
@@ -105,14 +105,14 @@ def _newest_too_many(connection: Connection, most_bodies: int, most_bytes: int) 
 
 def _capped_until(connection: Connection, last: int) -> Sequence[int]:
     query = select(delivery.c.id).where(CAPPED, delivery.c.id <= last).order_by(delivery.c.id)
-    return connection.scalars(query.limit(BODIES_AT_ONCE)).all()
+    return connection.scalars(query.limit(BODY_BATCH_SIZE)).all()
 
 
 def _drop(connection: Connection, ids: Collection[int]) -> int:
     """But for those of a task that was registered at the last moment, which are no longer capped. Says how many."""
     _change(connection, ids, _registered(), capped_bytes=None)
     dropped = _change(connection, ids, CAPPED, body=None, capped_bytes=None, **SHORT)
-    note_dropped(connection, BODIES, dropped, Counter())
+    count_dropped(connection, BODIES, dropped, Counter())
     return dropped
 
 

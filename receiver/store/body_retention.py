@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from receiver.store.schema import delivery, task
 
-WALKED = 2000
+SCAN_LIMIT = 2000
 
 
 def last_id(connection: Connection) -> int:
@@ -17,14 +17,14 @@ def last_id(connection: Connection) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class BodyBatch:
     """A piece of the log: the id it ends with, and those in it whose bodies may go."""
 
     end: int
     droppable: Sequence[int]
 
 
-def find_old_bodies(connection: Connection, *, after: int, received_before: datetime) -> Stretch | None:
+def find_old_bodies(connection: Connection, *, after: int, received_before: datetime) -> BodyBatch | None:
     """The next piece of the log behind the id `after`; None where nothing so old follows.
 
     Ids grow with the time of arrival, but for the seconds that clocks and waiting transactions differ by.
@@ -32,12 +32,12 @@ def find_old_bodies(connection: Connection, *, after: int, received_before: date
     columns = (delivery.c.id, delivery.c.task_id, delivery.c.received_at)
     has_body = delivery.c.body.is_not(None).label("has_body")
     following = select(*columns, has_body).where(delivery.c.id > after).order_by(delivery.c.id)
-    walked = following.limit(WALKED).subquery()
+    walked = following.limit(SCAN_LIMIT).subquery()
     end, oldest = connection.execute(select(func.max(walked.c.id), func.min(walked.c.received_at))).one()
     if end is None or oldest >= received_before:
         return None
     old = walked.c.has_body & (walked.c.received_at < received_before) & ~_needed(walked.c.task_id)
-    return Stretch(end=end, droppable=connection.scalars(select(walked.c.id).where(old)).all())
+    return BodyBatch(end=end, droppable=connection.scalars(select(walked.c.id).where(old)).all())
 
 
 def drop_bodies(connection: Connection, ids: Collection[int]) -> int:

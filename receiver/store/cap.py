@@ -6,22 +6,22 @@ from abc import ABC, abstractmethod
 
 from sqlalchemy import Connection
 
-from receiver.store import tallies
-from receiver.store.database import Database, clock_of
+from receiver.store import hourly_counts
+from receiver.store.database import Database, database_now
 
 DROPPED = "dropped"  # the subject of the tally that says how much was
-MOST_BYTES = 256_000_000
+MAX_BYTES = 256_000_000
 # A cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
 # this much for each process, and by what comes while the oldest are dropped.
-CHECKED_EVERY_BYTES = 16_000_000
-ENFORCED_FOR_S = 0.5
+CHECK_EVERY_BYTES = 16_000_000
+MAX_ENFORCE_S = 0.5
 PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
 
 
 class Cap(ABC):
     """Keeps one kind of what strangers store within a bound. Whoever goes past it does the work, in his own request."""
 
-    def __init__(self, database: Database, *, checked_every_bytes: int = CHECKED_EVERY_BYTES) -> None:
+    def __init__(self, database: Database, *, checked_every_bytes: int = CHECK_EVERY_BYTES) -> None:
         self._database = database
         self._checked_every_bytes = checked_every_bytes
         self._counting = threading.Lock()
@@ -37,7 +37,7 @@ class Cap(ABC):
                 self._bytes = 0
         return due
 
-    def enforce(self, *, for_s: float = ENFORCED_FOR_S) -> bool:
+    def enforce(self, *, for_s: float = MAX_ENFORCE_S) -> bool:
         """Drop the oldest for about so long; whether all is within the cap, or another thread sees to it."""
         if not self._enforcing.acquire(blocking=False):
             return True
@@ -51,7 +51,7 @@ class Cap(ABC):
         """Drop what is too much in small transactions until then; whether nothing is left to drop."""
 
 
-def note_dropped(connection: Connection, what: str, number: int, counts: tallies.Tallies) -> None:
+def count_dropped(connection: Connection, what: str, number: int, counts: hourly_counts.Tallies) -> None:
     """Count what was dropped, with other counts: at the end of the transaction, as whatever counts."""
-    counts[tallies.hour_of(clock_of(connection)), DROPPED, what] += number
-    tallies.add(connection, counts)
+    counts[hourly_counts.hour_of(database_now(connection)), DROPPED, what] += number
+    hourly_counts.add(connection, counts)

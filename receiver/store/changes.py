@@ -1,7 +1,7 @@
 """Tasks listed in order of change, so that a program reads on from where it was and loses nothing.
 
-As in `listing` no filter makes a page slow: at most `WALKED` of the changes are looked at for one page. A page may
-so be short, or empty, and yet go on.
+As in `task_list` no filter makes a page slow: at most `SCAN_LIMIT` of the changes are read for one page. So a page may
+be short, or empty, and yet go on.
 """
 
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
 
-from receiver.core.words import words_of
-from receiver.store.listing import (
-    WALKED,
+from receiver.core.search_terms import search_terms
+from receiver.store.schema import task
+from receiver.store.task_list import (
+    SCAN_LIMIT,
     Columns,
     Condition,
-    Filter,
     Page,
-    Place,
+    TaskFilter,
+    TaskPosition,
     conditions_of,
     contradicts_itself,
     load_page,
 )
-from receiver.store.schema import task
 
 _LOOKED_AT = (
     "number", "task_id", "changed_at", "label", "registered_at", "status", "outcome", "conflict", "recovered",
@@ -30,7 +30,7 @@ _LOOKED_AT = (
 
 
 def find_changes(
-    connection: Connection, wanted: Filter, *, since: datetime, after: Place | None, limit: int
+    connection: Connection, wanted: TaskFilter, *, since: datetime, after: TaskPosition | None, limit: int
 ) -> Page:
     """At most `limit` tasks that changed at `since` or later, or behind the place `after`; first the oldest change."""
     if contradicts_itself(wanted):
@@ -41,12 +41,14 @@ def find_changes(
         place = tuple_(task.c.changed_at, task.c.task_id) > tuple_(*after)
     if not conditions:
         return _page(connection, _in_order(select(task).where(place)).limit(limit + 1), limit)
-    walked = _in_order(select(*(task.c[name] for name in _LOOKED_AT)).where(place)).limit(WALKED).subquery()
+    walked = (
+        _in_order(select(*(task.c[name] for name in _LOOKED_AT)).where(place)).limit(SCAN_LIMIT).subquery()
+    )
     found = select(walked.c.number).where(*(holds(walked.c) for holds in conditions)).limit(limit + 1)
     page = _page(connection, _in_order(select(task).where(task.c.number.in_(found))), limit)
     if page.next is not None:
         return page
-    last = _in_order(select(task.c.changed_at, task.c.task_id).where(place)).offset(WALKED - 1).limit(1)
+    last = _in_order(select(task.c.changed_at, task.c.task_id).where(place)).offset(SCAN_LIMIT - 1).limit(1)
     end = connection.execute(last).first()
     return page if end is None else Page(tasks=page.tasks, next=(end.changed_at, end.task_id))
 
@@ -58,7 +60,7 @@ def _text_conditions(connection: Connection, text: str | None) -> Sequence[Condi
     position = func.instr if connection.dialect.name == "sqlite" else func.strpos
 
     def matches(of: Columns) -> ColumnElement[bool]:
-        begins = [position(" " + of.words, literal(f" {word}")) > 0 for word in words_of(text).split()]
+        begins = [position(" " + of.words, literal(f" {word}")) > 0 for word in search_terms(text).split()]
         has_id = func.substr(of.task_id, 1, len(text)) == text if text else false()
         return or_(has_id, and_(*begins)) if begins else has_id
 

@@ -21,14 +21,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from receiver.store.engines import postgresql_engine, sqlite_engine
 from receiver.store.open_file import FileState, OpenFile
 from receiver.store.private_files import hide_from_others, open_private
-from receiver.store.refusals import StatementRefusedError, message_of, was_refused
-from receiver.store.versions import MIGRATIONS, read_versions
+from receiver.store.schema_version import MIGRATIONS, read_schema_versions
+from receiver.store.statement_errors import StatementRefusedError, message_of, was_refused
 
 log = logging.getLogger(__name__)
 
 # Together well under the 15 seconds that the upstream waits for an answer.
 LOCK_TIMEOUT_S = 4.0
-LOCK_LOOK_S = 0.001  # a transaction takes a few of these
+LOCK_POLL_S = 0.001  # a transaction takes a few of these
 LOCKED = "another process holds the database's lock"
 MIGRATION_LOCK = 7_310_563  # any number, the same in every process: PostgreSQL's advisory lock
 
@@ -68,13 +68,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with; everything read is of one moment."""
-        with _named_failures(), self._reading.connect() as connection:
+        with _translate_errors(), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable transaction: committed and on disk when the block is left without an error."""
-        with self._alone(), _named_failures(), self._connect() as connection:
+        with self._exclusive(), _translate_errors(), self._connect() as connection:
             connection.execution_options(immediate=True)
             with connection.begin():
                 if not self.is_sqlite:
@@ -112,7 +112,7 @@ class Database:
         if not self.pending_migrations():
             self.engine.dispose()
             return
-        with self._alone(), _named_failures(), self.engine.connect() as connection:
+        with self._exclusive(), _translate_errors(), self.engine.connect() as connection:
             if self.is_sqlite:  # past SQLAlchemy, which would open a transaction first
                 connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
             connection.execution_options(immediate=True)
@@ -126,10 +126,10 @@ class Database:
     def pending_migrations(self) -> bool:
         """Whether the tables are older than this program; `NewerTablesError` where they are newer."""
         with self.read() as connection:
-            return read_versions(connection).pending
+            return read_schema_versions(connection).pending
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         if self._lock_path is None:
             yield
             return
@@ -137,14 +137,14 @@ class Database:
         if not self._queue.acquire(timeout=LOCK_TIMEOUT_S):
             raise StoreUnavailableError(LOCKED)
         try:
-            with _named_failures(), open_private(self._lock_path) as lock:
+            with _translate_errors(), open_private(self._lock_path) as lock:
                 _lock_until(deadline, lock)
                 yield  # closing the file gives the lock back
         finally:
             self._queue.release()
 
 
-def clock_of(connection: Connection) -> datetime:
+def database_now(connection: Connection) -> datetime:
     """The time by the clock that all who share the database share: PostgreSQL's own, or this one machine's."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
@@ -159,13 +159,13 @@ def _lock_until(deadline: float, lock: IO[bytes]) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(LOCKED) from None
-            time.sleep(LOCK_LOOK_S)
+            time.sleep(LOCK_POLL_S)
         else:
             return
 
 
 @contextmanager
-def _named_failures() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError, OSError, sqlite3.OperationalError) as error:

@@ -8,18 +8,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
 
-from receiver.core.change import Change
+from receiver.core.task_change import TaskChange
 from receiver.store.schema import delivery
 from receiver.store.short_rows import shortened
 
 DUPLICATE = "duplicate"
 QUARANTINED = "quarantined"
 UNSUPPORTED = "unsupported"
-AT_ONCE = 100
+LOAD_BATCH_SIZE = 100
 PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
-LONGEST_STATUS = 64
-MOST_ERRORS = 20
-LONGEST_ERROR = 300
+MAX_STATUS_CHARS = 64
+MAX_ERRORS = 20
+MAX_ERROR_CHARS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class StoredDelivery:
     errors: Mapping[str, list[str]] | None = None
     cause: str | None = None
     query: str | None = None
-    change: Change = field(default_factory=dict)
+    change: TaskChange = field(default_factory=dict)
     acknowledged_at: datetime | None = None
     repeats: int | None = None
     capped: bool = False
@@ -78,7 +78,7 @@ def columns_as_read(stored: StoredDelivery) -> dict[str, Any]:
         "task_id": stored.task_id,
         "result": stored.result,
         "cause": stored.cause,
-        "status": stored.status[:LONGEST_STATUS],
+        "status": stored.status[:MAX_STATUS_CHARS],
         "product": stored.product,
         "errors": json.dumps(few_errors(stored.errors or {})),
         "change": json.dumps(stored.change),
@@ -89,11 +89,11 @@ def columns_as_read(stored: StoredDelivery) -> dict[str, Any]:
 def few_errors(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
     """The first of the errors, none of them long."""
     few: dict[str, list[str]] = {}
-    left = MOST_ERRORS
+    left = MAX_ERRORS
     for place, texts in errors.items():
         if left <= 0:
             break
-        few[place[:LONGEST_ERROR]] = [text[:LONGEST_ERROR] for text in texts[:left]]
+        few[place[:MAX_ERROR_CHARS]] = [text[:MAX_ERROR_CHARS] for text in texts[:left]]
         left -= len(texts)
     return few
 
@@ -175,7 +175,7 @@ def bodies_of(
 def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelivery]:
     """All of them, newest first, a few in memory at a time."""
     before = None
-    while some := bodies_of(connection, task_id, newest=AT_ONCE, before=before):
+    while some := bodies_of(connection, task_id, newest=LOAD_BATCH_SIZE, before=before):
         yield from some
         before = some[-1].id
 

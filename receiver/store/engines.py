@@ -29,7 +29,7 @@ CONNECT_ARGS = {
 }
 
 
-def writes(connection: Connection) -> bool:
+def is_write_transaction(connection: Connection) -> bool:
     """Whether this is the connection of a writing transaction, whose rows are locked as they are read."""
     return bool(connection.get_execution_options().get("immediate"))
 
@@ -68,7 +68,7 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes(connection) else "BEGIN")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write_transaction(connection) else "BEGIN")
 
     _leave_to_parent(engine)
     return engine

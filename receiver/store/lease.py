@@ -1,6 +1,6 @@
 """One poller at a time: a row with a holder, a heartbeat and a number that grows with each new holder.
 
-Correctness never rests on it, only the quota does. `now` is what `database.clock_of` says: machines may disagree
+Correctness never rests on it, only the quota does. `now` is what `database.database_now` says: machines may disagree
 about the time, and the lease must not run out for one of them while another still holds it.
 """
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select
 
-from receiver.core.census import effect
-from receiver.core.claim_bounds import confirmed_at_all
-from receiver.core.settlement import Outcome, Verdict
+from receiver.core.claim_bounds import has_confirmed
+from receiver.core.settlement import Outcome, Settlement
 from receiver.core.task import Task
-from receiver.store import tallies
-from receiver.store.cap import CHECKED_EVERY_BYTES, MOST_BYTES, PAUSE_S, Cap, note_dropped
+from receiver.core.task_counts import count_changes
+from receiver.store import hourly_counts
+from receiver.store.cap import CHECK_EVERY_BYTES, MAX_BYTES, PAUSE_S, Cap, count_dropped
 from receiver.store.database import Database
 from receiver.store.schema import task
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 ORPHANS = "orphans"
 # What a row takes beside its large columns: the small ones, and its places in the indexes, most with the task's id.
-AROUND_A_TASK = 800
+TASK_OVERHEAD_BYTES = 800
 INDEXES = 8
-A_ROW_AT_MOST = AROUND_A_TASK + INDEXES * 200
+MAX_ROW_BYTES = TASK_OVERHEAD_BYTES + INDEXES * 200
 WORDS_TIMES = 3  # in the row, and whole and by their beginnings in the index of words
-FOUND_AT_ONCE = 20_000
-DROPPED_AT_ONCE = 50
-DROPPED_BYTES = 2_000_000  # with these two a transaction takes some milliseconds
+FIND_BATCH_SIZE = 20_000
+DROP_BATCH_SIZE = 50
+DROP_BATCH_BYTES = 2_000_000  # with these two a transaction takes some milliseconds
 
 CAPPED = task.c.capped_bytes.is_not(None)
 _COUNTED = ("first_seen_at", "settled_at", "callbacks", "polls")
@@ -46,15 +46,15 @@ class OrphanCap(Cap):
         self,
         database: Database,
         *,
-        most_bytes: int = MOST_BYTES,
-        checked_every_bytes: int = CHECKED_EVERY_BYTES,
+        most_bytes: int = MAX_BYTES,
+        checked_every_bytes: int = CHECK_EVERY_BYTES,
     ) -> None:
         super().__init__(database, checked_every_bytes=checked_every_bytes)
         self._most_bytes = most_bytes
 
     def stored(self, size: int) -> bool:
         """By the size of the callback, and a row that it may have made."""
-        return super().stored(size + A_ROW_AT_MOST)
+        return super().stored(size + MAX_ROW_BYTES)
 
     def _enforce(self, deadline: float) -> bool:
         with self._database.read() as connection:
@@ -77,13 +77,13 @@ class OrphanCap(Cap):
 def is_strangers(known: Task) -> bool:
     """Whether nobody but strangers named the task: then its row counts against the cap."""
     owned = known.registered_at is not None or known.label is not None
-    return not owned and not confirmed_at_all(known.state)
+    return not owned and not has_confirmed(known.state)
 
 
 def size_of(known: Task, state: str, words: str) -> int:
     """About how many bytes the task takes with this state and these words."""
     large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(known.query or "")
-    return AROUND_A_TASK + INDEXES * _stored(known.task_id) + large
+    return TASK_OVERHEAD_BYTES + INDEXES * _stored(known.task_id) + large
 
 
 def _stored(text: str) -> int:
@@ -101,11 +101,11 @@ def _oldest(connection: Connection) -> Sequence[Row[Any]]:
     def ended(outcome: Outcome) -> Sequence[Row[Any]]:
         theirs: Select[Any] = select(task.c.number, task.c.capped_bytes).where(CAPPED)
         theirs = theirs.where(task.c.outcome == outcome.value).order_by(task.c.number)
-        return connection.execute(theirs.limit(FOUND_AT_ONCE)).all()
+        return connection.execute(theirs.limit(FIND_BATCH_SIZE)).all()
 
     given_up = ended(Outcome.UNRESOLVED)
     others = [row for outcome in Outcome if outcome is not Outcome.UNRESOLVED for row in ended(outcome)]
-    return [*given_up, *sorted(others, key=lambda row: row.number)][:FOUND_AT_ONCE]
+    return [*given_up, *sorted(others, key=lambda row: row.number)][:FIND_BATCH_SIZE]
 
 
 def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[Any]]]:
@@ -118,7 +118,7 @@ def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[A
         some.append(row)
         size += row.capped_bytes
         excess -= row.capped_bytes
-        if len(some) == DROPPED_AT_ONCE or size >= DROPPED_BYTES:
+        if len(some) == DROP_BATCH_SIZE or size >= DROP_BATCH_BYTES:
             yield some
             some, size = [], 0
     if some:
@@ -133,18 +133,18 @@ def _drop(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
     rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
     if rows:
         connection.execute(delete(task).where(task.c.number.in_([row.number for row in rows])))
-        note_dropped(connection, ORPHANS, len(rows), _no_more(rows))
+        count_dropped(connection, ORPHANS, len(rows), _no_more(rows))
     return [row.capped_bytes for row in rows]
 
 
-def _no_more(rows: Sequence[Row[Any]]) -> tallies.Tallies:
+def _no_more(rows: Sequence[Row[Any]]) -> hourly_counts.Tallies:
     """The totals of tasks become as if these had never been."""
-    counts: tallies.Tallies = Counter()
+    counts: hourly_counts.Tallies = Counter()
     for row in rows:
-        verdict = Verdict(
+        settlement = Settlement(
             outcome=Outcome(row.outcome), recovered=row.recovered, lost_callback=row.lost_callback
         )
-        was = Task(task_id="", verdict=verdict, **{name: getattr(row, name) for name in _COUNTED})
+        was = Task(task_id="", settlement=settlement, **{name: getattr(row, name) for name in _COUNTED})
         never = Task(task_id="", first_seen_at=row.first_seen_at)
-        counts.update(tallies.in_hour(row.first_seen_at, effect(was, never)))
+        counts.update(hourly_counts.in_hour(row.first_seen_at, count_changes(was, never)))
     return counts

@@ -10,7 +10,7 @@ from receiver.core.observation import OtherJob
 from receiver.store.deliveries import UNSUPPORTED
 from receiver.store.schema import delivery
 
-MOST_WALKED = 1000
+SCAN_LIMIT = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,7 @@ def first_claims(connection: Connection, task_id: str, *, most: int) -> Sequence
         select(*(delivery.c[name] for name in ("id", "received_at", "result", "status", "query")))
         .where(delivery.c.task_id == task_id)
         .order_by(delivery.c.id)
-        .limit(MOST_WALKED)
+        .limit(SCAN_LIMIT)
         .subquery()
     )
     ends = {end.status.value: end for end in OtherJob}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
-from receiver.core.payloads import Kind
+from receiver.core.payloads import ParseOutcome
 from receiver.store.deliveries import (
     QUARANTINED,
     StoredDelivery,
@@ -17,11 +17,11 @@ from receiver.store.deliveries import (
 )
 from receiver.store.schema import delivery
 
-CAUSES = (Kind.NOT_JSON, Kind.NO_TASK_ID, Kind.UNREADABLE, Kind.TOO_MUCH)
+CAUSES = (ParseOutcome.NOT_JSON, ParseOutcome.NO_TASK_ID, ParseOutcome.UNREADABLE, ParseOutcome.TOO_MUCH)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quarantined:
+class QuarantineFilter:
     """Which of them: with this `cause`, unless `seen` only those that no person has acknowledged; or `only` one."""
 
     cause: str | None = None
@@ -30,7 +30,7 @@ class Quarantined:
 
 
 def find(
-    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+    connection: Connection, wanted: QuarantineFilter, *, limit: int, before: int | None = None
 ) -> Sequence[StoredDelivery]:
     """As many of them as a page holds, newest first, older than the id `before`."""
     found, _ = page(connection, wanted, limit=limit, before=before)
@@ -38,7 +38,7 @@ def find(
 
 
 def page(
-    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+    connection: Connection, wanted: QuarantineFilter, *, limit: int, before: int | None = None
 ) -> tuple[Sequence[StoredDelivery], int | None]:
     """At most `limit` of them, and so many bytes; and the id to go on before, None where nothing follows."""
     older = [] if before is None else [delivery.c.id < before]
@@ -49,7 +49,7 @@ def page(
 
 
 def newest_ids(
-    connection: Connection, wanted: Quarantined, *, limit: int, before: int | None = None
+    connection: Connection, wanted: QuarantineFilter, *, limit: int, before: int | None = None
 ) -> Sequence[int]:
     older = [] if before is None else [delivery.c.id < before]
     query = select(delivery.c.id).where(*_conditions(wanted), *older).order_by(delivery.c.id.desc())
@@ -57,7 +57,7 @@ def newest_ids(
 
 
 def count(
-    connection: Connection, wanted: Quarantined, *, most: int | None = None, before: int | None = None
+    connection: Connection, wanted: QuarantineFilter, *, most: int | None = None, before: int | None = None
 ) -> int:
     """How many, older than the id `before`; counting stops at `most`."""
     older = [] if before is None else [delivery.c.id < before]
@@ -86,7 +86,7 @@ def rewrite(connection: Connection, deliveries: Iterable[StoredDelivery]) -> Non
         connection.execute(update(delivery).where(delivery.c.id == bindparam("key")), rows)
 
 
-def _conditions(wanted: Quarantined) -> list[ColumnElement[bool]]:
+def _conditions(wanted: QuarantineFilter) -> list[ColumnElement[bool]]:
     if wanted.only is not None:
         return [delivery.c.result == QUARANTINED, delivery.c.id == wanted.only]
     unseen = [] if wanted.seen else [delivery.c.acknowledged_at.is_(None)]

@@ -15,7 +15,7 @@ from receiver.core.alarms import RECENT
 from receiver.store.schema import recent_failure
 from receiver.store.upsert import insert_into
 
-KEPT = timedelta(hours=1)
+RETENTION = timedelta(hours=1)
 CLOCK_SKEW = timedelta(minutes=1)  # another machine's clock may be ahead
 
 Counts = Counter[tuple[datetime, str]]
@@ -68,7 +68,7 @@ def add(connection: Connection, counts: Counts) -> None:
     total = {"count": recent_failure.c.count + fresh.excluded.count}
     connection.execute(fresh.on_conflict_do_update(index_elements=["minute", "name"], set_=total), rows)
     newest = max(minute for minute, _ in counts)
-    connection.execute(delete(recent_failure).where(recent_failure.c.minute < newest - KEPT))
+    connection.execute(delete(recent_failure).where(recent_failure.c.minute < newest - RETENTION))
 
 
 def read(connection: Connection, *, now: datetime) -> Mapping[str, int]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime everywhere; SQLite keeps it as text that sorts by time."""
 
     impl = DateTime(timezone=True)
@@ -56,19 +56,19 @@ task = Table(
     # Compared byte by byte, so that the tasks whose ids begin alike stand side by side in the index.
     Column("task_id", String(200).with_variant(String(200, "C"), "postgresql"), nullable=False, unique=True),
     Column("label", Text),
-    Column("registered_at", Moment),
-    Column("first_seen_at", Moment, nullable=False),
-    Column("last_callback_at", Moment),
-    Column("last_polled_at", Moment),
-    Column("gave_up_at", Moment),
-    Column("settled_at", Moment),
-    Column("changed_at", Moment),
-    Column("next_poll_at", Moment),
+    Column("registered_at", UtcDateTime),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_callback_at", UtcDateTime),
+    Column("last_polled_at", UtcDateTime),
+    Column("gave_up_at", UtcDateTime),
+    Column("settled_at", UtcDateTime),
+    Column("changed_at", UtcDateTime),
+    Column("next_poll_at", UtcDateTime),
     Column("poll_requested", Boolean, nullable=False),
     Column("poll_rank", SmallInteger, nullable=False),
-    Column("claimed_until", Moment),
-    Column("slowed_at", Moment),
-    Column("expedited_at", Moment),
+    Column("claimed_until", UtcDateTime),
+    Column("slowed_at", UtcDateTime),
+    Column("expedited_at", UtcDateTime),
     Column("attempt", Integer, nullable=False),
     Column("callbacks", Integer, nullable=False),
     Column("polls", Integer, nullable=False),
@@ -106,10 +106,10 @@ delivery = Table(
     Column("id", ID, primary_key=True, autoincrement=True),
     Column("task_id", String(200)),
     Column("source", String(16), nullable=False),
-    Column("received_at", Moment, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
     Column("result", String(16), nullable=False),
     Column("cause", String(16)),
-    Column("acknowledged_at", Moment),
+    Column("acknowledged_at", UtcDateTime),
     Column("status", Text, nullable=False),
     Column("product", String(32)),
     Column("errors", Text, nullable=False),
@@ -141,7 +141,7 @@ tally = Table(
     "tally",
     metadata,
     Column("subject", String(16), primary_key=True),
-    Column("hour", Moment, primary_key=True),
+    Column("hour", UtcDateTime, primary_key=True),
     Column("name", String(32), primary_key=True),
     Column("count", BigInteger, nullable=False),
     sqlite_with_rowid=False,  # rows stand in the order in which they are asked for
@@ -151,7 +151,7 @@ tally = Table(
 recent_failure = Table(
     "recent_failure",
     metadata,
-    Column("minute", Moment, primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True),
     Column("name", String(32), primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
@@ -162,8 +162,8 @@ lease = Table(
     Column("name", String(32), primary_key=True),
     Column("holder", Text, nullable=False),
     Column("fence", BigInteger, nullable=False),
-    Column("heartbeat_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
+    Column("heartbeat_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
 )
 
 # One row: the time of the last change of any task, since 1970.
@@ -179,7 +179,7 @@ poll_slot = Table(
     "poll_slot",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("free_at", Moment, nullable=False),
+    Column("free_at", UtcDateTime, nullable=False),
 )
 
 # One row: how the upstream is doing. `failures` are its pauses in a row; while it is not 0, single probes decide.
@@ -190,12 +190,12 @@ upstream = Table(
     Column("failures", Integer, nullable=False),
     Column("trouble", String(32)),
     Column("detail", Text),
-    Column("paused_until", Moment),
-    Column("failed_at", Moment),
+    Column("paused_until", UtcDateTime),
+    Column("failed_at", UtcDateTime),
     Column("failed_task", String(200)),
     Column("refused_task", String(200)),
-    Column("answered_at", Moment),
-    Column("paused_since", Moment),
+    Column("answered_at", UtcDateTime),
+    Column("paused_since", UtcDateTime),
 )
 
 # One row, written by `/readyz` to see whether writes are taken.
@@ -203,7 +203,7 @@ probe = Table(
     "probe",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("written_at", Moment, nullable=False),
+    Column("written_at", UtcDateTime, nullable=False),
 )
 
 # One row, as large as the largest callback, rewritten to see whether one of that size could be stored.
@@ -219,7 +219,7 @@ action = Table(
     "action",
     metadata,
     Column("id", ID, primary_key=True, autoincrement=True),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("via", String(16), nullable=False),
     Column("address", Text),
     Column("kind", String(32), nullable=False),
@@ -236,8 +236,8 @@ sign_in = Table(
     metadata,
     Column("network", String(64), primary_key=True),
     Column("failures", Integer, nullable=False),
-    Column("failed_at", Moment),
-    Column("succeeded_at", Moment),
+    Column("failed_at", UtcDateTime),
+    Column("succeeded_at", UtcDateTime),
 )
 
 # A row for each browser that is signed in: who signs out is out, whoever has a copy of the cookie.
@@ -245,5 +245,5 @@ admin_session = Table(
     "admin_session",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("expires_at", Moment, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
 )

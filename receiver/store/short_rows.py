@@ -11,15 +11,15 @@ from sqlalchemy import case, func
 
 from receiver.store.schema import delivery
 
-LONGEST_QUERY = 200
-LONGEST = 300
+MAX_QUERY_CHARS = 200
+MAX_CHARS = 300
 SHORT_ERRORS = json.dumps({"": ["There were more errors than are kept."]})
 SHORT_CHANGE = "{}"
 
 SHORT = {
-    "query": func.substr(delivery.c.query, 1, LONGEST_QUERY),
-    "errors": case((func.length(delivery.c.errors) > LONGEST, SHORT_ERRORS), else_=delivery.c.errors),
-    "change": case((func.length(delivery.c.change) > LONGEST, SHORT_CHANGE), else_=delivery.c.change),
+    "query": func.substr(delivery.c.query, 1, MAX_QUERY_CHARS),
+    "errors": case((func.length(delivery.c.errors) > MAX_CHARS, SHORT_ERRORS), else_=delivery.c.errors),
+    "change": case((func.length(delivery.c.change) > MAX_CHARS, SHORT_CHANGE), else_=delivery.c.change),
 }
 """The values of these columns, shortened by the database."""
 
@@ -29,7 +29,7 @@ def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
     query, errors, change = row["query"], row["errors"], row["change"]
     return {
         **row,
-        "query": query and query[:LONGEST_QUERY],
-        "errors": SHORT_ERRORS if len(errors) > LONGEST else errors,
-        "change": SHORT_CHANGE if len(change) > LONGEST else change,
+        "query": query and query[:MAX_QUERY_CHARS],
+        "errors": SHORT_ERRORS if len(errors) > MAX_CHARS else errors,
+        "change": SHORT_CHANGE if len(change) > MAX_CHARS else change,
     }

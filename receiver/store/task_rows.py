@@ -7,10 +7,10 @@ from urllib.parse import unquote_plus
 
 from sqlalchemy import Row
 
-from receiver.core.settlement import Outcome, Verdict, is_urgent
-from receiver.core.state_document import dump_state, load_state
+from receiver.core.search_terms import search_terms
+from receiver.core.settlement import Outcome, Settlement, is_urgent
+from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Task
-from receiver.core.words import words_of
 from receiver.store.orphan_cap import is_strangers, size_of
 
 _PLAIN = (
@@ -33,11 +33,11 @@ _PLAIN = (
     "version",
     "acknowledged_version",
 )
-LONGEST_STATUS = 64  # it stands in an index, which PostgreSQL refuses to let grow
+MAX_STATUS_CHARS = 64  # it stands in an index, which PostgreSQL refuses to let grow
 
 
 def new_row(known: Task) -> dict[str, Any]:
-    row = _plain(known) | {"state": dump_state(known.state), "words": words_of(*_texts(known))}
+    row = _plain(known) | {"state": dump_state(known.state), "words": search_terms(*_texts(known))}
     return row | {"capped_bytes": _counted(known, row)}
 
 
@@ -47,7 +47,7 @@ def changed_columns(before: Task, after: Task) -> dict[str, Any]:
     if after.state != before.state:
         row["state"] = dump_state(after.state)
     if _texts(after) != _texts(before):
-        row["words"] = words_of(*_texts(after))
+        row["words"] = search_terms(*_texts(after))
     if row.keys() & {"state", "words"} or not is_strangers(after):
         row["counted"] = _counted(after, row)
     return row
@@ -58,7 +58,7 @@ def _counted(known: Task, row: Mapping[str, Any]) -> int | None:
     if not is_strangers(known):
         return None
     state = row["state"] if "state" in row else dump_state(known.state)
-    return size_of(known, state, row["words"] if "words" in row else words_of(*_texts(known)))
+    return size_of(known, state, row["words"] if "words" in row else search_terms(*_texts(known)))
 
 
 def _texts(known: Task) -> list[str]:
@@ -70,11 +70,11 @@ def _texts(known: Task) -> list[str]:
 def _plain(known: Task) -> dict[str, Any]:
     return {name: getattr(known, name) for name in _PLAIN} | {
         "poll_rank": known.poll_rank,
-        "status": known.state.reconciled_status.word[:LONGEST_STATUS],
-        "outcome": known.verdict.outcome.value,
+        "status": known.state.status.word[:MAX_STATUS_CHARS],
+        "outcome": known.settlement.outcome.value,
         "conflict": known.state.conflict,
-        "recovered": known.verdict.recovered,
-        "lost_callback": known.verdict.lost_callback,
+        "recovered": known.settlement.recovered,
+        "lost_callback": known.settlement.lost_callback,
         "problem": known.problem,
     }
 
@@ -82,7 +82,7 @@ def _plain(known: Task) -> dict[str, Any]:
 def task_of(row: Row[Any]) -> Task:
     state = load_state(row.state)
     outcome = Outcome(row.outcome)
-    verdict = Verdict(
+    settlement = Settlement(
         outcome=outcome,
         urgent=is_urgent(state, outcome),
         recovered=row.recovered,
@@ -90,5 +90,8 @@ def task_of(row: Row[Any]) -> Task:
     )
     plain = {name: getattr(row, name) for name in _PLAIN}
     return replace(
-        Task(task_id=row.task_id, first_seen_at=row.first_seen_at), **plain, state=state, verdict=verdict
+        Task(task_id=row.task_id, first_seen_at=row.first_seen_at),
+        **plain,
+        state=state,
+        settlement=settlement,
     )

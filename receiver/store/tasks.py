@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, case, select, update
 
-from receiver.core.census import effect
 from receiver.core.observation import Source
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
-from receiver.store import tallies
+from receiver.core.task_counts import count_changes
+from receiver.store import hourly_counts
 from receiver.store.change_clock import time_of_change
-from receiver.store.engines import writes
+from receiver.store.engines import is_write_transaction
+from receiver.store.hourly_counts import Tallies
 from receiver.store.schema import task
-from receiver.store.tallies import Tallies
 from receiver.store.task_rows import changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
 
@@ -62,7 +62,9 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
     if not task_ids:
         return {}
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
-    rows = connection.execute(query.with_for_update(key_share=True) if writes(connection) else query)
+    rows = connection.execute(
+        query.with_for_update(key_share=True) if is_write_transaction(connection) else query
+    )
     return {row.task_id: task_of(row) for row in rows}
 
 
@@ -121,7 +123,7 @@ def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) 
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
-    """Count callbacks that told nothing new, by the times at which they came: what `hear_again` does, in the database.
+    """Count callbacks that told nothing new, by their times: what `on_duplicate` does, in SQL.
 
     So a repetition costs the same however much is known of its task.
     """
@@ -142,12 +144,12 @@ def save(
     counts: Tallies = Counter(also or {})
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
-        counts.update(tallies.in_hour(after.first_seen_at, effect(before, after)))
+        counts.update(hourly_counts.in_hour(after.first_seen_at, count_changes(before, after)))
         row = changed_columns(before, after)
         alike[tuple(row)].append(row | {"key": after.task_id})
     for names, rows in alike.items():
         connection.execute(_UPDATE_CAPPED if "counted" in names else _UPDATE, rows)
-    tallies.add(connection, counts)
+    hourly_counts.add(connection, counts)
     return [after for _, after in steps]
 
 

@@ -8,24 +8,26 @@ from email.utils import parsedate_to_datetime
 import requests
 import urllib3.exceptions
 
-from receiver.core.payloads import Trouble, trouble_with
-from receiver.upstream.transport import LARGEST_ANSWER, TooLargeError, new_session
+from receiver.core.payloads import Trouble, classify_response
+from receiver.upstream.transport import MAX_RESPONSE_BYTES, TooLargeError, new_session
 
 RECORD_INFO = "/api/v1/generate/record-info"
 CHUNK = 64 * 1024
 TOO_LARGE = "too slow or too large"
-LONGEST_WAIT_S = 3600.0  # more is a mistake, such as a time given in milliseconds, or one task's odd answer
+MAX_RETRY_AFTER_S = (
+    3600.0  # more is a mistake, such as a time given in milliseconds, or one task's odd answer
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class PollResponse:
     """The upstream spoke about the task: the body of its envelope, with a record or with a code that says why not."""
 
     body: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class PollFailure:
     """The call brought no answer about the task; `detail` is short and for people."""
 
     trouble: Trouble
@@ -41,27 +43,27 @@ class UpstreamClient:
         self._session = new_session(timeout_s=timeout_s, connections=concurrency)
         self._session.headers.update({"Authorization": f"Bearer {api_key}", "Accept": "application/json"})
 
-    def fetch(self, task_id: str, *, now: datetime) -> Answer | Failure:
-        """Ask about one task. Takes at most the timeout, reads at most `LARGEST_ANSWER` bytes."""
+    def fetch(self, task_id: str, *, now: datetime) -> PollResponse | PollFailure:
+        """Ask about one task. Takes at most the timeout, reads at most `MAX_RESPONSE_BYTES` bytes."""
         try:
             return self._fetch(task_id, now)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            return Failure(trouble=Trouble.NETWORK, detail=_why(error))
+            return PollFailure(trouble=Trouble.NETWORK, detail=_why(error))
 
     def close(self) -> None:
         self._session.close()
 
-    def _fetch(self, task_id: str, now: datetime) -> Answer | Failure:
+    def _fetch(self, task_id: str, now: datetime) -> PollResponse | PollFailure:
         with self._session.get(self._url, params={"taskId": task_id}, allow_redirects=False) as response:
             body = _read(response)
             if body is None:
-                return Failure(trouble=Trouble.NETWORK, detail=TOO_LARGE)
-            trouble = trouble_with(response.status_code, body)
+                return PollFailure(trouble=Trouble.NETWORK, detail=TOO_LARGE)
+            trouble = classify_response(response.status_code, body)
             if trouble is None:
-                return Answer(body=body)
+                return PollResponse(body=body)
             redirect = ", a redirect" if response.is_redirect else ""
             wait_s = retry_after_s(response.headers.get("Retry-After"), now)
-            return Failure(
+            return PollFailure(
                 trouble=trouble, detail=f"HTTP {response.status_code}{redirect}", retry_after_s=wait_s
             )
 
@@ -91,7 +93,7 @@ def _read(response: requests.Response) -> bytes | None:
     while part := response.raw.read1(CHUNK, decode_content=True):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_ANSWER:
+        if size > MAX_RESPONSE_BYTES:
             return None
     return b"".join(parts)
 
@@ -108,5 +110,5 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         except (TypeError, ValueError, OverflowError, IndexError):
             return None
     except OverflowError:
-        seconds = LONGEST_WAIT_S
-    return min(max(seconds, 0.0), LONGEST_WAIT_S)
+        seconds = MAX_RETRY_AFTER_S
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

@@ -21,10 +21,10 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from receiver.upstream.user_agent import USER_AGENT
 
-LARGEST_HEAD = 64 * 1024  # the status line and all headers, those of `100 Continue` too
-LARGEST_ANSWER = 4 * 1024 * 1024  # a real one has some 10 kB
+MAX_HEAD_BYTES = 64 * 1024  # the status line and all headers, those of `100 Continue` too
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024  # a real one has some 10 kB
 CONNECT_TIMEOUT_S = 2.5  # less than the pollers allow a call to be on its way
-LEAST_S = 0.001  # 0 would be a socket that does not wait
+MIN_TIMEOUT_S = 0.001  # 0 would be a socket that does not wait
 
 # It shows the headers that it cannot read, with a traceback, at each call.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -65,7 +65,7 @@ class _BoundedReader(io.RawIOBase):
         self._sock = sock
         self._raw = raw
         self._ends = time.monotonic() + timeout_s
-        self.allowed = LARGEST_HEAD
+        self.allowed = MAX_HEAD_BYTES
 
     def readable(self) -> bool:
         return True
@@ -98,7 +98,7 @@ class _Response(HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        self._reader.allowed = LARGEST_ANSWER
+        self._reader.allowed = MAX_RESPONSE_BYTES
 
 
 class _Connection(HTTPConnection):
@@ -118,7 +118,7 @@ class _Connection(HTTPConnection):
             self._dns_host, self.timeout = host, timeout
 
     def _connect_to(self, address: str, within_s: float) -> socket.socket:
-        self._dns_host, self.timeout = address, max(within_s, LEAST_S)
+        self._dns_host, self.timeout = address, max(within_s, MIN_TIMEOUT_S)
         return super()._new_conn()
 
 

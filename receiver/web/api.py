@@ -11,10 +11,10 @@ from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.task import Task
 from receiver.operations import delete_task, label_task, register_task, request_task_poll
 from receiver.runtime import utc_now
-from receiver.store import changes, deliveries, listing, quarantine, tasks
-from receiver.store.actions import Actor
+from receiver.store import changes, deliveries, quarantine, task_list, tasks
+from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.listing import Filter
+from receiver.store.task_list import TaskFilter
 from receiver.web.api_input import (
     LABEL,
     NEW_TASK,
@@ -26,16 +26,16 @@ from receiver.web.api_input import (
     load,
     parameters,
 )
+from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
-from receiver.web.here import runtime_here
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
+from receiver.web.serializers import serialize_delivery, serialize_task
 from receiver.web.stats import gather_stats
-from receiver.web.views import show_delivery, show_task
 
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 
-LOOK_S = 0.2
+CHECK_INTERVAL_S = 0.2
 # What each call takes in its query string; all others take nothing.
 PARAMETERS = {
     "api.list_tasks": TASK_PAGE,
@@ -45,10 +45,10 @@ PARAMETERS = {
 }
 # The same for bodies.
 BODIES = {"api.create_task": NEW_TASK, "api.change_task": LABEL}
-EVERY_ONE = quarantine.Quarantined(seen=True)
+EVERY_ONE = quarantine.QuarantineFilter(seen=True)
 
 
-class WaitingRoom:
+class LongPollSlots:
     """Seats for readers that wait: fewer than there are threads, so that a callback always finds one."""
 
     def __init__(self, seats: int) -> None:
@@ -76,7 +76,7 @@ def _authorize() -> None:
     """First of all, so that without a token nobody learns which paths there are."""
     if not f"{request.path}/".startswith("/api/"):
         return
-    if not has_bearer_token(runtime_here().settings.api_tokens):
+    if not has_bearer_token(current_runtime().settings.api_tokens):
         raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 
@@ -100,9 +100,9 @@ def _challenge(response: Response) -> Response:
 def create_task() -> tuple[Response, int]:
     wanted = g.body
     task, created = register_task(
-        runtime_here(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
+        current_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
     )
-    return jsonify(show_task(task)), 201 if created else 200
+    return jsonify(serialize_task(task)), 201 if created else 200
 
 
 @blueprint.get("/tasks")
@@ -111,55 +111,57 @@ def list_tasks() -> Response:
     if wanted["changedSince"] is not None:
         return _list_changes()
     chosen = replace(_filter(), before=task_cursor(wanted["cursor"]))
-    with runtime_here().database.read() as connection:
-        found = listing.find(connection, chosen, limit=wanted["limit"])
-    return jsonify(tasks=[show_task(task) for task in found.tasks], next=found.next and cursor_at(found.next))
+    with current_runtime().database.read() as connection:
+        found = task_list.find(connection, chosen, limit=wanted["limit"])
+    return jsonify(
+        tasks=[serialize_task(task) for task in found.tasks], next=found.next and cursor_at(found.next)
+    )
 
 
 def _list_changes() -> Response:
     wanted = g.parameters
     since, after = wanted["changedSince"], change_cursor(wanted["cursor"])
-    with runtime_here().database.read() as connection:
+    with current_runtime().database.read() as connection:
         found = changes.find_changes(connection, _filter(), since=since, after=after, limit=wanted["limit"])
     going_on = found.next and change_cursor_at(found.next)
-    return jsonify(tasks=[show_task(task) for task in found.tasks], next=going_on)
+    return jsonify(tasks=[serialize_task(task) for task in found.tasks], next=going_on)
 
 
-def _filter() -> Filter:
+def _filter() -> TaskFilter:
     """By product there is nothing to choose as long as there is one."""
     wanted = g.parameters
     names = ("outcome", "status", "label", "settled")
-    return Filter(text=wanted["q"], **{name: wanted[name] for name in names})
+    return TaskFilter(text=wanted["q"], **{name: wanted[name] for name in names})
 
 
 @blueprint.get("/tasks/<task_id>")
 def read_task(task_id: str) -> Response:
     wait_s = g.parameters["wait"]
     task = _known(task_id)
-    room: WaitingRoom = current_app.extensions["waiting_room"]
-    if wait_s and not task.verdict.settled:
+    room: LongPollSlots = current_app.extensions["waiting_room"]
+    if wait_s and not task.settlement.settled:
         if not room.enter():
-            answer = jsonify(show_task(task))
+            answer = jsonify(serialize_task(task))
             answer.headers["Retry-After"] = "1"
             return answer
         try:
             task = _wait_until_settled(task, wait_s, room)
         finally:
             room.leave()
-    return jsonify(show_task(task))
+    return jsonify(serialize_task(task))
 
 
 @blueprint.patch("/tasks/<task_id>")
 def change_task(task_id: str) -> Response:
-    task = label_task(runtime_here(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
+    task = label_task(current_runtime(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
     if task is None:
         raise _unknown(task_id)
-    return jsonify(show_task(task))
+    return jsonify(serialize_task(task))
 
 
 @blueprint.delete("/tasks/<task_id>")
 def remove_task(task_id: str) -> Response:
-    if not delete_task(runtime_here(), task_id, now=utc_now(), actor=_caller()):
+    if not delete_task(current_runtime(), task_id, now=utc_now(), actor=_caller()):
         raise _unknown(task_id)
     return Response(status=204)
 
@@ -168,7 +170,7 @@ def remove_task(task_id: str) -> Response:
 def list_deliveries(task_id: str) -> Response:
     wanted = g.parameters
     after = id_cursor(wanted["cursor"]) or 0
-    with runtime_here().database.read() as connection:
+    with current_runtime().database.read() as connection:
         shown, last = deliveries.page_of_task(connection, task_id, after=after, limit=wanted["limit"])
     if not shown and not after:
         _known(task_id)
@@ -177,28 +179,28 @@ def list_deliveries(task_id: str) -> Response:
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> tuple[Response, int]:
-    task = request_task_poll(runtime_here(), task_id, now=utc_now(), actor=_caller())
+    task = request_task_poll(current_runtime(), task_id, now=utc_now(), actor=_caller())
     if task is None:
         raise _unknown(task_id)
-    return jsonify(show_task(task)), 202
+    return jsonify(serialize_task(task)), 202
 
 
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
     wanted = g.parameters
     before = id_cursor(wanted["cursor"])
-    with runtime_here().database.read() as connection:
+    with current_runtime().database.read() as connection:
         shown, older = quarantine.page(connection, EVERY_ONE, limit=wanted["limit"], before=before)
     return _delivery_page(shown, older)
 
 
 @blueprint.get("/stats")
 def read_stats() -> Response:
-    return jsonify(gather_stats(runtime_here()))
+    return jsonify(gather_stats(current_runtime()))
 
 
 def _delivery_page(shown: Sequence[StoredDelivery], going_on: int | None) -> Response:
-    return jsonify(deliveries=[show_delivery(one) for one in shown], next=going_on and str(going_on))
+    return jsonify(deliveries=[serialize_delivery(one) for one in shown], next=going_on and str(going_on))
 
 
 def _caller() -> Actor:
@@ -206,7 +208,7 @@ def _caller() -> Actor:
 
 
 def _known(task_id: str) -> Task:
-    with runtime_here().database.read() as connection:
+    with current_runtime().database.read() as connection:
         task = tasks.load(connection, task_id)
     if task is None:
         raise _unknown(task_id)
@@ -219,11 +221,11 @@ def _unknown(task_id: str) -> ProblemError:
     )
 
 
-def _wait_until_settled(task: Task, wait_s: float, room: WaitingRoom) -> Task:
+def _wait_until_settled(task: Task, wait_s: float, room: LongPollSlots) -> Task:
     """The task once it has settled, or as it is when the time is over; another process may settle it."""
     deadline = time.monotonic() + wait_s
     staying = True
-    while staying and not task.verdict.settled and (left := deadline - time.monotonic()) > 0:
-        staying = room.stay(min(LOOK_S, left))
+    while staying and not task.settlement.settled and (left := deadline - time.monotonic()) > 0:
+        staying = room.stay(min(CHECK_INTERVAL_S, left))
         task = _known(task.task_id)
     return task

@@ -14,15 +14,15 @@ from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
-from receiver.core.task import LONGEST_LABEL
+from receiver.core.task import MAX_LABEL_CHARS
 from receiver.web.problems import ProblemError
 
-LONGEST_WAIT_S = 60
-LONGEST_SEARCH = 500
-LARGEST_BODY = 131_072
+MAX_WAIT_S = 60
+MAX_SEARCH_CHARS = 500
+MAX_BODY_BYTES = 131_072
 
 
-class TaskId(fields.Field[str]):
+class TaskIdField(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         task_id = readable_task_id(value)
         if task_id is None:
@@ -30,7 +30,7 @@ class TaskId(fields.Field[str]):
         return task_id
 
 
-class Moment(fields.Field[datetime]):
+class Timestamp(fields.Field[datetime]):
     """ISO 8601; without a zone it is UTC. A `+` that a query string has turned into a space is one again."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
@@ -48,7 +48,9 @@ def storable(text: str) -> None:
 
 
 def _label(**options: Any) -> fields.String:
-    return fields.String(allow_none=True, validate=[validate.Length(max=LONGEST_LABEL), storable], **options)
+    return fields.String(
+        allow_none=True, validate=[validate.Length(max=MAX_LABEL_CHARS), storable], **options
+    )
 
 
 def _one_of(names: type[Outcome] | type[Product], default: str | None) -> fields.String:
@@ -61,7 +63,7 @@ class StrictSchema(Schema):
 
 
 class NewTaskSchema(StrictSchema):
-    taskId = TaskId(required=True)
+    taskId = TaskIdField(required=True)
     label = _label(load_default=None)
     product = _one_of(Product, Product.MUSIC.value)
 
@@ -78,15 +80,15 @@ class PageSchema(StrictSchema):
 class TaskPageSchema(PageSchema):
     outcome = _one_of(Outcome, None)
     status = fields.String(load_default=None, validate=storable)
-    q = fields.String(load_default=None, validate=[validate.Length(max=LONGEST_SEARCH), storable])
+    q = fields.String(load_default=None, validate=[validate.Length(max=MAX_SEARCH_CHARS), storable])
     label = _label(load_default=None)
     product = _one_of(Product, None)
     settled = fields.Boolean(load_default=None)
-    changedSince = Moment(load_default=None)
+    changedSince = Timestamp(load_default=None)
 
 
 class WaitSchema(StrictSchema):
-    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=LONGEST_WAIT_S))
+    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=MAX_WAIT_S))
 
 
 NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
@@ -101,7 +103,7 @@ def parameters(schema: Schema) -> dict[str, Any]:
 
 def json_body() -> Any:
     """The request's body; nothing at all counts as an empty object."""
-    request.max_content_length = min(request.max_content_length or LARGEST_BODY, LARGEST_BODY)
+    request.max_content_length = min(request.max_content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
     raw = request.get_data()
     if raw and request.mimetype and not request.is_json:
         detail = f"Send the body as application/json, not as {request.mimetype}."

@@ -12,14 +12,14 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
-from receiver.core.payloads import Kind
+from receiver.core.payloads import ParseOutcome
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
-from receiver.redaction import redacted_query
+from receiver.redaction import redact_query
 from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
-from receiver.web.content_encoding import InflatedTooLargeError, decoded
-from receiver.web.here import runtime_here
+from receiver.web.content_encoding import InflatedTooLargeError, decode
+from receiver.web.current import current_runtime
 from receiver.web.problems import ProblemError
 from receiver.web.secrets import same_secret
 
@@ -40,14 +40,14 @@ def _add_addresses(state: BlueprintSetupState) -> None:
 
 
 def receive(address: str = "") -> Response:
-    runtime = runtime_here()
+    runtime = current_runtime()
     _check_address(runtime, address)
     if request.method in ("GET", "HEAD"):
         return Response(REACHED, content_type="text/plain; charset=utf-8")
     if request.method != "POST":
         raise MethodNotAllowed(valid_methods=["GET", "HEAD", "POST"])
     secrets = runtime.settings.callback_tokens
-    query = redacted_query(request.query_string, secrets)
+    query = redact_query(request.query_string, secrets)
     delivery = callback_delivery(_read_body(runtime), now=utc_now(), secrets=secrets, query=query)
     _check_signature(runtime, delivery)
     result = runtime.intake.submit(delivery)
@@ -74,7 +74,7 @@ def _read_body(runtime: Runtime) -> bytes:
     if len(body) < (announced or 0):
         raise _cut_off(runtime)
     try:
-        return decoded(body, request.headers.get("Content-Encoding", ""), limit=limit)
+        return decode(body, request.headers.get("Content-Encoding", ""), limit=limit)
     except InflatedTooLargeError:
         raise _too_large(runtime) from None
 
@@ -118,15 +118,15 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
 
 
 def _refuse(runtime: Runtime, reason: str) -> None:
-    runtime.intake.note_refused(reason, now=utc_now())
+    runtime.intake.count_refusal(reason, now=utc_now())
     log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
 
 
 def _refuse_unreadable(delivery: Delivery) -> None:
     kind, errors = delivery.reading.kind, delivery.reading.errors
-    if kind is Kind.NOT_JSON:
+    if kind is ParseOutcome.NOT_JSON:
         raise ProblemError(400, "Not JSON", f"Stored in quarantine. {TO_SEND}", errors=errors)
-    if kind is Kind.NO_TASK_ID:
+    if kind is ParseOutcome.NO_TASK_ID:
         detail = "Stored in quarantine. A callback must be a JSON object that names its task."
         raise ProblemError(422, "No task id", detail, errors=errors)
 

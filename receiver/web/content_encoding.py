@@ -4,8 +4,8 @@ import zlib
 
 GZIP, ZLIB, RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 FORMATS = {"gzip": (GZIP,), "x-gzip": (GZIP,), "deflate": (ZLIB, RAW_DEFLATE)}
-MOST_ENCODINGS = 2
-MOST_MEMBERS = 16  # of a gzip file
+MAX_ENCODINGS = 2
+MAX_MEMBERS = 16  # of a gzip file
 
 
 class InflatedTooLargeError(ValueError):
@@ -16,13 +16,13 @@ class _NotEncodedSoError(ValueError):
     pass
 
 
-def decoded(body: bytes, encodings: str, *, limit: int) -> bytes:
+def decode(body: bytes, encodings: str, *, limit: int) -> bytes:
     """The body without these encodings; as it came where one is unknown, or was not really used.
 
     What reads the body says then that it is not JSON, unless a proxy had undone the encoding and left the header.
     """
     names = [name for part in encodings.split(",") if (name := part.strip().lower()) not in ("", "identity")]
-    if len(names) > MOST_ENCODINGS or not all(name in FORMATS for name in names):
+    if len(names) > MAX_ENCODINGS or not all(name in FORMATS for name in names):
         return body
     inner = body
     try:
@@ -44,7 +44,7 @@ def _undo(body: bytes, formats: tuple[int, ...], limit: int) -> bytes:
 
 def _inflated(body: bytes, window: int, limit: int) -> bytes:
     result = b""
-    for _ in range(MOST_MEMBERS):
+    for _ in range(MAX_MEMBERS):
         stream = zlib.decompressobj(window)
         result += stream.decompress(body, limit + 1 - len(result))
         if len(result) > limit:

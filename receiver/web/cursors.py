@@ -7,29 +7,29 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.store.actions import Action
+from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.listing import Place
 from receiver.store.schema import LARGEST_ID
+from receiver.store.task_list import TaskPosition
 from receiver.web.problems import ProblemError
 
 CHANGE = "~"  # no sign of base64
 Numbered = TypeVar("Numbered", Action, StoredDelivery)
 
 
-def cursor_at(place: Place) -> str:
+def cursor_at(place: TaskPosition) -> str:
     """The place as a text for an address."""
     moment, task_id = place
     raw = f"{moment.astimezone(UTC).isoformat()}|{task_id}"
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def change_cursor_at(place: Place) -> str:
+def change_cursor_at(place: TaskPosition) -> str:
     """The same for the list of changes, which is another order."""
     return CHANGE + cursor_at(place)
 
 
-def change_cursor(cursor: str | None) -> Place | None:
+def change_cursor(cursor: str | None) -> TaskPosition | None:
     """The change to go on behind; None at the beginning."""
     if cursor is None:
         return None
@@ -38,7 +38,7 @@ def change_cursor(cursor: str | None) -> Place | None:
     return task_cursor(cursor.removeprefix(CHANGE))
 
 
-def task_cursor(cursor: str | None) -> Place | None:
+def task_cursor(cursor: str | None) -> TaskPosition | None:
     """The task to go on behind; None at the beginning."""
     if cursor is None:
         return None

@@ -3,8 +3,8 @@
 from flask import Blueprint, Response, jsonify
 
 from receiver.store.database import StoreUnavailableError
-from receiver.web.admin.condition import read_condition, unreadable
-from receiver.web.here import runtime_here
+from receiver.web.admin.system_state import read_system_state, unreadable
+from receiver.web.current import current_runtime
 
 blueprint = Blueprint("health", __name__)
 
@@ -18,7 +18,7 @@ def healthz() -> Response:
 def readyz() -> tuple[Response, int]:
     """Only what keeps callbacks from being stored makes it 503; `problems` lists all that is wrong."""
     try:
-        condition = read_condition(runtime_here())
+        condition = read_system_state(current_runtime())
     except StoreUnavailableError as error:
         condition = unreadable(error)
     problem = condition.storage.problem

@@ -18,12 +18,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from receiver.core.alarms import FAILED
 from receiver.runtime import Runtime, utc_now
 from receiver.store.database import StoreUnavailableError
-from receiver.web.admin.condition import condition_of, unreadable
-from receiver.web.here import runtime_here
+from receiver.web.admin.system_state import system_state_of, unreadable
+from receiver.web.current import current_runtime
+from receiver.web.database_metrics import about_alarms, about_disks, metric_families, read_database_metrics
 from receiver.web.problems import ProblemError
-from receiver.web.readings import about_alarms, about_disks, families, read_readings
 from receiver.web.secrets import has_bearer_token
-from receiver.web.storage import write_probe
+from receiver.web.storage_health import write_probe
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -70,10 +70,10 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
 
 @blueprint.get("/metrics")
 def read_metrics() -> Response:
-    if not (_asked_here() or has_bearer_token(runtime_here().settings.api_tokens)):
+    if not (_asked_here() or has_bearer_token(current_runtime().settings.api_tokens)):
         detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
         raise ProblemError(401, "Unauthorized", detail)
-    collected = [*_about_the_database(), *runtime_here().metrics.collect(), _about_us()]
+    collected = [*_about_the_database(), *current_runtime().metrics.collect(), _about_us()]
     return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -85,7 +85,7 @@ def _asked_here() -> bool:
     this machine's.
     """
     told = {name.lower() for name, _ in request.headers}
-    if runtime_here().settings.trusted_proxies or told - LOCAL_HEADERS:
+    if current_runtime().settings.trusted_proxies or told - LOCAL_HEADERS:
         return False
     if request.remote_addr and not ipaddress.ip_address(request.remote_addr).is_loopback:
         return False
@@ -104,11 +104,11 @@ def _is_local(address: str) -> bool:
 
 
 def _about_the_database() -> Iterator[Metric]:
-    runtime = runtime_here()
+    runtime = current_runtime()
     try:
-        readings = read_readings(runtime)
-        condition = condition_of(runtime, readings.overview, readings.poller, now=readings.now)
-        yield from families(readings)
+        readings = read_database_metrics(runtime)
+        condition = system_state_of(runtime, readings.overview, readings.poller, now=readings.now)
+        yield from metric_families(readings)
     except (
         StoreUnavailableError
     ) as error:  # an answer all the same: silence would not tell this from a dead receiver

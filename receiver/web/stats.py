@@ -4,36 +4,36 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.core import census
+from receiver.core import task_counts
 from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
 from receiver.core.settlement import Outcome
 from receiver.runtime import Runtime
-from receiver.store import lease, polls, tallies
-from receiver.store.database import clock_of
-from receiver.web.views import iso
+from receiver.store import hourly_counts, lease, poll_queue
+from receiver.store.database import database_now
+from receiver.web.serializers import iso
 
 SILENT_AFTER_S = 15
 
 
 def gather_stats(runtime: Runtime) -> dict[str, Any]:
     with runtime.database.read() as connection:
-        counted = tallies.totals(connection, census.TASK, *Source)
+        counted = hourly_counts.totals(connection, task_counts.TASK, *Source)
         poller = poller_state(runtime, connection)
-    tasks = counted.get(census.TASK, {})
+    tasks = counted.get(task_counts.TASK, {})
     return {
         "tasks": {outcome.value: tasks.get(outcome.value, 0) for outcome in Outcome},
         "deliveries": {source.value: counted[source.value] for source in Source if source.value in counted},
-        "recovered": tasks.get(census.RECOVERED, 0),
-        "lostCallbacks": tasks.get(census.LOST_CALLBACK, 0),
+        "recovered": tasks.get(task_counts.RECOVERED, 0),
+        "lostCallbacks": tasks.get(task_counts.LOST_CALLBACK, 0),
         "poller": poller,
     }
 
 
 def poller_state(runtime: Runtime, connection: Connection) -> dict[str, Any]:
     """Who polls, how long ago he was last seen alive by the database's clock, and what keeps him from polling."""
-    now = clock_of(connection)
-    held, health = lease.read(connection), polls.health(connection)
+    now = database_now(connection)
+    held, health = lease.read(connection), poll_queue.health(connection)
     paused = health.paused(now)
     state = "polling"
     if not runtime.settings.upstream_api_key or (held is None and not runtime.settings.poller):

@@ -15,8 +15,8 @@ def after(seconds):
     return NOW + timedelta(seconds=seconds)
 
 
-def waits_s(attempt, *, spread=0.0, cadence=CADENCE):
-    look = cadence.after_poll(NOW, attempt=attempt, spread=spread, deadline=FAR)
+def waits_s(attempt, *, jitter=0.0, cadence=CADENCE):
+    look = cadence.after_poll(NOW, attempt=attempt, jitter=jitter, deadline=FAR)
     return (look - NOW).total_seconds()
 
 
@@ -86,31 +86,31 @@ def test_after_very_many_polls_the_interval_is_still_the_longest():
 @pytest.mark.parametrize("attempt", [0, 1, 5, 40])
 def test_jitter_stays_within_a_fifth_of_the_interval(attempt):
     plain = waits_s(attempt)
-    spreads = [place / 10 for place in range(-10, 11)]
-    waits = [waits_s(attempt, spread=spread) for spread in spreads]
+    jitters = [place / 10 for place in range(-10, 11)]
+    waits = [waits_s(attempt, jitter=jitter) for jitter in jitters]
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(plain * 0.8)
     assert waits[-1] == pytest.approx(plain * 1.2)
 
 
 @pytest.mark.parametrize("interval_s", [0.001, 0.1, 0.34, 0.4])
-@pytest.mark.parametrize("spread", [-1, 0, 1])
-def test_however_short_the_interval_a_task_is_never_asked_about_four_times_a_second(interval_s, spread):
+@pytest.mark.parametrize("jitter", [-1, 0, 1])
+def test_however_short_the_interval_a_task_is_never_asked_about_four_times_a_second(interval_s, jitter):
     cadence = Cadence(interval_s=interval_s, max_interval_s=interval_s)
-    assert waits_s(0, spread=spread, cadence=cadence) >= TASK_SPACING_S >= 0.34
+    assert waits_s(0, jitter=jitter, cadence=cadence) >= TASK_SPACING_S >= 0.34
 
 
 def test_a_look_that_would_jump_over_the_deadline_is_made_at_the_deadline():
-    assert CADENCE.after_poll(NOW, attempt=9, spread=0, deadline=after(100)) == after(100)
+    assert CADENCE.after_poll(NOW, attempt=9, jitter=0, deadline=after(100)) == after(100)
 
 
 def test_a_look_before_the_deadline_is_made_when_it_is_due():
-    assert CADENCE.after_poll(NOW, attempt=0, spread=0, deadline=after(100)) == after(30)
+    assert CADENCE.after_poll(NOW, attempt=0, jitter=0, deadline=after(100)) == after(30)
 
 
 @pytest.mark.parametrize("deadline", [after(0), after(-100)])
 def test_past_the_deadline_the_interval_counts_again(deadline):
-    assert CADENCE.after_poll(NOW, attempt=0, spread=0, deadline=deadline) == after(30)
+    assert CADENCE.after_poll(NOW, attempt=0, jitter=0, deadline=deadline) == after(30)
 
 
 def test_the_deadline_is_counted_from_when_the_task_was_first_seen():

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from receiver.core.observation import Observation, Source, Status
-from receiver.core.payloads import Kind, Reading, read_answer, read_again, read_callback
+from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_stored, parse_callback
 
 URL = "https://cdn.example/1.mp3"
 ROW = {"id": "a", "audio_url": URL, "title": "T", "duration": 101.5}
@@ -16,16 +16,16 @@ BODY = {"code": 200, "msg": "ok", "data": {"callbackType": "complete", "task_id"
 TEXT = json.dumps(BODY)
 
 
-def told(value: Any) -> Reading:
-    return read_callback(json.dumps(value).encode())
+def told(value: Any) -> ParsedPayload:
+    return parse_callback(json.dumps(value).encode())
 
 
-def seen(reading: Reading) -> Observation:
+def seen(reading: ParsedPayload) -> Observation:
     assert reading.observation is not None, reading
     return reading.observation
 
 
-def rows_of(reading: Reading) -> list[Any]:
+def rows_of(reading: ParsedPayload) -> list[Any]:
     return [dict(track.fields) for track in seen(reading).tracks]
 
 
@@ -86,8 +86,8 @@ def test_record_infos_rows_are_found_wherever_they_stand(place: str) -> None:
     body = json.loads(json.dumps(PLACES[place]))
     if "data" in body and isinstance(body["data"], dict):
         body["data"] |= {"status": "SUCCESS", "callbackType": None}
-    reading = read_answer(json.dumps(body).encode(), "t")
-    if reading.kind is Kind.READ:
+    reading = parse_poll(json.dumps(body).encode(), "t")
+    if reading.kind is ParseOutcome.READ:
         assert rows_of(reading) == [READ]
         assert seen(reading).source is Source.POLL
 
@@ -114,7 +114,7 @@ def test_a_success_without_rows_that_can_be_read_says_so(data: dict[str, Any]) -
     reading = told(with_data(**data))
     assert (seen(reading).meaning, seen(reading).tracks) == (Status.SUCCESS, ())
     assert reading.errors
-    answer = read_answer(
+    answer = parse_poll(
         json.dumps({"code": 200, "data": {"taskId": "t", "status": "SUCCESS", "response": None}}).encode(),
         "t",
     )
@@ -171,18 +171,18 @@ WRAPPED = {
 
 @pytest.mark.parametrize("way", WRAPPED)
 def test_wrapped_json_is_unwrapped(way: str) -> None:
-    reading = read_callback(WRAPPED[way].encode())
-    assert (reading.kind, reading.task_id) == (Kind.READ, "t")
+    reading = parse_callback(WRAPPED[way].encode())
+    assert (reading.kind, reading.task_id) == (ParseOutcome.READ, "t")
     assert rows_of(reading) == [READ]
     assert seen(reading).meaning is Status.SUCCESS
-    assert reading == read_again(WRAPPED[way].encode(), source="callback", task_id=None), (
+    assert reading == parse_stored(WRAPPED[way].encode(), source="callback", task_id=None), (
         "a stored body reads the same"
     )
 
 
 def test_wrapped_json_is_the_same_content_as_without_its_wrapping() -> None:
     for way in ("a text", "a list of one", "under body", "an item of n8n", "a form's payload"):
-        assert read_callback(WRAPPED[way].encode()).digest == told(BODY).digest
+        assert parse_callback(WRAPPED[way].encode()).digest == told(BODY).digest
 
 
 AMBIGUOUS = {
@@ -199,7 +199,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("way", AMBIGUOUS)
 def test_what_is_ambiguous_or_wrapped_too_often_has_no_task_id(way: str) -> None:
-    assert told(AMBIGUOUS[way]).kind is Kind.NO_TASK_ID
+    assert told(AMBIGUOUS[way]).kind is ParseOutcome.NO_TASK_ID
 
 
 def test_a_body_that_names_its_task_is_not_searched_for_another() -> None:
@@ -220,7 +220,7 @@ def test_a_body_that_names_its_task_is_not_searched_for_another() -> None:
     ],
 )
 def test_a_form_without_one_json_is_not_json(form: str) -> None:
-    assert read_callback(form.encode()).kind is Kind.NOT_JSON
+    assert parse_callback(form.encode()).kind is ParseOutcome.NOT_JSON
 
 
 WORDS = {
@@ -249,7 +249,7 @@ WORDS = {
     ("word", "meaning"), [(word, status) for status, words in WORDS.items() for word in words]
 )
 def test_a_status_is_read_in_any_case(word: str, meaning: Status) -> None:
-    for read in (told, lambda value: read_answer(json.dumps(value).encode(), "t")):
+    for read in (told, lambda value: parse_poll(json.dumps(value).encode(), "t")):
         observation = seen(
             read({"code": 200, "data": {"taskId": "t", "status": word, "response": {"sunoData": [ROW]}}})
         )
@@ -298,6 +298,6 @@ def test_a_failure_code_is_read_though_empty_fields_of_record_info_stand_beside_
 @pytest.mark.parametrize("field", ["type", "operationType", "param", "errorMessage", "parentMusicId"])
 def test_a_bad_value_beside_the_rows_loses_only_itself(field: str) -> None:
     data = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": [ROW]}, field: True}
-    reading = read_answer(json.dumps({"code": 200, "data": data}).encode(), "t")
+    reading = parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t")
     assert rows_of(reading) == [READ]
     assert list(reading.errors) == [f"data.{field}"]

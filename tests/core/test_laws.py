@@ -19,9 +19,9 @@ from receiver.core.observation import (
 from receiver.core.problem import find_problem
 from receiver.core.reconciliation import TaskState, join, reconcile
 from receiver.core.settlement import Outcome, settle
-from receiver.core.state_document import dump_state, load_state
+from receiver.core.state_json import dump_state, load_state
 
-from .told import (
+from .builders import (
     ALWAYS,
     FAILURES,
     SUSPECT,
@@ -137,7 +137,7 @@ def test_an_observation_that_is_known_changes_nothing(state, seen):
 @law
 @given(states, observations())
 def test_a_status_is_never_lowered(state, seen):
-    assert reconcile(state, seen).status >= state.status
+    assert reconcile(state, seen).highest_claim >= state.highest_claim
 
 
 @law
@@ -150,10 +150,10 @@ def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdict
     assert dump_state(other) == dump_state(state)
     assert every_verdict(other) == every_verdict(state)
     assert shown(other) == shown(state)
-    assert (other.conflict, other.playable, other.reconciled_status) == (
+    assert (other.conflict, other.playable, other.status) == (
         state.conflict,
         state.playable,
-        state.reconciled_status,
+        state.status,
     )
 
 
@@ -192,7 +192,7 @@ def shown(state, but=()):
         for way in ways
     ]
     details = {name: claim.value for name, claim in state.visible_details.items()}
-    status = state.reconciled_status
+    status = state.status
     return tracks, details, status.word, status.confirmed, state.confirmed, state.count_playable()
 
 
@@ -206,9 +206,9 @@ def assert_claims_change_nothing(final, observations):
     """Of a task that is over by record-info's answer; that reports contradict each other is shown, too."""
     alone, state = knowing(final), knowing(*observations)
     assert shown(state, but=fields_claims_may_fill(final)) == shown(alone)
-    for verdict, before in zip(every_verdict(state), every_verdict(alone), strict=True):
-        assert (verdict.outcome, verdict.urgent) == (before.outcome, before.urgent)
-        assert find_problem(state, verdict.outcome, registered=True) is None
+    for settlement, before in zip(every_verdict(state), every_verdict(alone), strict=True):
+        assert (settlement.outcome, settlement.urgent) == (before.outcome, before.urgent)
+        assert find_problem(state, settlement.outcome, registered=True) is None
 
 
 def callback_of_other_job(end):
@@ -272,11 +272,11 @@ def test_a_claim_never_rewrites_what_settled(data, others, early):
     state = settled
     for other in others:
         state = reconcile(state, other)
-        verdict = settle(state, registered=True, gave_up=False, policy=SUSPECT)
-        if verdict.settled:
+        settlement = settle(state, registered=True, gave_up=False, policy=SUSPECT)
+        if settlement.settled:
             assert urls_and_titles(state) == urls_and_titles(settled)
         else:
-            assert verdict.urgent
+            assert settlement.urgent
 
 
 def urls_and_titles(state):
@@ -289,16 +289,16 @@ def urls_and_titles(state):
 @law
 @given(st.lists(HOSTILE, min_size=1, max_size=5), st.sampled_from((SUSPECT, ALWAYS)), st.booleans())
 def test_claims_about_a_task_that_nobody_registered_never_settle_it(claims, policy, gave_up):
-    verdict = settle(knowing(*claims), registered=False, gave_up=gave_up, policy=policy)
-    assert verdict.outcome is (Outcome.UNRESOLVED if gave_up else Outcome.IN_PROGRESS)
-    assert not verdict.recovered
+    settlement = settle(knowing(*claims), registered=False, gave_up=gave_up, policy=policy)
+    assert settlement.outcome is (Outcome.UNRESOLVED if gave_up else Outcome.IN_PROGRESS)
+    assert not settlement.recovered
 
 
 @law
 @given(st.lists(HOSTILE, min_size=1, max_size=5), st.booleans())
 def test_claims_never_settle_a_task_where_all_must_be_confirmed(claims, registered):
-    verdict = settle(knowing(*claims), registered=registered, gave_up=True, policy=ALWAYS)
-    assert verdict.outcome is Outcome.UNRESOLVED
+    settlement = settle(knowing(*claims), registered=registered, gave_up=True, policy=ALWAYS)
+    assert settlement.outcome is Outcome.UNRESOLVED
 
 
 @law
@@ -306,23 +306,23 @@ def test_claims_never_settle_a_task_where_all_must_be_confirmed(claims, register
 def test_a_confirmed_success_with_playable_tracks_is_never_left_whatever_else_is_told(data, final, others):
     told = data.draw(st.permutations([final, *others]), label="arrival")
     state = knowing(*told)
-    assert state.reconciled_status.word == Status.SUCCESS
-    assert state.reconciled_status.confirmed
-    assert {verdict.outcome for verdict in every_verdict(state)} == {Outcome.SUCCEEDED}
+    assert state.status.word == Status.SUCCESS
+    assert state.status.confirmed
+    assert {settlement.outcome for settlement in every_verdict(state)} == {Outcome.SUCCEEDED}
 
 
 @law
 @given(st.lists(observations(sources=(Source.CALLBACK,)), max_size=5), st.sampled_from(FAILURES))
 def test_a_confirmed_failure_is_not_left_for_anything_a_callback_says(claims, failure):
     state = knowing(poll(failure), *claims)
-    assert state.reconciled_status.word == failure
-    assert {verdict.outcome for verdict in every_verdict(state)} == {Outcome.FAILED}
+    assert state.status.word == failure
+    assert {settlement.outcome for settlement in every_verdict(state)} == {Outcome.FAILED}
 
 
 @law
 @given(states)
 def test_giving_up_settles_every_task(state):
-    assert all(verdict.settled for verdict in every_verdict(state)[1::2])
+    assert all(settlement.settled for settlement in every_verdict(state)[1::2])
 
 
 @law
@@ -336,7 +336,7 @@ def test_giving_up_leaves_a_settled_task_as_it_ended(state):
 @law
 @given(states)
 def test_only_an_unsettled_task_is_urgent(state):
-    assert not any(verdict.urgent and verdict.settled for verdict in every_verdict(state))
+    assert not any(settlement.urgent and settlement.settled for settlement in every_verdict(state))
 
 
 # The order of statuses in section 5 of the contract, lowest first, and who may have said it.
@@ -371,7 +371,7 @@ RUNGS = [
 )
 def test_the_higher_status_of_the_contract_wins_in_either_order(lower, higher):
     for told in permutations((lower, higher)):
-        claim = knowing(*told).reconciled_status
+        claim = knowing(*told).status
         assert (claim.word, claim.confirmed) == (higher.status, higher.source is Source.POLL)
 
 

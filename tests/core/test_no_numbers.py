@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from receiver.core.payloads import Kind, Reading, read_answer, read_callback, trouble_with
+from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback, classify_response
 
 URL = "https://cdn.example/a.mp3"
 
 
-def row_of(reading: Reading) -> dict[str, Any]:
+def row_of(reading: ParsedPayload) -> dict[str, Any]:
     assert reading.observation is not None
     (track,) = reading.observation.tracks
     return dict(track.fields)
@@ -35,9 +35,9 @@ def test_a_number_that_is_none_loses_its_field_of_a_row_and_nothing_else(field: 
     rows = [{**row, field: NOT_ONE}]
     record = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": rows}}
     callback = {"callbackType": "complete", "task_id": "t", "data": rows}
-    answers = [read_answer(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")]
+    answers = [parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")]
     callbacks = [
-        read_callback(with_number(number, {"code": 200, "data": data})) for data in (record, callback)
+        parse_callback(with_number(number, {"code": 200, "data": data})) for data in (record, callback)
     ]
     for reading in answers + callbacks:
         assert row_of(reading) == {name: value for name, value in row.items() if name != field}
@@ -55,8 +55,8 @@ def test_a_number_that_is_none_loses_its_detail_of_a_task(field: str, number: st
     value = {"x": [NOT_ONE]} if inside else NOT_ONE
     record = {"taskId": "t", "status": "PENDING", "response": None, field: value}
     body = with_number(number, {"code": 200, "msg": "x", "data": record})
-    assert trouble_with(200, body) is None
-    for reading in (read_answer(body, "t"), read_callback(body)):
+    assert classify_response(200, body) is None
+    for reading in (parse_poll(body, "t"), parse_callback(body)):
         assert reading.observation is not None
         assert reading.observation.status == "PENDING"
         assert reading.observation.details == {}
@@ -67,12 +67,12 @@ def test_a_number_that_is_none_loses_its_detail_of_a_task(field: str, number: st
 def test_a_number_that_is_none_stands_for_nothing_where_an_object_or_a_list_belongs(number: str) -> None:
     for response in (NOT_ONE, {"sunoData": NOT_ONE}, {"taskId": NOT_ONE, "sunoData": []}):
         record = {"taskId": "t", "status": "PENDING", "response": response}
-        reading = read_answer(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
-        assert reading.kind is Kind.READ
+        reading = parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
+        assert reading.kind is ParseOutcome.READ
         assert reading.observation is not None
         assert reading.observation.status == "PENDING"
     row = {"id": "a", "audioUrl": NOT_ONE, "audio_url": URL, "unknown": [NOT_ONE]}
-    reading = read_callback(
+    reading = parse_callback(
         with_number(number, {"code": 200, "task_id": "t", "data": {"data": [row], "x": NOT_ONE}})
     )
     assert row_of(reading) == {"id": "a", "audioUrl": URL}
@@ -83,14 +83,14 @@ def test_a_number_that_is_none_in_json_in_a_text_is_read_too() -> None:
     inner = with_number(
         "NaN", {"task_id": "t", "callbackType": "text", "data": [{"id": "a", "duration": NOT_ONE}]}
     )
-    reading = read_callback(json.dumps({"code": 200, "data": inner.decode()}).encode())
+    reading = parse_callback(json.dumps({"code": 200, "data": inner.decode()}).encode())
     assert row_of(reading) == {"id": "a"}
     assert list(reading.errors) == ["data.data.0.duration"]
 
 
 def test_bodies_that_stay_unread_say_which_field_is_at_fault() -> None:
-    reading = read_callback(
+    reading = parse_callback(
         b'{"code": NaN, "data": {"task_id": "t", "callbackType": "complete", "data": []}}'
     )
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (Kind.UNREADABLE, "t", ["code"])
-    assert read_callback(b'{"code": 200, "data": {"task_id": NaN}}').kind is Kind.NO_TASK_ID
+    assert (reading.kind, reading.task_id, list(reading.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
+    assert parse_callback(b'{"code": 200, "data": {"task_id": NaN}}').kind is ParseOutcome.NO_TASK_ID

@@ -8,11 +8,12 @@ import pytest
 from receiver.core.cadence import Cadence
 from receiver.core.observation import Observation, OtherJob, Source
 from receiver.core.settlement import Confirm, Outcome, Policy
-from receiver.core.state_document import dump_state, load_state
-from receiver.core.task import Rules, Task, answer, give_up, hear, register, request_poll
+from receiver.core.state_json import dump_state, load_state
+from receiver.core.task import Rules, Task
+from receiver.core.task_events import on_poll_response, give_up, on_callback, register, request_poll
 from tests.conftest import T0
 
-from .told import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, knowing, poll, ready, verdict_on
+from .builders import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, knowing, poll, ready, verdict_on
 
 DONE = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.SUCCEEDED)
 BROKEN = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.FAILED)
@@ -50,13 +51,13 @@ def test_in_any_order_only_a_task_that_is_given_up_ends_as_another_products(
 
 
 def test_what_nobody_registered_never_ends_as_another_products():
-    verdict = verdict_on(DONE, NOT_KNOWN, registered=False, gave_up=True)
-    assert (verdict.outcome, verdict.lost_callback) == (UNRESOLVED, False)
+    settlement = verdict_on(DONE, NOT_KNOWN, registered=False, gave_up=True)
+    assert (settlement.outcome, settlement.lost_callback) == (UNRESOLVED, False)
 
 
 def test_its_end_is_no_lost_callback_and_no_recovered_music():
-    verdict = verdict_on(DONE, NOT_KNOWN, gave_up=True)
-    assert (verdict.lost_callback, verdict.recovered, verdict.urgent) == (False, False, False)
+    settlement = verdict_on(DONE, NOT_KNOWN, gave_up=True)
+    assert (settlement.lost_callback, settlement.recovered, settlement.urgent) == (False, False, False)
     assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback named"
 
 
@@ -85,13 +86,13 @@ def registered(*observations: Observation, now_s: float = 60, by: Rules = RULES)
     """A task of which these callbacks came a minute after it was registered."""
     task = register(Task(task_id=TASK_ID, first_seen_at=T0), label=None, now=T0, rules=by)
     for seen in observations:
-        task = hear(task, seen, now=at(now_s), rules=by)
+        task = on_callback(task, seen, now=at(now_s), rules=by)
     return task
 
 
 def ask(task: Task, seen: Observation | None, *, now_s: float | None = None, by: Rules = RULES) -> Task:
     now = at(now_s) if now_s is not None else task.next_poll_at
-    return answer(task, seen, now=now, spread=0.0, rules=by)
+    return on_poll_response(task, seen, now=now, jitter=0.0, rules=by)
 
 
 def poll_on(task: Task, *, known_from_s: float | None = None, until_s: float = 3 * DAY_S, by=RULES) -> Task:
@@ -108,7 +109,7 @@ def poll_on(task: Task, *, known_from_s: float | None = None, until_s: float = 3
 def test_music_is_found_whenever_record_info_comes_to_know_it(observations, policy, known_from_s):
     by = rules(policy)
     task = poll_on(registered(*observations, by=by), known_from_s=known_from_s, by=by)
-    assert (task.verdict.outcome, task.state.confirmed, task.gave_up_at) == (SUCCEEDED, True, None)
+    assert (task.settlement.outcome, task.state.confirmed, task.gave_up_at) == (SUCCEEDED, True, None)
     assert task.next_poll_at is None
 
 
@@ -116,7 +117,7 @@ def test_it_is_counted_and_asked_about_at_once_and_then_as_any_task_that_record_
     task = registered(DONE)
     assert (task.callbacks, task.next_poll_at) == (1, at(60))
     times = []
-    while not task.verdict.settled:
+    while not task.settlement.settled:
         times.append((task.next_poll_at - T0).total_seconds())
         task = ask(task, NOT_KNOWN)
     assert times == [60, 90, 150, 270, 510, MUSIC_IS_KNOWN_S]
@@ -124,10 +125,14 @@ def test_it_is_counted_and_asked_about_at_once_and_then_as_any_task_that_record_
 
 def test_a_success_ends_when_record_info_would_know_its_own_and_is_asked_about_once_more_at_last():
     task = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S)
-    assert (task.verdict.outcome, task.state.confirmed, task.problem) == (SUCCEEDED, False, None)
+    assert (task.settlement.outcome, task.state.confirmed, task.problem) == (SUCCEEDED, False, None)
     assert (task.settled_at, task.next_poll_at) == (at(MUSIC_IS_KNOWN_S), at(DAY_S))
     over = ask(task, NOT_KNOWN)
-    assert (over.verdict, over.settled_at, over.version) == (task.verdict, task.settled_at, task.version)
+    assert (over.settlement, over.settled_at, over.version) == (
+        task.settlement,
+        task.settled_at,
+        task.version,
+    )
     assert over.next_poll_at is None
 
 
@@ -141,10 +146,10 @@ def test_what_must_be_confirmed_and_cannot_be_waits_for_the_deadline_and_ends_un
 ):
     by = rules(policy)
     waiting = poll_on(registered(*observations, by=by), until_s=DAY_S - 1, by=by)
-    assert not waiting.verdict.settled
+    assert not waiting.settlement.settled
     task = poll_on(waiting, by=by)
-    assert (task.verdict.outcome, task.settled_at, task.next_poll_at) == (UNRESOLVED, at(DAY_S), None)
-    assert (task.problem, task.state.confirmed, task.verdict.lost_callback) == (None, False, False)
+    assert (task.settlement.outcome, task.settled_at, task.next_poll_at) == (UNRESOLVED, at(DAY_S), None)
+    assert (task.problem, task.state.confirmed, task.settlement.lost_callback) == (None, False, False)
 
 
 def test_an_answer_that_says_nothing_ends_nothing_early():
@@ -152,91 +157,95 @@ def test_an_answer_that_says_nothing_ends_nothing_early():
     for _ in range(9):
         task = ask(task, None)
     assert task.last_polled_at > at(MUSIC_IS_KNOWN_S)
-    assert not ask(task, NOT_KNOWN).verdict.settled, "the first word that it is not known"
+    assert not ask(task, NOT_KNOWN).settlement.settled, "the first word that it is not known"
     given_up = ask(task, None, now_s=DAY_S)
-    assert (given_up.verdict.outcome, given_up.problem) == (UNRESOLVED, "unresolved")
+    assert (given_up.settlement.outcome, given_up.problem) == (UNRESOLVED, "unresolved")
 
 
 def test_a_single_answer_of_an_upstream_that_was_away_ends_nothing():
     task = ask(registered(DONE), NOT_KNOWN, now_s=MUSIC_IS_KNOWN_S + 100)
-    assert not task.verdict.settled
+    assert not task.settlement.settled
     task = ask(task, NOT_KNOWN)
-    assert not task.verdict.settled
-    assert ask(task, NOT_KNOWN).verdict.outcome is SUCCEEDED
+    assert not task.settlement.settled
+    assert ask(task, NOT_KNOWN).settlement.outcome is SUCCEEDED
 
 
 def test_polls_that_a_person_asks_for_end_nothing_earlier():
     task = registered(DONE)
     for second in range(61, 71):
         task = ask(request_poll(task, now=at(second)), NOT_KNOWN, now_s=second)
-    assert not task.verdict.settled
+    assert not task.settlement.settled
 
 
 def test_the_age_counts_from_the_registration():
-    orphan = hear(Task(task_id=TASK_ID, first_seen_at=T0), None, now=T0, rules=RULES)
+    orphan = on_callback(Task(task_id=TASK_ID, first_seen_at=T0), None, now=T0, rules=RULES)
     task = register(orphan, label=None, now=at(5000), rules=RULES)
-    task = poll_on(hear(task, DONE, now=at(5060), rules=RULES), until_s=5000 + MUSIC_IS_KNOWN_S - 1)
-    assert not task.verdict.settled
-    assert poll_on(task, until_s=5000 + MUSIC_IS_KNOWN_S).verdict.outcome is SUCCEEDED
+    task = poll_on(on_callback(task, DONE, now=at(5060), rules=RULES), until_s=5000 + MUSIC_IS_KNOWN_S - 1)
+    assert not task.settlement.settled
+    assert poll_on(task, until_s=5000 + MUSIC_IS_KNOWN_S).settlement.outcome is SUCCEEDED
 
 
 def test_a_shorter_time_until_giving_up_counts():
     by = rules(give_up_after_s=200)
     task = poll_on(registered(DONE, by=by), by=by)
-    assert (task.verdict.outcome, task.settled_at, task.next_poll_at) == (SUCCEEDED, at(200), None)
+    assert (task.settlement.outcome, task.settled_at, task.next_poll_at) == (SUCCEEDED, at(200), None)
 
 
 def test_what_record_info_knows_as_music_is_polled_on_as_music():
     asked = ask(registered(DONE), poll("PENDING"))
-    assert (asked.verdict.settled, asked.verdict.urgent) == (False, False)
+    assert (asked.settlement.settled, asked.settlement.urgent) == (False, False)
     assert asked.next_poll_at > at(60)
-    assert ask(asked, MUSIC).verdict.outcome is SUCCEEDED
+    assert ask(asked, MUSIC).settlement.outcome is SUCCEEDED
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["early", "at the deadline"])
 def test_music_that_is_reported_after_it_ended_is_asked_about_again(kept):
     ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S if kept else DAY_S)
-    assert ended.verdict.settled
+    assert ended.settlement.settled
     later = MUSIC_IS_KNOWN_S + 50 if kept else DAY_S + 50
-    music = hear(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
-    assert (music.verdict.outcome, music.gave_up_at) == (IN_PROGRESS, None)
+    music = on_callback(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
+    assert (music.settlement.outcome, music.gave_up_at) == (IN_PROGRESS, None)
     assert music.next_poll_at is not None
     assert poll_on(music, known_from_s=later).state.confirmed
-    assert poll_on(music).verdict.outcome is SUCCEEDED, "by what is believed of it"
-    text = hear(ended, callback("TEXT_SUCCESS"), now=at(later), rules=RULES)
+    assert poll_on(music).settlement.outcome is SUCCEEDED, "by what is believed of it"
+    text = on_callback(ended, callback("TEXT_SUCCESS"), now=at(later), rules=RULES)
     assert poll_on(text).problem == "unresolved"
 
 
 def test_another_claim_about_what_ended_costs_one_poll_and_changes_no_end():
     ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S)
-    again = hear(ended, BROKEN, now=at(700), rules=RULES)
-    assert (again.verdict.outcome, again.next_poll_at) == (SUCCEEDED, at(700))
+    again = on_callback(ended, BROKEN, now=at(700), rules=RULES)
+    assert (again.settlement.outcome, again.next_poll_at) == (SUCCEEDED, at(700))
     asked = ask(again, NOT_KNOWN)
-    assert (asked.verdict.outcome, asked.next_poll_at) == (SUCCEEDED, at(DAY_S))
+    assert (asked.settlement.outcome, asked.next_poll_at) == (SUCCEEDED, at(DAY_S))
 
 
 @pytest.mark.parametrize("confirm", Confirm)
 def test_without_a_claim_a_task_that_record_info_does_not_know_waits_for_the_deadline(confirm):
     by = rules(Policy(confirm=confirm))
     task = poll_on(registered(by=by), by=by)
-    assert (task.verdict.outcome, task.settled_at, task.problem) == (UNRESOLVED, at(DAY_S), "unresolved")
+    assert (task.settlement.outcome, task.settled_at, task.problem) == (UNRESOLVED, at(DAY_S), "unresolved")
 
 
 def orphan(*observations: Observation) -> Task:
     task = Task(task_id=TASK_ID, first_seen_at=T0)
     for seen in observations:
-        task = hear(task, seen, now=T0, rules=RULES)
+        task = on_callback(task, seen, now=T0, rules=RULES)
     return give_up(task, now=at(1), rules=RULES)
 
 
 def test_a_failure_of_what_nobody_registered_and_record_info_never_knew_ends_quietly():
     ended = orphan(callback("GENERATE_AUDIO_FAILED", errorCode=501))
-    assert (ended.verdict.outcome, ended.problem, ended.verdict.lost_callback) == (UNRESOLVED, None, False)
+    assert (ended.settlement.outcome, ended.problem, ended.settlement.lost_callback) == (
+        UNRESOLVED,
+        None,
+        False,
+    )
 
 
 def test_any_other_unresolved_task_is_still_a_problem():
     assert orphan(callback("SUCCESS", ready("a"))).problem
     assert orphan(callback("FIRST_SUCCESS")).problem
     assert orphan().problem
-    failed = hear(registered(), callback("GENERATE_AUDIO_FAILED"), now=at(1), rules=RULES)
+    failed = on_callback(registered(), callback("GENERATE_AUDIO_FAILED"), now=at(1), rules=RULES)
     assert give_up(failed, now=at(1), rules=RULES).problem

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.core.observation import Source, Track
-from receiver.core.payloads import Kind, read_answer, read_callback
+from receiver.core.payloads import ParseOutcome, parse_poll, parse_callback
 
 SAMPLES = Path(__file__).parent.parent / "payloads"
 fuzz = settings(max_examples=40, deadline=None, derandomize=True)
@@ -18,16 +18,16 @@ URL = "https://cdn.example/a.mp3"
 
 
 def read(status="", tracks=0, playable=0):
-    return Kind.READ, status, tracks, playable, None
+    return ParseOutcome.READ, status, tracks, playable, None
 
 
 def sister(product):
-    return Kind.UNSUPPORTED, None, 0, 0, product
+    return ParseOutcome.UNSUPPORTED, None, 0, 0, product
 
 
-NO_TASK_ID = (Kind.NO_TASK_ID, None, 0, 0, None)
-UNKNOWN_TASK = (Kind.UNKNOWN_TASK, None, 0, 0, None)
-UNREADABLE = (Kind.UNREADABLE, None, 0, 0, None)
+NO_TASK_ID = (ParseOutcome.NO_TASK_ID, None, 0, 0, None)
+UNKNOWN_TASK = (ParseOutcome.UNKNOWN_TASK, None, 0, 0, None)
+UNREADABLE = (ParseOutcome.UNREADABLE, None, 0, 0, None)
 
 # kind, status, number of tracks, how many of them are playable, product. `ri-` files are read as answers
 # about the task they name, the others as callbacks; what is none (`credit-`, `submit-`) must do no harm.
@@ -81,7 +81,7 @@ TABLE = {
     "cb-wav-success-snake": sister("wav"),
     "credit-ok": NO_TASK_ID,
     "other-vendor-loveaiapi-text-streaming": NO_TASK_ID,
-    "ri-401-in-http-200": UNKNOWN_TASK,  # `trouble_with` has refused it before: test_answers.py
+    "ri-401-in-http-200": UNKNOWN_TASK,  # `classify_response` has refused it before: test_responses.py
     "ri-429-http429": UNKNOWN_TASK,
     "ri-429-insufficient-credits-real-message": UNKNOWN_TASK,
     "ri-430-call-frequency": UNKNOWN_TASK,
@@ -135,9 +135,9 @@ def sample(name):
 def read_sample(name):
     body = sample(name)
     if not name.startswith("ri-"):
-        return read_callback(body)
+        return parse_callback(body)
     data = json.loads(body).get("data") or {}
-    return read_answer(body, data.get("taskId") or "asked")
+    return parse_poll(body, data.get("taskId") or "asked")
 
 
 def test_every_sample_file_has_its_row_in_the_table():
@@ -154,7 +154,7 @@ def test_every_sample_is_read_as_what_it_is(name):
     assert (reading.kind, status, len(tracks), playable, reading.product) == TABLE[name]
 
 
-@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is Kind.READ])
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is ParseOutcome.READ])
 def test_every_readable_sample_tells_its_task_and_who_told_it(name):
     seen = read_sample(name).observation
     assert seen.task_id == read_sample(name).task_id
@@ -169,15 +169,15 @@ def test_every_sample_callback_stays_the_same_content_with_its_keys_reordered(na
         return [reversed_keys(inner) for inner in value] if isinstance(value, list) else value
 
     reordered = json.dumps(reversed_keys(json.loads(sample(name))), indent=3).encode()
-    assert read_callback(reordered).digest == read_callback(sample(name)).digest
-    assert read_callback(reordered).observation == read_callback(sample(name)).observation
+    assert parse_callback(reordered).digest == parse_callback(sample(name)).digest
+    assert parse_callback(reordered).observation == parse_callback(sample(name)).observation
 
 
 # Helpers for bodies of our own
 
 
 def told(value):
-    return read_callback(json.dumps(value).encode())
+    return parse_callback(json.dumps(value).encode())
 
 
 def stage(rows=None, *, code=200, word="complete", **data):
@@ -192,7 +192,7 @@ def row_of(reading):
 
 
 def answer(data, *, asked="t", **root):
-    return read_answer(json.dumps({"code": 200, "msg": "success", "data": data, **root}).encode(), asked)
+    return parse_poll(json.dumps({"code": 200, "msg": "success", "data": data, **root}).encode(), asked)
 
 
 # The task id
@@ -247,7 +247,7 @@ def test_a_task_id_that_is_null_or_empty_in_one_place_is_looked_for_in_the_next(
 )
 def test_what_cannot_be_a_task_id_is_none(value):
     reading = told({"code": 200, "data": {"callbackType": "complete", "task_id": value}})
-    assert reading.kind is Kind.NO_TASK_ID
+    assert reading.kind is ParseOutcome.NO_TASK_ID
     assert list(reading.errors) == ["data.taskId"]
 
 
@@ -258,7 +258,7 @@ def test_the_longest_task_id_is_two_hundred_characters():
 @pytest.mark.parametrize("value", [[], [{"task_id": "t"}, {"task_id": "u"}], [5], "t", 5, 1.5, True, None])
 def test_a_body_that_is_json_but_no_object_has_no_task_id(value):
     reading = told(value)
-    assert reading.kind is Kind.NO_TASK_ID
+    assert reading.kind is ParseOutcome.NO_TASK_ID
     assert reading.errors == {"": ["Not a JSON object."]}
 
 
@@ -404,7 +404,7 @@ def test_a_bad_value_loses_only_itself_and_is_reported_by_its_path(field):
     reading = stage([good, {**good, field: BAD[field]}])
     whole, rest = reading.observation.tracks
     name = {"audio_url": "audioUrl"}.get(field, field)
-    assert reading.kind is Kind.READ
+    assert reading.kind is ParseOutcome.READ
     assert rest.fields == {key: value for key, value in whole.fields.items() if key != name}
     assert list(reading.errors) == [f"data.data.1.{name}"]
 
@@ -431,21 +431,25 @@ def test_a_row_that_is_no_object_loses_only_itself(odd):
 @pytest.mark.parametrize("rows", ["rows", 5, True])
 def test_rows_that_are_no_list_are_quarantined_under_their_task(rows):
     reading = stage(rows)
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (Kind.UNREADABLE, "t", ["data.data"])
+    assert (reading.kind, reading.task_id, list(reading.errors)) == (
+        ParseOutcome.UNREADABLE,
+        "t",
+        ["data.data"],
+    )
 
 
 @pytest.mark.parametrize("data", ["text", 5, True])
 def test_data_that_is_no_object_is_quarantined_where_the_root_names_the_task(data):
     reading = told({"code": 200, "task_id": "t", "data": data})
-    assert (reading.kind, reading.task_id) == (Kind.UNREADABLE, "t")
+    assert (reading.kind, reading.task_id) == (ParseOutcome.UNREADABLE, "t")
     assert list(reading.errors.values()) == [["Not an object."]]
-    assert told({"code": 200, "data": data}).kind is Kind.NO_TASK_ID
+    assert told({"code": 200, "data": data}).kind is ParseOutcome.NO_TASK_ID
 
 
 @pytest.mark.parametrize("code", ["abc", 1.5, True, [], {}])
 def test_a_code_that_is_no_number_is_quarantined(code):
     reading = stage(code=code)
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (Kind.UNREADABLE, "t", ["code"])
+    assert (reading.kind, reading.task_id, list(reading.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
 
 
 def test_data_that_is_the_list_of_rows_is_read_where_the_root_names_the_task():
@@ -481,7 +485,7 @@ def test_a_time_is_normalized_where_its_zone_is_known_and_left_where_not(value, 
     "value", [10**30, -(10**30), 1e300, "9" * 400, "soon", True, [], {}, "0001-01-01T00:00:00+14:00", 1e999]
 )
 def test_a_time_that_is_none_is_lost_and_reported(value):
-    reading = read_callback(
+    reading = parse_callback(
         json.dumps({"code": 200, "data": {"task_id": "t", "data": [{"id": "a", "createTime": value}]}})
         .replace("Infinity", "1e999")
         .encode()
@@ -544,22 +548,22 @@ def test_a_number_where_a_text_belongs_is_taken_for_its_digits():
     ids=range(16),
 )
 def test_what_is_not_json_says_so_and_is_known_again(body):
-    reading = read_callback(body)
-    assert reading.kind is Kind.NOT_JSON
+    reading = parse_callback(body)
+    assert reading.kind is ParseOutcome.NOT_JSON
     assert reading.task_id is None
     assert reading.errors[""][0].startswith("Not JSON: ")
-    assert reading.digest == read_callback(body).digest != read_callback(body + b"?").digest
+    assert reading.digest == parse_callback(body).digest != parse_callback(body + b"?").digest
 
 
 def test_json_in_another_encoding_of_unicode_is_json():
     text = json.dumps({"data": {"task_id": "t", "callbackType": "text"}})
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32"):
-        assert read_callback(text.encode(encoding)).task_id == "t"
+        assert parse_callback(text.encode(encoding)).task_id == "t"
 
 
 def test_deep_nesting_beside_the_known_fields_is_no_trouble():
     deep = b"[" * 500 + b"]" * 500
-    reading = read_callback(
+    reading = parse_callback(
         b'{"code": 200, "data": {"task_id": "t", "callbackType": "text", "x": ' + deep + b"}}"
     )
     assert reading.observation.status == "TEXT_SUCCESS"
@@ -567,7 +571,7 @@ def test_deep_nesting_beside_the_known_fields_is_no_trouble():
 
 @pytest.mark.parametrize("number", [10**15, 10**300, -(10**300)])
 def test_a_huge_integer_is_no_code_and_no_duration(number):
-    assert (stage(code=number).kind, list(stage(code=number).errors)) == (Kind.UNREADABLE, ["code"])
+    assert (stage(code=number).kind, list(stage(code=number).errors)) == (ParseOutcome.UNREADABLE, ["code"])
     assert list(stage([{"id": "a", "duration": abs(number)}]).errors) == ["data.data.0.duration"]
     reading = answer({"status": "FAILED", "errorCode": number})
     assert (reading.observation.details, list(reading.errors)) == ({}, ["data.errorCode"])
@@ -577,8 +581,8 @@ def test_a_huge_integer_is_no_code_and_no_duration(number):
 
 
 def test_order_of_keys_and_white_space_do_not_make_other_content():
-    one = read_callback(b'{"code":200,"data":{"task_id":"t","callbackType":"text"}}')
-    other = read_callback(b'{ "data": {"callbackType": "text",\n "task_id": "t"}, "code": 200 }')
+    one = parse_callback(b'{"code":200,"data":{"task_id":"t","callbackType":"text"}}')
+    other = parse_callback(b'{ "data": {"callbackType": "text",\n "task_id": "t"}, "code": 200 }')
     assert one.digest == other.digest
 
 
@@ -635,7 +639,7 @@ def test_param_is_kept_as_text_though_it_is_no_json_or_an_object():
 @pytest.mark.parametrize("response", [None, {}, "", [], {"sunoData": None}, {"sunoData": []}])
 def test_a_response_without_rows_is_no_tracks(response):
     reading = answer({"status": "PENDING", "response": response})
-    assert (reading.kind, reading.observation.tracks) == (Kind.READ, ())
+    assert (reading.kind, reading.observation.tracks) == (ParseOutcome.READ, ())
 
 
 def test_a_response_that_is_a_json_text_is_read():
@@ -647,7 +651,7 @@ def test_a_response_that_is_a_json_text_is_read():
 @pytest.mark.parametrize("response", ["broken", "{broken", 5, True, ["a"]])
 def test_a_response_that_is_no_object_is_quarantined(response):
     reading = told({"data": {"taskId": "t", "status": "SUCCESS", "response": response}})
-    assert (reading.kind, reading.task_id) == (Kind.UNREADABLE, "t")
+    assert (reading.kind, reading.task_id) == (ParseOutcome.UNREADABLE, "t")
     assert list(reading.errors.values()) == [["Not an object."]]
 
 
@@ -656,13 +660,13 @@ def test_a_response_that_is_no_object_is_quarantined(response):
 
 def test_an_answer_about_another_task_is_refused():
     reading = answer({"taskId": "other", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}})
-    assert (reading.kind, reading.task_id, reading.observation) == (Kind.UNREADABLE, "t", None)
+    assert (reading.kind, reading.task_id, reading.observation) == (ParseOutcome.UNREADABLE, "t", None)
     assert list(reading.errors) == ["data.taskId"]
 
 
 def test_an_answer_that_names_another_task_only_in_its_response_is_refused():
     reading = answer({"status": "SUCCESS", "response": {"taskId": "other", "sunoData": [{"id": "a"}]}})
-    assert (reading.kind, reading.observation) == (Kind.UNREADABLE, None)
+    assert (reading.kind, reading.observation) == (ParseOutcome.UNREADABLE, None)
 
 
 def test_an_answer_that_names_no_task_is_about_the_one_asked_for():
@@ -674,13 +678,13 @@ def test_an_answer_that_names_no_task_is_about_the_one_asked_for():
     "body", [b"", b"<html>", b"null", b"[]", b'{"code":200,"data":null}', b'{"data":{}}']
 )
 def test_an_answer_without_data_does_not_know_the_task_yet(body):
-    reading = read_answer(body, "t")
-    assert (reading.kind, reading.task_id, reading.observation) == (Kind.UNKNOWN_TASK, "t", None)
+    reading = parse_poll(body, "t")
+    assert (reading.kind, reading.task_id, reading.observation) == (ParseOutcome.UNKNOWN_TASK, "t", None)
 
 
 def test_an_answer_that_is_a_callback_is_not_record_info():
-    reading = read_answer(sample("cb-music-complete-docs-sunoapi"), "2fac****9f72")
-    assert (reading.kind, reading.observation) == (Kind.UNREADABLE, None)
+    reading = parse_poll(sample("cb-music-complete-docs-sunoapi"), "2fac****9f72")
+    assert (reading.kind, reading.observation) == (ParseOutcome.UNREADABLE, None)
 
 
 # Anything at all
@@ -722,15 +726,15 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_reading_arbitrary_json_never_raises(value):
     body = json.dumps(value).encode()
-    assert read_callback(body).kind in Kind
-    assert read_answer(body, "t").kind in Kind
+    assert parse_callback(body).kind in ParseOutcome
+    assert parse_poll(body, "t").kind in ParseOutcome
 
 
 @fuzz
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: f'{{"task_id":{text}}}'.encode()))
 def test_reading_arbitrary_bytes_never_raises(body):
-    assert read_callback(body).digest == read_callback(body).digest
-    assert read_answer(body, "t").kind in Kind
+    assert parse_callback(body).digest == parse_callback(body).digest
+    assert parse_poll(body, "t").kind in ParseOutcome
 
 
 @fuzz
@@ -742,7 +746,7 @@ def test_reading_arbitrary_bytes_never_raises(body):
 def test_a_readable_task_id_is_never_lost_whatever_stands_beside_it(root, data, spelling):
     reading = told({**root, "data": {**data, spelling: "2fac****9f72"}})
     assert reading.task_id == "2fac****9f72"
-    assert reading.kind in (Kind.READ, Kind.UNREADABLE, Kind.UNSUPPORTED)
+    assert reading.kind in (ParseOutcome.READ, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
 
 
 @fuzz
@@ -758,27 +762,27 @@ def test_a_list_of_arbitrary_rows_never_loses_the_status_or_the_row_beside_them(
 def test_no_depth_of_nesting_is_too_much_to_be_answered(depth):
     deep = "[" * depth + "]" * depth
     for text in (f'{{"task_id": "a", "x": {deep}}}', f'{{"data": {{"task_id": "a", "param": {deep}}}}}'):
-        assert read_callback(text.encode()).kind in Kind
-        assert read_answer(text.encode(), "a").kind in Kind
+        assert parse_callback(text.encode()).kind in ParseOutcome
+        assert parse_poll(text.encode(), "a").kind in ParseOutcome
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\ud800"])
 def test_a_naive_time_with_an_unstorable_separator_is_made_storable(odd):
     row = {"id": "a", "createTime": f"2025-01-01{odd}12:00:00"}
     body = {"code": 200, "data": {"task_id": "t", "callbackType": "first", "data": [row]}}
-    seen = read_callback(json.dumps(body).encode()).observation
+    seen = parse_callback(json.dumps(body).encode()).observation
     assert odd not in str(seen.tracks[0].fields["createTime"])
 
 
 def test_a_readable_task_id_is_found_beside_an_unreadable_spelling():
     for unreadable in ([], {}, "", " ", None):
         body = {"data": {"task_id": unreadable, "taskId": "abc", "callbackType": "text"}}
-        assert read_callback(json.dumps(body).encode()).task_id == "abc"
+        assert parse_callback(json.dumps(body).encode()).task_id == "abc"
 
 
 def test_of_two_task_ids_the_order_of_keys_does_not_choose():
     one, other = b'{"data": {"task_id": "a", "taskId": "b"}}', b'{"data": {"taskId": "b", "task_id": "a"}}'
-    assert read_callback(one).task_id == read_callback(other).task_id
+    assert parse_callback(one).task_id == parse_callback(other).task_id
 
 
 @pytest.mark.parametrize(
@@ -786,8 +790,8 @@ def test_of_two_task_ids_the_order_of_keys_does_not_choose():
     [({"taskId": "t", "status": "PENDING", "response": "x"}, "data.response"), ("x", "data")],
 )
 def test_a_body_of_another_shape_is_told_by_field(data, field):
-    reading = read_callback(json.dumps({"task_id": "t", "data": data}).encode())
-    assert (reading.kind, list(reading.errors)) == (Kind.UNREADABLE, [field])
+    reading = parse_callback(json.dumps({"task_id": "t", "data": data}).encode())
+    assert (reading.kind, list(reading.errors)) == (ParseOutcome.UNREADABLE, [field])
 
 
 @pytest.mark.parametrize(
@@ -798,4 +802,4 @@ def test_a_body_of_another_shape_is_told_by_field(data, field):
     ],
 )
 def test_an_answer_that_names_another_task_anywhere_is_refused(data):
-    assert read_answer(json.dumps({"code": 200, "data": data}).encode(), "t").kind is Kind.UNREADABLE
+    assert parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t").kind is ParseOutcome.UNREADABLE

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 
 from receiver.core.problem import Problem
 from receiver.core.settlement import Outcome
-from receiver.core.task import acknowledge, hear_again, learn, register, request_poll
+from receiver.core.task_events import acknowledge, on_duplicate, on_reprocessed, register, request_poll
 
-from .test_task import (
+from .test_task_events import (
     CLAIMED_FAILURE,
     CLAIMED_SUCCESS,
     CONFIRMED_FAILURE,
@@ -28,27 +28,27 @@ from .test_task import (
     rules,
     steps_of,
 )
-from .told import WITHOUT_KEY, callback, poll, ready, started
+from .builders import WITHOUT_KEY, callback, poll, ready, started
 
 LAWS = settings(max_examples=50, deadline=None, derandomize=True)
 CONFLICTING = heard(heard(registered(), CLAIMED_SUCCESS), CLAIMED_FAILURE)
 
 
 def learned(task, seen, *, now=500, policy=RULES.policy):
-    return learn(task, seen, now=at(now), rules=rules(policy))
+    return on_reprocessed(task, seen, now=at(now), rules=rules(policy))
 
 
 # Told of
 
 
 def test_a_row_that_was_only_made_is_not_told_of():
-    assert not FRESH.told_of
-    assert not request_poll(FRESH, now=at(1)).told_of
+    assert not FRESH.is_known
+    assert not request_poll(FRESH, now=at(1)).is_known
 
 
 def test_a_task_is_told_of_once_anybody_named_it_readable_or_not():
     told = (registered(), heard(FRESH, PENDING), heard(FRESH, None), answered(FRESH, None))
-    assert all(task.told_of for task in told)
+    assert all(task.is_known for task in told)
 
 
 # Problems
@@ -83,7 +83,7 @@ def test_callbacks_against_what_record_info_reported_are_a_conflict_and_no_probl
     between = heard(answered(heard(registered(), claims[0]), end), claims[1])
     after = heard(heard(answered(registered(), end), claims[0]), claims[1])
     for task in (before, between, after):
-        assert (task.state.conflict, task.problem, task.verdict.settled) == (True, None, True)
+        assert (task.state.conflict, task.problem, task.settlement.settled) == (True, None, True)
 
 
 def test_record_info_against_itself_is_a_problem():
@@ -113,7 +113,7 @@ def test_a_problem_a_person_has_seen_is_none_any_more_and_nothing_else_changes(t
 @pytest.mark.parametrize(
     "step",
     [
-        lambda task: hear_again(task, now=at(LATE + 9)),
+        lambda task: on_duplicate(task, now=at(LATE + 9)),
         lambda task: heard(task, None, now=LATE + 9),
         lambda task: heard(task, CLAIMED_FAILURE, now=LATE + 9),
         lambda task: register(task, label="mine", now=at(LATE + 9), rules=RULES),
@@ -151,7 +151,7 @@ def test_a_problem_neither_comes_nor_goes_without_a_change_of_version(story):
 def test_what_is_learned_late_is_joined_and_judged_and_not_counted_again():
     task = heard(registered(), None, now=9)
     known = learned(task, CLAIMED_SUCCESS)
-    assert (known.verdict.outcome, known.settled_at, known.next_poll_at) == (
+    assert (known.settlement.outcome, known.settled_at, known.next_poll_at) == (
         Outcome.SUCCEEDED,
         at(500),
         None,
@@ -173,7 +173,7 @@ def test_a_claim_learned_late_that_must_be_confirmed_is_asked_about_at_once():
 def test_after_giving_up_record_info_is_asked_once_more_where_there_is_a_key():
     assert learned(given_up(), CLAIMED_SUCCESS, now=LATE + 50).next_poll_at == at(LATE + 50)
     without = learned(given_up(), CLAIMED_SUCCESS, now=LATE + 50, policy=WITHOUT_KEY)
-    assert (without.verdict.outcome, without.next_poll_at) == (Outcome.SUCCEEDED, None)
+    assert (without.settlement.outcome, without.next_poll_at) == (Outcome.SUCCEEDED, None)
 
 
 def test_learning_does_not_put_off_what_a_person_asked_for():
@@ -183,8 +183,8 @@ def test_learning_does_not_put_off_what_a_person_asked_for():
 
 def test_an_answer_learned_late_confirms_as_it_would_have_then():
     task = learned(heard(FRESH, CLAIMED_SUCCESS), poll("SUCCESS", ready("a")))
-    assert task.verdict.outcome is Outcome.SUCCEEDED
-    assert task.state.reconciled_status.confirmed
+    assert task.settlement.outcome is Outcome.SUCCEEDED
+    assert task.state.status.confirmed
 
 
 @LAWS
@@ -195,5 +195,5 @@ def test_learning_a_story_ends_in_the_state_and_verdict_of_hearing_it(story):
         pass
     for seen in reversed(story):
         known = known if seen is None else learned(known, seen)
-        assert known.verdict.settled or known.next_poll_at is not None
-    assert (known.state, known.verdict) == (last.state, last.verdict)
+        assert known.settlement.settled or known.next_poll_at is not None
+    assert (known.state, known.settlement) == (last.state, last.settlement)

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from receiver.core.observation import Status
-from receiver.core.payloads import Kind, Reading, read_answer, read_callback
+from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback
 
 ROW = {"id": "a", "audio_url": "https://cdn.example/1.mp3", "title": "T"}
 MUSIC = {"callbackType": "complete", "task_id": "t", "data": [ROW]}
 RECORD = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": [ROW]}}
 
 
-def told(value: Any) -> Reading:
-    return read_callback(json.dumps(value).encode())
+def told(value: Any) -> ParsedPayload:
+    return parse_callback(json.dumps(value).encode())
 
 
 def body(code: int = 200, /, **data: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ BODIES = [
 @pytest.mark.parametrize(("product", "value"), BODIES, ids=[f"{n}-{p}" for n, (p, _) in enumerate(BODIES)])
 def test_a_sister_products_callback_is_known_by_name(product: str, value: Any) -> None:
     reading = told(value)
-    assert (reading.kind, reading.product, reading.task_id) == (Kind.UNSUPPORTED, product, "t")
+    assert (reading.kind, reading.product, reading.task_id) == (ParseOutcome.UNSUPPORTED, product, "t")
     assert reading.observation is None
 
 
@@ -134,35 +134,35 @@ def test_a_mark_that_is_empty_beside_music_is_no_mark(mark: str, empty: Any) -> 
         {"task_id": "t", "data": [ROW]},
     ]
     for stage in stages:
-        assert told({"code": 200, "data": {**stage, mark: empty}}).kind is Kind.READ
+        assert told({"code": 200, "data": {**stage, mark: empty}}).kind is ParseOutcome.READ
     for record in (
         RECORD,
         {**RECORD, "status": "success"},
         {"taskId": "t", "status": "PENDING", "response": None},
     ):
-        assert told({"code": 200, "data": {**record, mark: empty}}).kind is Kind.READ
-        answer = read_answer(json.dumps({"code": 200, "data": {**record, mark: empty}}).encode(), "t")
-        assert answer.kind is Kind.READ
+        assert told({"code": 200, "data": {**record, mark: empty}}).kind is ParseOutcome.READ
+        answer = parse_poll(json.dumps({"code": 200, "data": {**record, mark: empty}}).encode(), "t")
+        assert answer.kind is ParseOutcome.READ
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_music_rows_beside_a_mark_make_it_music(mark: str) -> None:
     for stage in (MUSIC, {"task_id": "t", "data": [ROW]}, {**MUSIC, "data": [{**ROW, "audio_url": ""}]}):
         reading = told({"code": 200, "data": {**stage, mark: MARKS[mark]}})
-        assert (reading.kind, reading.product) == (Kind.READ, None)
-    answer = read_answer(json.dumps({"code": 200, "data": {**RECORD, mark: MARKS[mark]}}).encode(), "t")
-    assert answer.kind is Kind.READ
+        assert (reading.kind, reading.product) == (ParseOutcome.READ, None)
+    answer = parse_poll(json.dumps({"code": 200, "data": {**RECORD, mark: MARKS[mark]}}).encode(), "t")
+    assert answer.kind is ParseOutcome.READ
     assert answer.observation is not None
     assert answer.observation.meaning is Status.SUCCESS
     in_response = {**RECORD, "response": {"sunoData": [ROW], mark: MARKS[mark]}}
-    assert read_answer(json.dumps({"code": 200, "data": in_response}).encode(), "t").kind is Kind.READ
+    assert parse_poll(json.dumps({"code": 200, "data": in_response}).encode(), "t").kind is ParseOutcome.READ
 
 
 def test_a_flat_body_with_an_audio_is_music_though_a_video_stands_beside_it() -> None:
     reading = told(
         {"task_id": "t", "audio_url": ROW["audio_url"], "title": "T", "video_url": "https://x.example/1.mp4"}
     )
-    assert reading.kind is Kind.READ
+    assert reading.kind is ParseOutcome.READ
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,16 @@ def test_a_flat_body_with_an_audio_is_music_though_a_video_stands_beside_it() ->
 )
 def test_a_failure_without_marks_is_read_as_a_claimed_failure(value: Any) -> None:
     reading = told(value)
-    assert reading.kind is Kind.READ
+    assert reading.kind is ParseOutcome.READ
     assert reading.observation is not None
     assert reading.observation.meaning is Status.GENERATE_AUDIO_FAILED
 
 
 def test_music_whose_list_is_data_is_no_recovery() -> None:
-    assert told({"code": 200, "task_id": "t", "data": [ROW]}).kind is Kind.READ
-    assert told({"code": 200, "task_id": "t", "callbackType": "complete", "data": [FRESH]}).kind is Kind.READ
-    assert told(body(callbackType="complete", data=[FRESH])).kind is Kind.READ
-    assert told(body(status="SUCCESS", response={"sunoData": [FRESH]})).kind is Kind.READ
+    assert told({"code": 200, "task_id": "t", "data": [ROW]}).kind is ParseOutcome.READ
+    assert (
+        told({"code": 200, "task_id": "t", "callbackType": "complete", "data": [FRESH]}).kind
+        is ParseOutcome.READ
+    )
+    assert told(body(callbackType="complete", data=[FRESH])).kind is ParseOutcome.READ
+    assert told(body(status="SUCCESS", response={"sunoData": [FRESH]})).kind is ParseOutcome.READ

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from receiver.core.payloads import Kind, Reading, read_answer, read_callback
-from receiver.redaction import without_secrets
+from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback
+from receiver.redaction import redact
 
 URL = "https://cdn.example/1.mp3"
 MIB = 1 << 20
@@ -16,18 +16,18 @@ AT_MOST_S = 0.3
 HEAD = '{"code":200,"data":{"callbackType":"complete","task_id":"t",'
 
 
-def told(value: Any) -> Reading:
-    return read_callback(json.dumps(value).encode())
+def told(value: Any) -> ParsedPayload:
+    return parse_callback(json.dumps(value).encode())
 
 
-def stage(rows: Any, **data: Any) -> Reading:
+def stage(rows: Any, **data: Any) -> ParsedPayload:
     return told({"code": 200, "data": {"callbackType": "complete", "task_id": "t", "data": rows, **data}})
 
 
 def row_of(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What one row is read as, and the fields that errors name."""
     reading = stage([{"id": "a", **row}])
-    assert reading.kind is Kind.READ
+    assert reading.kind is ParseOutcome.READ
     assert reading.observation is not None
     (track,) = reading.observation.tracks
     values = {name: value for name, value in track.fields.items() if name != "id"}
@@ -164,7 +164,7 @@ def test_words_are_cut_after_64_characters(field: str) -> None:
     data = {"taskId": "t", "status": "X", "response": None, field: "w" * 3000}
     for reading in (
         told({"code": 200, "data": data}),
-        read_answer(json.dumps({"code": 200, "data": data}).encode(), "t"),
+        parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t"),
     ):
         assert reading.observation is not None
         value = reading.observation.status if field == "status" else reading.observation.details[field]
@@ -307,10 +307,10 @@ LARGEST = {
 def test_the_largest_body_is_read_in_time(name: str) -> None:
     body = LARGEST[name]
     assert 0.85 * MIB < len(body) <= MIB + 500_000
-    read_answer(body, "t")
+    parse_poll(body, "t")
     for _ in range(3):  # whatever else this machine is doing
         started = time.process_time()
-        read_callback(without_secrets(body, ("callback-token-0001",)))
+        parse_callback(redact(body, ("callback-token-0001",)))
         took_s = time.process_time() - started
         if took_s < AT_MOST_S:
             break
@@ -321,10 +321,10 @@ def test_the_largest_body_is_read_in_time(name: str) -> None:
 def test_the_largest_body_is_read_in_bounded_memory_of_which_little_is_kept(name: str) -> None:
     tracemalloc.start()
     try:
-        reading = read_callback(LARGEST[name])
+        reading = parse_callback(LARGEST[name])
         kept, most = tracemalloc.get_traced_memory()
         assert most < 120 * MIB
         assert kept < 2 * MIB
-        assert reading.kind in Kind
+        assert reading.kind in ParseOutcome
     finally:
         tracemalloc.stop()

@@ -5,7 +5,7 @@ import pytest
 from receiver.core.observation import Status, Track
 from receiver.core.reconciliation import TaskState, reconcile
 
-from .told import FAILURES, callback, knowing, poll, ready, started
+from .builders import FAILURES, callback, knowing, poll, ready, started
 
 
 def shown(state):
@@ -25,7 +25,7 @@ def value(state, name):
 
 def test_nothing_known_is_no_status_and_nothing_to_play():
     state = TaskState()
-    assert (state.reconciled_status.word, state.reconciled_status.confirmed) == ("", False)
+    assert (state.status.word, state.status.confirmed) == ("", False)
     assert not state.playable and not state.count_playable() and not state.conflict
 
 
@@ -34,70 +34,70 @@ def test_nothing_known_is_no_status_and_nothing_to_play():
     [("GENERATING", "PENDING"), ("FAILED", "GENERATE_AUDIO_FAILED"), ("SUCCESS", "SUCCESS")],
 )
 def test_a_word_out_of_sample_code_reads_as_the_documented_status(word, meaning):
-    assert knowing(poll(word)).reconciled_status.word == meaning
+    assert knowing(poll(word)).status.word == meaning
 
 
 def test_an_unknown_word_is_kept_and_shown():
-    assert knowing(poll("MYSTERY")).reconciled_status.word == "MYSTERY"
+    assert knowing(poll("MYSTERY")).status.word == "MYSTERY"
 
 
 def test_an_unknown_word_is_replaced_by_any_documented_status():
-    assert knowing(callback("PENDING"), poll("MYSTERY")).reconciled_status.word == "PENDING"
+    assert knowing(callback("PENDING"), poll("MYSTERY")).status.word == "PENDING"
 
 
 def test_of_two_unknown_words_the_same_one_is_shown_whichever_came_first():
     a, b = poll("MYSTERY"), poll("ALIEN")
-    assert knowing(a, b).reconciled_status == knowing(b, a).reconciled_status
+    assert knowing(a, b).status == knowing(b, a).status
 
 
 def test_a_callback_without_a_claim_about_the_status_leaves_it():
-    assert knowing(callback("PENDING"), callback("", ready("a"))).reconciled_status.word == "PENDING"
+    assert knowing(callback("PENDING"), callback("", ready("a"))).status.word == "PENDING"
 
 
 def test_a_late_pending_poll_does_not_take_back_a_claimed_success():
     state = knowing(callback("SUCCESS", ready("a")), poll("PENDING"))
-    assert state.reconciled_status.word == "SUCCESS"
-    assert not state.reconciled_status.confirmed
+    assert state.status.word == "SUCCESS"
+    assert not state.status.confirmed
 
 
 def test_a_named_cause_is_shown_over_a_vague_failure():
     words = [poll(failure) for failure in FAILURES]
-    assert knowing(*words).reconciled_status.word == "SENSITIVE_WORD_ERROR"
-    assert knowing(*words[:2]).reconciled_status.word == "CREATE_TASK_FAILED"
+    assert knowing(*words).status.word == "SENSITIVE_WORD_ERROR"
+    assert knowing(*words[:2]).status.word == "CREATE_TASK_FAILED"
 
 
 def test_a_confirmed_vague_failure_is_shown_over_a_claimed_named_one():
     state = knowing(callback("SENSITIVE_WORD_ERROR"), poll("GENERATE_AUDIO_FAILED"))
-    assert state.reconciled_status.word == "GENERATE_AUDIO_FAILED"
-    assert state.reconciled_status.confirmed
+    assert state.status.word == "GENERATE_AUDIO_FAILED"
+    assert state.status.confirmed
 
 
 # CALLBACK_EXCEPTION
 
 
 def test_callback_exception_with_every_track_playable_is_success():
-    status = knowing(poll("CALLBACK_EXCEPTION", ready("a"), ready("b"))).reconciled_status
+    status = knowing(poll("CALLBACK_EXCEPTION", ready("a"), ready("b"))).status
     assert (status.word, status.confirmed) == (Status.SUCCESS, True)
 
 
 @pytest.mark.parametrize("tracks", [(), (started("a"),), (ready("a"), started("b"))])
 def test_callback_exception_without_every_track_playable_stays_what_it_is(tracks):
-    assert knowing(poll("CALLBACK_EXCEPTION", *tracks)).reconciled_status.word == "CALLBACK_EXCEPTION"
+    assert knowing(poll("CALLBACK_EXCEPTION", *tracks)).status.word == "CALLBACK_EXCEPTION"
 
 
 def test_callback_exception_is_success_with_tracks_that_callbacks_told_of_but_unconfirmed():
     told = callback("FIRST_SUCCESS", ready("a")), poll("CALLBACK_EXCEPTION", started("a"))
-    status = knowing(*told).reconciled_status
+    status = knowing(*told).status
     assert (status.word, status.confirmed) == (Status.SUCCESS, False)
 
 
 def test_callback_exception_is_not_success_while_one_track_told_elsewhere_is_missing():
     told = callback("TEXT_SUCCESS", started("b")), callback("", ready("a")), poll("CALLBACK_EXCEPTION")
-    assert knowing(*told).reconciled_status.word == "CALLBACK_EXCEPTION"
+    assert knowing(*told).status.word == "CALLBACK_EXCEPTION"
 
 
 def test_callback_exception_with_tracks_wins_over_a_claimed_failure():
-    status = knowing(callback("FAILED"), poll("CALLBACK_EXCEPTION", ready("a"))).reconciled_status
+    status = knowing(callback("FAILED"), poll("CALLBACK_EXCEPTION", ready("a"))).status
     assert (status.word, status.confirmed) == (Status.SUCCESS, True)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from receiver.core.payloads import Kind, read_answer, trouble_with
+from receiver.core.payloads import ParseOutcome, parse_poll, classify_response
 from receiver.core.payloads.envelope import NotJsonError
 from receiver.core.payloads.repair import parse_answer
 
@@ -31,9 +31,9 @@ def test_the_value_is_cut_out_and_the_rest_is_read(form):
     body = FORMS[form].encode()
     with pytest.raises(ValueError):  # noqa: PT011  no JSON
         json.loads(body)
-    assert trouble_with(200, body) is None
-    reading = read_answer(body, "t")
-    assert (reading.kind, reading.observation.status) == (Kind.READ, "SUCCESS")
+    assert classify_response(200, body) is None
+    reading = parse_poll(body, "t")
+    assert (reading.kind, reading.observation.status) == (ParseOutcome.READ, "SUCCESS")
     assert [track.fields["id"] for track in reading.observation.tracks] == ["a"]
     assert "data.param" in reading.errors
     assert "param" not in reading.observation.details

@@ -4,7 +4,7 @@ import pytest
 
 from receiver.core.settlement import Confirm, Outcome, Policy
 
-from .told import (
+from .builders import (
     ALWAYS,
     FAILURES,
     NEVER,
@@ -79,9 +79,9 @@ def test_a_stage_before_the_end_never_settles_even_with_every_track_playable(pol
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("tracks", [(), (started("a"),), (ready("a"), started("b"))])
 def test_success_without_every_track_playable_is_not_settled(policy, tracks):
-    verdict = verdict_on(poll("SUCCESS", *tracks), policy=policy)
-    assert verdict.outcome is IN_PROGRESS
-    assert verdict.urgent
+    settlement = verdict_on(poll("SUCCESS", *tracks), policy=policy)
+    assert settlement.outcome is IN_PROGRESS
+    assert settlement.urgent
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -95,16 +95,16 @@ def test_a_confirmed_failure_stays_failed_though_tracks_can_be_played():
 
 def test_callback_exception_with_every_track_playable_is_success_at_once_under_every_policy():
     for policy in POLICIES:
-        verdict = verdict_on(poll("CALLBACK_EXCEPTION", ready("a"), ready("b")), policy=policy)
-        assert verdict.outcome is SUCCEEDED
-        assert verdict.recovered
-        assert verdict.lost_callback
+        settlement = verdict_on(poll("CALLBACK_EXCEPTION", ready("a"), ready("b")), policy=policy)
+        assert settlement.outcome is SUCCEEDED
+        assert settlement.recovered
+        assert settlement.lost_callback
 
 
 def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
-    verdict = verdict_on(poll("CALLBACK_EXCEPTION"))
-    assert verdict.outcome is IN_PROGRESS
-    assert verdict.urgent
+    settlement = verdict_on(poll("CALLBACK_EXCEPTION"))
+    assert settlement.outcome is IN_PROGRESS
+    assert settlement.urgent
 
 
 # Orphans
@@ -113,9 +113,9 @@ def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
 @pytest.mark.parametrize("end", [CLAIMED_SUCCESS, CLAIMED_FAILURE])
 def test_an_orphan_is_confirmed_before_it_settles(end):
     for policy in (SUSPECT, ALWAYS):
-        verdict = verdict_on(end, policy=policy, registered=False)
-        assert verdict.outcome is IN_PROGRESS
-        assert verdict.urgent
+        settlement = verdict_on(end, policy=policy, registered=False)
+        assert settlement.outcome is IN_PROGRESS
+        assert settlement.urgent
 
 
 def test_an_orphan_settles_on_its_claims_under_never_and_without_a_key():
@@ -133,22 +133,22 @@ def test_a_confirmed_orphan_settles():
 
 
 def test_a_success_that_no_callback_ever_claimed_is_recovered_and_its_callback_lost():
-    verdict = verdict_on(callback("FIRST_SUCCESS", ready("a")), CONFIRMED_SUCCESS)
-    assert verdict.recovered
-    assert verdict.lost_callback
+    settlement = verdict_on(callback("FIRST_SUCCESS", ready("a")), CONFIRMED_SUCCESS)
+    assert settlement.recovered
+    assert settlement.lost_callback
 
 
 def test_a_success_after_a_false_failure_is_recovered_though_no_callback_was_lost():
-    verdict = verdict_on(CLAIMED_FAILURE, CONFIRMED_SUCCESS)
-    assert verdict.recovered
-    assert not verdict.lost_callback
+    settlement = verdict_on(CLAIMED_FAILURE, CONFIRMED_SUCCESS)
+    assert settlement.recovered
+    assert not settlement.lost_callback
 
 
 def test_a_success_that_a_callback_claimed_is_not_recovered_whoever_spoke_first():
     for told in ((CLAIMED_SUCCESS, CONFIRMED_SUCCESS), (CONFIRMED_SUCCESS, CLAIMED_SUCCESS)):
-        verdict = verdict_on(*told)
-        assert not verdict.recovered
-        assert not verdict.lost_callback
+        settlement = verdict_on(*told)
+        assert not settlement.recovered
+        assert not settlement.lost_callback
 
 
 def test_a_failure_is_never_recovered_but_its_callback_can_be_lost():
@@ -265,8 +265,8 @@ DISPUTES = {
 @pytest.mark.parametrize("case", DISPUTES)
 def test_claims_that_contradict_a_claimed_success_unsettle_it_until_record_info_decides(case):
     for told in ((CLAIMED_SUCCESS, DISPUTES[case]), (DISPUTES[case], CLAIMED_SUCCESS)):
-        verdict = verdict_on(*told)
-        assert (verdict.outcome, verdict.urgent) == (IN_PROGRESS, True)
+        settlement = verdict_on(*told)
+        assert (settlement.outcome, settlement.urgent) == (IN_PROGRESS, True)
         assert verdict_on(*told, CONFIRMED_SUCCESS).outcome is SUCCEEDED
         for policy in (NEVER, WITHOUT_KEY):
             assert outcome_of(*told, policy=policy) is SUCCEEDED
@@ -310,8 +310,8 @@ def test_failed_becomes_succeeded_by_a_confirmed_success():
 @pytest.mark.parametrize("gave_up", [False, True])
 def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
     for policy in POLICIES:
-        verdict = verdict_on(CONFIRMED_FAILURE, CLAIMED_SUCCESS, policy=policy, gave_up=gave_up)
-        assert verdict.outcome is FAILED
+        settlement = verdict_on(CONFIRMED_FAILURE, CLAIMED_SUCCESS, policy=policy, gave_up=gave_up)
+        assert settlement.outcome is FAILED
 
 
 # Urgency

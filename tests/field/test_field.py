@@ -41,7 +41,7 @@ class Field:
         self.poller = Poller(
             settings=settings,
             database=runtime.database,
-            intake=Intake(runtime.database, settings.rules, spread=lambda: 0.0),
+            intake=Intake(runtime.database, settings.rules, jitter=lambda: 0.0),
             client=UpstreamClient(
                 url=settings.upstream_url,
                 api_key=settings.upstream_api_key,
@@ -50,7 +50,7 @@ class Field:
             ),
             name="field",
             clock=lambda _connection: clock(),
-            spread=lambda: 0.0,
+            jitter=lambda: 0.0,
         )
         self.clock.now = utc_now()
 

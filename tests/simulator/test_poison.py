@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from receiver.core.payloads import Kind, Trouble, read_answer, trouble_with
+from receiver.core.payloads import ParseOutcome, Trouble, parse_poll, classify_response
 from receiver.simulator import FAULTS, POISONS, Simulator
 from receiver.simulator.answers import Answer
 
@@ -42,7 +42,7 @@ def test_a_poisoned_task_is_answered_wrongly_for_ever(kind: str) -> None:
     simulator, task_id = poisoned(kind)
     for _ in range(5):
         answer = simulator.record_info(task_id)
-        assert trouble_with(answer.http_status, answer.body) == TROUBLES.get(kind)
+        assert classify_response(answer.http_status, answer.body) == TROUBLES.get(kind)
         assert not is_true(simulator, task_id, answer)
     assert kind in (simulator.truth(task_id) or {})["faults"]  # type: ignore[operator]
 
@@ -59,7 +59,7 @@ def test_a_param_that_is_wrongly_escaped_makes_the_record_no_json_and_can_be_cut
     body = simulator.record_info(task_id).body
     with pytest.raises(ValueError, match="delimiter"):
         json.loads(body)
-    assert read_answer(body, task_id).kind is Kind.READ
+    assert parse_poll(body, task_id).kind is ParseOutcome.READ
 
 
 @pytest.mark.parametrize("kind", POISONS)

@@ -14,10 +14,10 @@ import pytest
 
 from receiver.intake import callback_delivery
 from receiver.runtime import Runtime
-from receiver.store import deliveries, sign_ins
+from receiver.store import deliveries, login_attempts
 from receiver.store.backup import BackupError, back_up, inspect, restore
 from receiver.store.database import Database
-from receiver.store.versions import NewerTablesError
+from receiver.store.schema_version import NewerTablesError
 from tests.conftest import T0, need
 
 
@@ -93,7 +93,7 @@ def test_a_restored_database_is_the_backup_and_the_other_is_kept(
     copy = tmp_path / "copy.db"
     tell(runtime, 1)
     with runtime.database.write() as connection:
-        sign_ins.open_session(connection, "key", expires_at=T0 + timedelta(days=99), now=T0)
+        login_attempts.open_session(connection, "key", expires_at=T0 + timedelta(days=99), now=T0)
     back_up(place, copy, tell=silent)
     tell(runtime, 2)
     runtime.database.engine.dispose()
@@ -103,7 +103,9 @@ def test_a_restored_database_is_the_backup_and_the_other_is_kept(
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert [one.task_id for one in deliveries.of_task(connection, "t-1")] == ["t-1"]
         assert not deliveries.of_task(connection, "t-2")
-        assert not sign_ins.session_open(connection, "key", now=T0), "who signed out must stay signed out"
+        assert not login_attempts.session_open(connection, "key", now=T0), (
+            "who signed out must stay signed out"
+        )
     tell(runtime, 3)
     runtime.database.engine.dispose()
     assert kept is not None
@@ -192,12 +194,12 @@ def test_what_is_no_sound_backup_of_a_version_we_know_is_refused_and_nothing_is_
 
 
 def test_a_database_of_a_newer_program_is_named_as_such(runtime: Runtime) -> None:
-    from receiver.store.versions import read_versions
+    from receiver.store.schema_version import read_schema_versions
 
     with runtime.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with runtime.database.read() as connection, pytest.raises(NewerTablesError, match="Install that one"):
-        read_versions(connection)
+        read_schema_versions(connection)
 
 
 def test_a_backup_never_goes_over_a_database_in_use_nor_over_the_one_it_is_of(

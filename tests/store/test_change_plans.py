@@ -13,9 +13,9 @@ from benchmarks.bulk import insert_tasks
 from receiver.core.task import Task
 from receiver.operations import delete_task
 from receiver.runtime import Runtime
-from receiver.store import listing, tasks
+from receiver.store import task_list, tasks
 from receiver.store.changes import find_changes
-from receiver.store.listing import Filter, Flag
+from receiver.store.task_list import TaskFilter, Flag
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 
 pytestmark = BOTH_STORES
@@ -77,7 +77,7 @@ def test_no_list_of_changes_walks_over_the_whole_table_or_sorts_it(filled: Runti
     )  # fmt: skip
     with statements(filled) as told, filled.database.read() as connection:
         for outcome, status, flag, label, settled, words, after in filters:
-            wanted = Filter(
+            wanted = TaskFilter(
                 outcome=outcome, status=status, flag=flag, label=label, settled=settled, text=words
             )
             find_changes(connection, wanted, since=T0 + timedelta(seconds=2), after=after, limit=50)
@@ -94,10 +94,10 @@ def test_no_list_by_label_or_settled_walks_over_the_whole_table_or_sorts_it(fill
     )  # fmt: skip
     with statements(filled) as told, filled.database.read() as connection:
         for outcome, status, flag, label, settled, before in filters:
-            wanted = Filter(
+            wanted = TaskFilter(
                 outcome=outcome, status=status, flag=flag, label=label, settled=settled, before=before
             )
-            listing.find(connection, wanted, limit=50)
+            task_list.find(connection, wanted, limit=50)
     queries = {statement: parameters for statement, parameters in told if statement.startswith("SELECT")}
     for statement, parameters in queries.items():
         assert not walks(filled, statement, parameters), statement

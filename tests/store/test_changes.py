@@ -14,10 +14,10 @@ from receiver.intake import callback_delivery
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.changes import find_changes
-from receiver.store.listing import WALKED, Filter, Flag
+from receiver.store.task_list import SCAN_LIMIT, TaskFilter, Flag
 from receiver.store.schema import change_clock, task
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
-from tests.store.test_listing import DUE_BEFORE, a_task, at_most_three_of, fits, store
+from tests.store.test_task_list import DUE_BEFORE, a_task, at_most_three_of, fits, store
 from receiver.operations import delete_task, register_task
 
 pytestmark = BOTH_STORES
@@ -34,7 +34,7 @@ def accept(runtime: Runtime, task_id: str, stage: str, *, now: datetime) -> None
 
 
 def changes(
-    connection: Connection, wanted: Filter = Filter(), *, since: datetime = LONG_AGO, limit: int = 7
+    connection: Connection, wanted: TaskFilter = TaskFilter(), *, since: datetime = LONG_AGO, limit: int = 7
 ) -> Iterator[Task]:
     """All of them, page by page; fails when the pages have no end."""
     after = None
@@ -63,7 +63,7 @@ def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None
     seen = set()
     with runtime.database.read() as connection:
         for outcome, status, flag, text, label, settled in filters:
-            wanted = Filter(
+            wanted = TaskFilter(
                 outcome=outcome, status=status, flag=flag, text=text, label=label, settled=settled
             )
             plain = replace(wanted, text=None, due_before=DUE_BEFORE)
@@ -77,7 +77,7 @@ def found_by(one: Task, text: str | None) -> bool:
     if text is None:
         return True
     begins_id = bool(text) and one.task_id.startswith(text)
-    return begins_id or (bool(text) and fits(one, Filter(text=text)))
+    return begins_id or (bool(text) and fits(one, TaskFilter(text=text)))
 
 
 def test_a_task_moves_to_the_end_when_it_changes_and_only_then(runtime: Runtime) -> None:
@@ -126,13 +126,13 @@ def test_the_times_still_grow_when_the_last_changed_task_was_deleted(runtime: Ru
 def test_a_page_of_changes_looks_at_so_many_at_most_and_the_pages_still_reach_the_end(
     runtime: Runtime,
 ) -> None:
-    many = [replace(a_task(0, runtime), task_id=f"m{n:05}", label="many") for n in range(WALKED + 10)]
+    many = [replace(a_task(0, runtime), task_id=f"m{n:05}", label="many") for n in range(SCAN_LIMIT + 10)]
     store(runtime, many)
     store(runtime, [replace(a_task(1, runtime), task_id="rare", label="rare")])
     with runtime.database.read() as connection:
-        first = find_changes(connection, Filter(label="rare"), since=LONG_AGO, after=None, limit=5)
+        first = find_changes(connection, TaskFilter(label="rare"), since=LONG_AGO, after=None, limit=5)
         assert (list(first.tasks), first.next is None) == ([], False)
-        assert [one.task_id for one in changes(connection, Filter(label="rare"))] == ["rare"]
+        assert [one.task_id for one in changes(connection, TaskFilter(label="rare"))] == ["rare"]
 
 
 def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
@@ -158,7 +158,7 @@ def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
         while True:
             last = done.is_set()
             with nodes[0].database.read() as connection:
-                page = find_changes(connection, Filter(), since=since, after=after, limit=5)
+                page = find_changes(connection, TaskFilter(), since=since, after=after, limit=5)
             for one in page.tasks:
                 assert one.changed_at
                 known[one.task_id] = one.version

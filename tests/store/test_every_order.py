@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import delete
 
 from receiver.core.observation import Source
-from receiver.core.task import Task, register
+from receiver.core.task import Task
+from receiver.core.task_events import register
 from receiver.intake import Delivery, Intake, callback_delivery, poll_delivery
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.schema import delivery, task
-from receiver.web.views import show_task
+from receiver.web.serializers import serialize_task
 from tests.conftest import BOTH_STORES, T0
 
 TASK = "0123456789abcdef0123456789abcdef"
@@ -100,7 +101,7 @@ def ends_of(runtime: Runtime, orders: Sequence[Sequence[Delivery]]) -> list[dict
     for number, (task_id, order) in enumerate(zip(task_ids, orders, strict=True)):
         for place, one in enumerate(order):
             steps[0 if number % 4 == 3 else place].append(about(one, task_id))
-    intake = Intake(runtime.database, runtime.settings.rules, spread=lambda: 0.0)
+    intake = Intake(runtime.database, runtime.settings.rules, jitter=lambda: 0.0)
     for _, batch in sorted(steps.items()):
         intake.accept(batch)
     with runtime.database.read() as connection:
@@ -125,7 +126,7 @@ def shown(known: Task) -> dict[str, object]:
     passing = (
         "taskId", "version", "callbacks", "polls", "nextPollAt", "lastCallbackAt", "lastPolledAt", "changedAt",
     )  # fmt: skip
-    all_of_it = show_task(known) | {"lost": known.verdict.lost_callback}
+    all_of_it = serialize_task(known) | {"lost": known.settlement.lost_callback}
     return {name: value for name, value in all_of_it.items() if name not in passing}
 
 

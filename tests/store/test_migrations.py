@@ -16,19 +16,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, MetaData, func, insert, select, text
 
 from receiver.app import build_app
-from receiver.core.census import effect
+from receiver.core.task_counts import count_changes
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import every_task_id, rebuild_task
 from receiver.runtime import Runtime, build_runtime, utc_now
 from receiver.settings import load_settings
-from receiver.store import listing, quarantine, tallies
+from receiver.store import task_list, quarantine, hourly_counts
 from receiver.store.database import Database
-from receiver.store.listing import Filter, Flag
-from receiver.store.orphan_cap import AROUND_A_TASK, is_strangers
-from receiver.store.quarantine import Quarantined
+from receiver.store.task_list import TaskFilter, Flag
+from receiver.store.orphan_cap import TASK_OVERHEAD_BYTES, is_strangers
+from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import metadata, task
-from receiver.store.versions import MIGRATIONS
+from receiver.store.schema_version import MIGRATIONS
 from tests.conftest import T0
 from tests.store.filled import SETTINGS, callback, views
 
@@ -119,23 +119,23 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
-        everything = listing.find(connection, Filter(), limit=99).tasks
-        assert tallies.totals(connection, "task", "settling") == counted_anew(everything)
+        everything = task_list.find(connection, TaskFilter(), limit=99).tasks
+        assert hourly_counts.totals(connection, "task", "settling") == counted_anew(everything)
         flagged = {
-            task.task_id for task in listing.find(connection, Filter(flag=Flag.PROBLEM), limit=9).tasks
+            task.task_id for task in task_list.find(connection, TaskFilter(flag=Flag.PROBLEM), limit=9).tasks
         }
         assert flagged == {"both", "observed-task"}
-        causes = [one.cause for one in quarantine.find(connection, Quarantined(), limit=9)]
+        causes = [one.cause for one in quarantine.find(connection, QuarantineFilter(), limit=9)]
         assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
         strangers = {one.task_id for one in everything if is_strangers(one)}
-        counted = select(task.c.task_id).where(task.c.capped_bytes > AROUND_A_TASK)
+        counted = select(task.c.task_id).where(task.c.capped_bytes > TASK_OVERHEAD_BYTES)
         assert set(connection.scalars(counted)) == strangers
         assert strangers and len(strangers) < len(everything)
         for one in everything:
             known = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
             assert one.changed_at == (one.settled_at or max(filter(None, known)))
         for words, found in {"СЕВЕР вет": {"confirmed"}, "заказ": {"confirmed"}, "lant": {"both"}}.items():
-            page = listing.find(connection, Filter(text=words), limit=9)
+            page = task_list.find(connection, TaskFilter(text=words), limit=9)
             assert {task.task_id for task in page.tasks} == found
     runtime.database.engine.dispose()
 
@@ -154,7 +154,7 @@ def test_an_upgraded_database_goes_on_as_a_new_one_would(old: tuple[Database, Ma
     with runtime.database.read() as connection:
         numbers = connection.scalars(text("SELECT number FROM task ORDER BY number")).all()
         assert len(set(numbers)) == len(numbers) == len(after["tasks"])
-        assert listing.find(connection, Filter(text="new"), limit=9).tasks[0].task_id == "new"
+        assert task_list.find(connection, TaskFilter(text="new"), limit=9).tasks[0].task_id == "new"
         if database.is_sqlite:
             check = "INSERT INTO task_words(task_words, rank) VALUES ('integrity-check', 1)"
             connection.exec_driver_sql(check)
@@ -180,7 +180,8 @@ def test_what_claims_alone_ended_is_judged_again_by_a_rebuild(
 def outcomes(runtime: Runtime) -> dict[str, Outcome]:
     with runtime.database.read() as connection:
         return {
-            one.task_id: one.verdict.outcome for one in listing.find(connection, Filter(), limit=99).tasks
+            one.task_id: one.settlement.outcome
+            for one in task_list.find(connection, TaskFilter(), limit=99).tasks
         }
 
 
@@ -205,7 +206,7 @@ def as_it_is_shown_now(told: Mapping[str, Any]) -> Mapping[str, Any]:
 def counted_anew(everything: Any) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for task in everything:
-        for (subject, name), count in effect(Task(task_id="", first_seen_at=T0), task).items():
+        for (subject, name), count in count_changes(Task(task_id="", first_seen_at=T0), task).items():
             counts.setdefault(subject, {}).setdefault(name, 0)
             counts[subject][name] += count
     return counts

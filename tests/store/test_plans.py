@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import event, text
 
 from benchmarks.bulk import insert_tasks
-from receiver.housekeeping import Housekeeper, Pruning
 from receiver.intake import callback_delivery, poll_delivery
+from receiver.maintenance import Maintenance, Pruning
 from receiver.operations import register_task, request_task_poll
 from receiver.runtime import Runtime
-from receiver.store import listing, tallies
+from receiver.store import hourly_counts, task_list
 from receiver.store.body_cap import BodyCap
-from receiver.store.listing import Filter, Flag
 from receiver.store.orphan_cap import OrphanCap
+from receiver.store.task_list import Flag, TaskFilter
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.statements import listening, walks_of
 from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
@@ -40,7 +40,7 @@ def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> Non
         said.append((statement, parameters))
 
     filters = [
-        Filter(outcome=outcome, status=status, flag=flag, before=before, due_before=DUE_BEFORE)
+        TaskFilter(outcome=outcome, status=status, flag=flag, before=before, due_before=DUE_BEFORE)
         for outcome, status, flag, before in product(
             (None, "failed"), (None, "SUCCESS"), (None, *Flag), (None, (T0, "a"))
         )
@@ -48,10 +48,10 @@ def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> Non
     with runtime.database.read() as connection:
         for wanted in [
             *filters,
-            Filter(text="tides"),
-            Filter(text="tides", outcome="failed", status="SUCCESS"),
+            TaskFilter(text="tides"),
+            TaskFilter(text="tides", outcome="failed", status="SUCCESS"),
         ]:
-            listing.find(connection, wanted, limit=50)
+            task_list.find(connection, wanted, limit=50)
         queries = [one for one in said if one[0].startswith("SELECT")]
         assert len(queries) > len(filters)
         for statement, parameters in queries:
@@ -89,7 +89,7 @@ def take_callbacks_in(runtime: Runtime, _: World) -> None:
         tell(runtime, *bodies)
     tell(runtime, b"<html>", b"{}", stage(None))
     tell(runtime, b"<html>", b"{}", stage(None))
-    runtime.intake.note_refused("wrong_token", now=NOW)
+    runtime.intake.count_refusal("wrong_token", now=NOW)
     runtime.intake.flush_counts()
 
 
@@ -124,7 +124,7 @@ def keep_house(runtime: Runtime, _: World) -> None:
     register_task(runtime, "registered", label=None, now=NOW, actor=SOMEBODY)
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
     assert OrphanCap(runtime.database, most_bytes=1).enforce(for_s=20)
-    keeper = Housekeeper(runtime.database, retention=timedelta(days=1), name="keeper")
+    keeper = Maintenance(runtime.database, retention=timedelta(days=1), name="keeper")
     keeper.run_once(now=NOW + timedelta(days=2))
     pruning = Pruning(runtime.database, received_before=NOW)
     assert pruning.run_once() and pruning.run_once()
@@ -153,7 +153,7 @@ def fill(runtime: Runtime) -> None:
     subjects = ("callback", "poll", "task", "settling", "call")
     counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})
     with runtime.database.write() as connection:
-        tallies.add(connection, counts)
+        hourly_counts.add(connection, counts)
     with runtime.database.write() as connection:
         connection.execute(text(ACTIONS))
     analyze = "ANALYZE" if runtime.database.is_sqlite else "VACUUM ANALYZE"

@@ -20,12 +20,12 @@ from benchmarks.postgres import Postgres
 from benchmarks.processes import free_port
 from receiver.app import build_app
 from receiver.intake import callback_delivery
-from receiver.rereading import read_again
 from receiver.runtime import Background, Runtime
-from receiver.store import deliveries, lease, polls, tallies, tasks
-from receiver.store.database import Database, StoreUnavailableError, clock_of
+from receiver.reprocessing import reprocess
+from receiver.store import deliveries, lease, poll_queue, hourly_counts, tasks
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.quarantine import Quarantined
+from receiver.store.quarantine import QuarantineFilter
+from receiver.store.database import Database, StoreUnavailableError, database_now
 from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, environment, eventually, need
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -66,19 +66,19 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
             nodes[number].intake.accept(batch)
             with poller.write() as connection:  # as a poller does, whose tasks are the same
                 due = T0 + timedelta(days=1, seconds=100 * turn)
-                calls = polls.claim(connection, now=due, most=5, period_s=1, claim_s=1)
+                calls = poll_queue.claim(connection, now=due, most=5, period_s=1, claim_s=1)
             with poller.write() as connection:
                 for call in sorted(calls, key=lambda call: call.task_id):
-                    polls.release(connection, call, ended_at=due, period_s=1)
+                    poll_queue.release(connection, call, ended_at=due, period_s=1)
 
     with nodes[0].database.write() as connection:
-        polls.lay_out_slots(connection, 20)
+        poll_queue.resize_slots(connection, 20)
     at_once(4, node)
     with nodes[0].database.read() as connection:
         known = tasks.load_many(connection, ids)
         assert sum(task.callbacks for task in known.values()) == batches * 20
-        assert sum(tallies.totals(connection, "callback")["callback"].values()) == batches * 20
-        assert tallies.totals(connection, "task")["task"]["in_progress"] == len(ids)
+        assert sum(hourly_counts.totals(connection, "callback")["callback"].values()) == batches * 20
+        assert hourly_counts.totals(connection, "task")["task"]["in_progress"] == len(ids)
 
 
 def test_the_same_content_at_two_nodes_at_once_is_accepted_once(new_runtime: Callable[..., Runtime]) -> None:
@@ -112,10 +112,10 @@ def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
     ]
     with nodes[0].database.write() as connection:
         deliveries.add(connection, unread)
-        tallies.add(connection, Counter({(tallies.hour_of(T0), "callback", "quarantined"): 40}))
-    at_once(2, lambda number: read_again(nodes[number], Quarantined(), now=T0, actor=SOMEBODY))
+        hourly_counts.add(connection, Counter({(hourly_counts.hour_of(T0), "callback", "quarantined"): 40}))
+    at_once(2, lambda number: reprocess(nodes[number], QuarantineFilter(), now=T0, actor=SOMEBODY))
     with nodes[0].database.read() as connection:
-        counts = tallies.totals(connection, "callback", "reread")
+        counts = hourly_counts.totals(connection, "callback", "reread")
     assert counts == {"callback": {"quarantined": 0, "accepted": 40}, "reread": {"callback": 40}}
 
 
@@ -130,17 +130,19 @@ def test_folding_the_counts_of_a_day_gives_way_to_those_who_count(runtime: Runti
             while not done.is_set():
                 for day in days:
                     with suppress(StoreUnavailableError), runtime.database.write() as connection:
-                        tallies.fold_day(connection, day)
+                        hourly_counts.fold_day(connection, day)
             return
         order = random.Random(number)
         for _ in range(40):
             with runtime.database.write() as connection:  # none of these may fail
-                tallies.add(connection, Counter({(hour, "task", "x"): 1 for hour in order.sample(hours, 20)}))
+                hourly_counts.add(
+                    connection, Counter({(hour, "task", "x"): 1 for hour in order.sample(hours, 20)})
+                )
         done.set()
 
     at_once(3, count)
     with runtime.database.read() as connection:
-        assert tallies.totals(connection, "task")["task"]["x"] == 2 * 40 * 20
+        assert hourly_counts.totals(connection, "task")["task"]["x"] == 2 * 40 * 20
 
 
 def test_of_many_pollers_that_reach_for_the_lease_at_once_one_has_it(
@@ -151,7 +153,7 @@ def test_of_many_pollers_that_reach_for_the_lease_at_once_one_has_it(
 
     def reach(number: int) -> None:
         with database.write() as connection:
-            now = clock_of(connection)
+            now = database_now(connection)
             taken.append(lease.take(connection, holder=f"node-{number}", now=now, ttl_s=10))
 
     at_once(8, reach)
@@ -165,13 +167,13 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
     batch = [callback_delivery(told(f"task-{n}").encode(), now=T0, secrets=()) for n in range(20)]
     runtime.intake.accept(batch)
     later = T0 + timedelta(hours=1)
-    calls: list[polls.Call] = []
+    calls: list[poll_queue.Call] = []
     with runtime.database.write() as connection:
-        polls.lay_out_slots(connection, 10)
+        poll_queue.resize_slots(connection, 10)
 
     def claim(_: int) -> None:
         with runtime.database.write() as connection:
-            calls.extend(polls.claim(connection, now=later, most=5, period_s=1, claim_s=30))
+            calls.extend(poll_queue.claim(connection, now=later, most=5, period_s=1, claim_s=30))
 
     at_once(4, claim)
     assert len(calls) == len({call.slot for call in calls}) == len({call.task_id for call in calls})
@@ -183,16 +185,16 @@ import os
 from threading import Event
 from receiver.runtime import Background, build_runtime, utc_now
 from receiver.settings import load_settings
-from receiver.store import tallies
+from receiver.store import hourly_counts
 
 runtime = build_runtime(load_settings(os.environ))
 background = Background(runtime)
 background.start()
 for turn in ("one", "two"):  # when the second is counted, a whole pass has been made
-    runtime.intake.note_refused(turn, now=utc_now())
+    runtime.intake.count_refusal(turn, now=utc_now())
     while True:
         with runtime.database.read() as connection:
-            if turn in tallies.totals(connection, "callback").get("callback", {}):
+            if turn in hourly_counts.totals(connection, "callback").get("callback", {}):
                 break
         Event().wait(0.05)
 background.stop()
@@ -204,7 +206,7 @@ def test_a_machine_whose_clock_is_an_hour_ahead_leaves_the_lease_to_who_has_it(
     runtime: Runtime, database_url: str, tmp_path: Path
 ) -> None:
     with runtime.database.write() as connection:
-        held = lease.take(connection, holder="right", now=clock_of(connection), ttl_s=60)
+        held = lease.take(connection, holder="right", now=database_now(connection), ttl_s=60)
     program = need("faketime", shutil.which("faketime"))
     node = subprocess.run(
         [program, "-f", "+1h", sys.executable, "-c", A_NODE],

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from receiver.store.backup import back_up, restore
 from receiver.store.database import Database
-from receiver.store.transfer import copy_rows
+from receiver.store.database_copy import copy_rows
 from tests.conftest import T0
 
 

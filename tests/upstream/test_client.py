@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from receiver.core.payloads import Trouble
-from receiver.upstream.client import Answer, Failure, UpstreamClient
-from receiver.upstream.reach import ask, time_at
-from receiver.upstream.transport import LARGEST_ANSWER, new_session
+from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
+from receiver.upstream.http_probe import send_probe, time_at
+from receiver.upstream.transport import MAX_RESPONSE_BYTES, new_session
 from tests.conftest import T0
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -123,7 +123,7 @@ def test_an_answer_that_trickles_in_anywhere_ends_at_the_timeout(
     client = client_of(serving(*TRICKLES[kind]))
     began = time.monotonic()
     failure = client.fetch("t", now=T0)
-    assert failure == Failure(trouble=Trouble.NETWORK, detail="no answer in time")
+    assert failure == PollFailure(trouble=Trouble.NETWORK, detail="no answer in time")
     assert time.monotonic() - began < SOON_S
 
 
@@ -132,7 +132,7 @@ def test_a_handshake_that_trickles_in_ends_at_the_timeout(
 ) -> None:
     client = client_of(serving(b"\x16\x03\x03\x40\x00", b"\x02"), "https")
     began = time.monotonic()
-    assert isinstance(client.fetch("t", now=T0), Failure)
+    assert isinstance(client.fetch("t", now=T0), PollFailure)
     assert time.monotonic() - began < SOON_S
 
 
@@ -183,9 +183,9 @@ def test_an_answer_of_any_size_takes_little_memory(
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert isinstance(response, Failure)
+    assert isinstance(response, PollFailure)
     assert response.trouble in (Trouble.NETWORK, Trouble.NOT_RECORD_INFO)
-    assert peak < 4 * LARGEST_ANSWER
+    assert peak < 4 * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_an_odd_head_is_a_failure_that_is_logged_in_one_line(
 ) -> None:
     client = client_of(serving(head + b"Content-Length: 2\r\n\r\n{}"))
     with caplog.at_level(logging.WARNING):
-        assert isinstance(client.fetch("t", now=T0), Failure)
+        assert isinstance(client.fetch("t", now=T0), PollFailure)
     assert not caplog.records
 
 
@@ -221,7 +221,7 @@ def test_no_answer_leaves_a_cookie_for_the_next_call(
     )
     client = client_of(server)
     for _ in range(2):
-        assert isinstance(client.fetch("t", now=T0), Answer)
+        assert isinstance(client.fetch("t", now=T0), PollResponse)
     assert b"cookie" not in b"".join(server.requests).lower()
 
 
@@ -231,7 +231,7 @@ def test_calls_that_are_answered_use_one_connection(
     server = serving()
     client = client_of(server, timeout_s=10)
     for _ in range(3):
-        assert client.fetch("t", now=T0) == Answer(body=b'{"code":451,"msg":""}')
+        assert client.fetch("t", now=T0) == PollResponse(body=b'{"code":451,"msg":""}')
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
@@ -242,7 +242,7 @@ def test_what_is_said_to_the_check_trickles_no_longer_than_to_the_poller(
     with new_session(timeout_s=TIMEOUT_S) as session, pytest.raises(OSError, match="timed out"):
         session.head(f"http://127.0.0.1:{server.port}/")
     flood = serving(MOVED + LONG, BLOCK, 0)
-    assert ask(f"http://127.0.0.1:{flood.port}/").status == 302
+    assert send_probe(f"http://127.0.0.1:{flood.port}/").status == 302
     assert time_at(f"http://127.0.0.1:{flood.port}/") is None
 
 
@@ -271,7 +271,7 @@ def test_the_first_address_that_answers_is_taken(
     client = UpstreamClient(
         url=f"http://upstream.example:{server.port}", api_key="key", timeout_s=10, concurrency=1
     )
-    assert isinstance(client.fetch("t", now=T0), Answer)
+    assert isinstance(client.fetch("t", now=T0), PollResponse)
     assert b"Host: upstream.example" in server.requests[0]
     client.close()
 
@@ -289,7 +289,7 @@ def test_many_addresses_that_do_not_answer_take_no_longer_than_one(monkeypatch: 
         url = f"http://upstream.example:{full.getsockname()[1]}"
         client = UpstreamClient(url=url, api_key="key", timeout_s=TIMEOUT_S, concurrency=1)
         began = time.monotonic()
-        assert isinstance(client.fetch("t", now=T0), Failure)
+        assert isinstance(client.fetch("t", now=T0), PollFailure)
         assert time.monotonic() - began < SOON_S < TIMEOUT_S * len(ADDRESSES)
         client.close()
         for one in waiting:

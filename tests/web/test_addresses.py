@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
-from receiver.store import tallies
+from receiver.store import hourly_counts
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
 from tests.web.admin.page import sign_in
 
@@ -47,7 +47,7 @@ def ask(
 def refused(runtime: Runtime) -> dict[str, int]:
     runtime.intake.flush_counts()
     with runtime.database.read() as connection:
-        return dict(tallies.totals(connection, "callback").get("callback", {}))
+        return dict(hourly_counts.totals(connection, "callback").get("callback", {}))
 
 
 def deliveries(client: FlaskClient, task_id: str = "task-1") -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import func, select
 
 from receiver.app import build_app
-from receiver.core import census
+from receiver.core import task_counts
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task
 from receiver.runtime import Runtime, utc_now
-from receiver.store import actions, listing, removal, tallies
+from receiver.store import audit_log, task_list, removal, hourly_counts
 from receiver.store.deliveries import PAGE_BYTES
-from receiver.store.listing import Filter
+from receiver.store.task_list import TaskFilter
 from receiver.store.schema import delivery, task
 from tests.conftest import API_TOKEN, BOTH_STORES, SOMEBODY, T0, eventually
 from tests.store.test_migrations import counted_anew
@@ -68,7 +68,7 @@ def test_a_label_is_changed_and_removed_and_written_down(api: Api, runtime: Runt
     assert api.get("/tasks/t")["label"] is None
     assert (listed(api, "label=two"), listed(api, "q=tw")) == ([], [])
     with runtime.database.read() as connection:
-        done = actions.of_task(connection, "t", limit=9)
+        done = audit_log.of_task(connection, "t", limit=9)
     assert [(one.kind, one.actor.via, one.detail) for one in done] == [
         ("labelled", "API", {"label": None}),
         ("labelled", "API", {"label": "two"}),
@@ -157,8 +157,8 @@ def test_changes_are_read_in_pages_whose_cursor_is_theirs_alone(api: Api) -> Non
 def totals(runtime: Runtime) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
     """The totals of tasks as they are kept, without zeros, and as the rows give them."""
     with runtime.database.read() as connection:
-        kept = tallies.totals(connection, census.TASK, census.SETTLING)
-        everything = listing.find(connection, Filter(), limit=999).tasks
+        kept = hourly_counts.totals(connection, task_counts.TASK, task_counts.SETTLING)
+        everything = task_list.find(connection, TaskFilter(), limit=999).tasks
     told = {subject: {name: n for name, n in counts.items() if n} for subject, counts in kept.items()}
     return {subject: counts for subject, counts in told.items() if counts}, counted_anew(everything)
 
@@ -180,7 +180,7 @@ def test_a_deleted_task_is_gone_with_all_that_was_told_of_it(api: Api, runtime: 
     )
     with runtime.database.read() as connection:
         assert connection.scalar(select(func.count()).select_from(delivery)) == 3
-        [line] = [one for one in actions.newest(connection, limit=9) if one.kind == "deleted"]
+        [line] = [one for one in audit_log.newest(connection, limit=9) if one.kind == "deleted"]
     assert (line.task_id, line.actor.via, line.detail) == ("gone", "API", {"outcome": "succeeded"})
     delete(api, "gone", 404)
 
@@ -220,7 +220,7 @@ def test_a_callback_after_deletion_makes_an_orphan_that_knows_nothing_of_before(
 
 def test_many_deliveries_are_deleted_in_several_transactions(api: Api, runtime: Runtime) -> None:
     api.post("/tasks", 201, {"taskId": "t"})
-    now, count = utc_now(), removal.ROWS_AT_ONCE + 20
+    now, count = utc_now(), removal.BATCH_SIZE + 20
     large = b"x" * (PAGE_BYTES // 4)
     bodies = [
         b'{"code": 200, "data": {"callbackType": "text", "task_id": "t"}, "n": %d}' % n for n in range(count)
@@ -243,7 +243,7 @@ def test_many_deliveries_are_deleted_in_several_transactions(api: Api, runtime: 
             break
     assert sum(deleted) == count + 9
     assert len(deleted) > 3
-    assert max(deleted) <= removal.ROWS_AT_ONCE
+    assert max(deleted) <= removal.BATCH_SIZE
     assert api.get("/tasks/t")["callbacks"] == count + 9, "the task itself goes last"
     delete(api, "t")
 

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from receiver.app import build_app
 from receiver.core.signature import sign
 from receiver.runtime import Runtime
-from receiver.store import quarantine, tallies, tasks
-from receiver.store.quarantine import Quarantined
+from receiver.store import quarantine, hourly_counts, tasks
+from receiver.store.quarantine import QuarantineFilter
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, PAYLOADS
 
 pytestmark = BOTH_STORES
@@ -151,8 +151,8 @@ def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., 
     assert answer.content_type == "application/problem+json"
     runtime.intake.flush_counts()
     with runtime.database.read() as connection:
-        assert quarantine.find(connection, Quarantined(), limit=1) == []
-        assert tallies.totals(connection, "callback") == {"callback": {"too_large": 1}}
+        assert quarantine.find(connection, QuarantineFilter(), limit=1) == []
+        assert hourly_counts.totals(connection, "callback") == {"callback": {"too_large": 1}}
 
 
 def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
@@ -161,7 +161,7 @@ def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
     assert answer.status_code == 404
     runtime.intake.flush_counts()
     with runtime.database.read() as connection:
-        assert tallies.totals(connection, "callback") == {"callback": {"wrong_token": 1}}
+        assert hourly_counts.totals(connection, "callback") == {"callback": {"wrong_token": 1}}
         assert tasks.load(connection, "task-1") is None
 
 

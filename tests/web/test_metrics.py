@@ -16,11 +16,11 @@ from receiver.app import build_app
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
 from receiver.runtime import Runtime, utc_now
-from receiver.store import deliveries, lease, polls, tallies
+from receiver.store import deliveries, lease, poll_queue, hourly_counts
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.overview import NEWEST_DELIVERIES
-from receiver.store.polls import UpstreamHealth
-from receiver.web.readings import read_readings
+from receiver.store.health_queries import NEWEST_DELIVERIES
+from receiver.core.upstream_health import UpstreamHealth
+from receiver.web.database_metrics import read_database_metrics
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
 from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, tell
 
@@ -111,10 +111,10 @@ class TestCounts:
         self, client: FlaskClient, runtime: Runtime
     ) -> None:
         client.post(CALLBACKS, data="not JSON")
-        hour = tallies.hour_of(utc_now())
+        hour = hourly_counts.hour_of(utc_now())
         again = {("callback", "quarantined"): -1, ("callback", "accepted"): 1, ("reread", "callback"): 1}
         with runtime.database.write() as connection:
-            tallies.add(connection, Counter({(hour, *key): count for key, count in again.items()}))
+            hourly_counts.add(connection, Counter({(hour, *key): count for key, count in again.items()}))
         told = read(client)
         assert told("callbacks_total", result="quarantined") == 1
         assert told("callbacks_total", result="accepted") == 1
@@ -142,11 +142,11 @@ class TestCounts:
         now = utc_now()
         assert read(client)("poller_state", state="polling") == 1
         with runtime.database.write() as connection:
-            polls.save_health(
+            poll_queue.save_health(
                 connection,
                 UpstreamHealth(failures=1, trouble="limited", paused_until=now + timedelta(minutes=5)),
             )
-            tallies.add(connection, tallies.in_hour(now, {("call", "limited"): 3}))
+            hourly_counts.add(connection, hourly_counts.in_hour(now, {("call", "limited"): 3}))
         told = read(client)
         assert told("poller_state", state="paused") == 1
         assert told("poller_state", state="polling") == 0
@@ -249,7 +249,7 @@ def test_nothing_that_is_told_needs_a_walk_over_a_table(runtime: Runtime) -> Non
     def _listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
         said.append((statement, parameters))
 
-    read_readings(runtime)
+    read_database_metrics(runtime)
     queries = [one for one in said if one[0].startswith("SELECT")]
     assert len(queries) > 10
     with runtime.database.read() as connection:

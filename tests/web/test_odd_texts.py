@@ -34,7 +34,7 @@ TAKEN = {
     **{endpoint: tuple(schema.fields) for endpoint, schema in PARAMETERS.items()},
     "admin.list_tasks": ("outcome", "status", "flag", "q", "cursor"),
     "admin.list_quarantine": CHOSEN,
-    "admin.preview_rereading": CHOSEN,
+    "admin.preview_reprocessing": CHOSEN,
     "admin.read_again": CHOSEN,
     "admin.acknowledge_quarantine": CHOSEN,
     "admin.list_actions": ("kind", "before"),

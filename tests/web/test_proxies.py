@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
-from receiver.store import actions
+from receiver.store import audit_log
 from receiver.web.proxies import behind_proxies
 from tests.web.admin.page import BEARER, CALLBACKS, HOSTILE, sign_in
 
@@ -96,7 +96,7 @@ def test_junk_from_a_proxy_breaks_nothing(new_runtime: Callable[..., Runtime]) -
         if len(junk) < 64:  # a host name of longer labels is refused as a bad request
             use_everything(client, {"X-Forwarded-Host": junk})
     with runtime.database.read() as connection:
-        assert {act.actor.address for act in actions.newest(connection, limit=100)} == {"127.0.0.1"}
+        assert {act.actor.address for act in audit_log.newest(connection, limit=100)} == {"127.0.0.1"}
 
 
 def use_everything(client: FlaskClient, headers: dict[str, str]) -> None:

@@ -16,15 +16,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, update
 
 from receiver.app import build_app
-from receiver.check.inside import look_at_database
+from receiver.check.local import check_database
 from receiver.operations import register_task
 from receiver.runtime import Runtime, utc_now
 from receiver.store import recent_failures
-from receiver.store.overview import read_overview
-from receiver.store.probe import LARGEST, probe_write_body
+from receiver.store.health_queries import read_overview
+from receiver.store.write_probe import MAX_PROBE_ROWS, probe_write_body
 from receiver.store.recent_failures import UnsavedFailures
 from receiver.store.schema import delivery, recent_failure, task
-from receiver.web.storage import WriteProbe, short_cause
+from receiver.web.storage_health import WriteProbe, short_cause
 from tests.conftest import BOTH_STORES, SOMEBODY, T0, environment, eventually, need
 from tests.web.admin.page import CALLBACKS, sign_in, tell
 
@@ -49,7 +49,7 @@ def everywhere(client: FlaskClient, runtime: Runtime, name: str, words: str) -> 
     assert f'receiver_alarm{{name="{name}"}} 0.0' not in client.get("/metrics").text
     sign_in(client)
     assert words in client.get("/admin/").text
-    found = {one.name: one.detail for one in look_at_database(runtime.settings, utc_now())}
+    found = {one.name: one.detail for one in check_database(runtime.settings, utc_now())}
     assert words in found[name]
     return ready.status_code
 
@@ -138,7 +138,7 @@ class TestAlarms:
                 probe_write_body(connection, size=size)
             with runtime.database.read() as connection:
                 length = connection.exec_driver_sql("SELECT length(body) FROM probe_body").scalar()
-            assert length == min(size, LARGEST)
+            assert length == min(size, MAX_PROBE_ROWS)
 
 
 def settle(
@@ -181,7 +181,7 @@ class TestCounting:
             assert len(connection.execute(recent_failure.select()).all()) == 2
 
     def test_counts_that_cannot_be_stored_are_kept(self, runtime: Runtime, tmp_path: Path) -> None:
-        runtime.intake.note_refused("too_large", now=utc_now())
+        runtime.intake.count_refusal("too_large", now=utc_now())
         (tmp_path / "receiver.db").rename(tmp_path / "away.db")
         with pytest.raises(Exception, match="deleted or moved"):
             runtime.intake.flush_counts()
@@ -231,10 +231,10 @@ SCRIPT = """
 import json, resource, sys
 from pathlib import Path
 from receiver.app import build_app
-from receiver.check.inside import look_at_database, look_at_files
+from receiver.check.local import check_database, check_files
 from receiver.runtime import build_runtime, utc_now
 from receiver.settings import load_settings
-from receiver.web.storage import WriteProbe
+from receiver.web.storage_health import WriteProbe
 from tests.web.admin.page import CALLBACKS, sign_in
 
 folder, how, settings = Path(sys.argv[1]), sys.argv[2], load_settings(json.loads(sys.argv[3]))
@@ -266,7 +266,7 @@ else:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 said["nearly"] = ready()
 said["page"] = client.get("/admin/").text
-said["check"] = [str(one) for one in (*look_at_files(settings), *look_at_database(settings, utc_now()))]
+said["check"] = [str(one) for one in (*check_files(settings), *check_database(settings, utc_now()))]
 said["sent"] = [send(number, 60_000) for number in range(60)]
 said["after"] = ready()
 said["metrics"] = client.get("/metrics").text

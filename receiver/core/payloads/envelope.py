@@ -42,7 +42,7 @@ class Envelope:
         )
 
     @property
-    def told_task_ids(self) -> Iterable[str]:
+    def task_ids(self) -> Iterable[str]:
         """What stands in each of these places, readable or not."""
         return [str(place["taskid"]).strip() for place in self._places if not is_blank(place.get("taskid"))]
 

@@ -4,18 +4,18 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-MOST = 20
-LONGEST_PATH = 100
-LONGEST_MESSAGE = 200
+MAX_ERRORS = 20
+MAX_PATH_CHARS = 100
+MAX_MESSAGE_CHARS = 200
 
 Errors = Mapping[str, list[str]]
 
 
 def bounded(errors: Errors) -> Errors:
-    """At most `MOST` paths with a short message each; the last tells how many more there are."""
-    shown = MOST if len(errors) <= MOST else MOST - 1
+    """At most `MAX_ERRORS` paths with a short message each; the last tells how many more there are."""
+    shown = MAX_ERRORS if len(errors) <= MAX_ERRORS else MAX_ERRORS - 1
     told = {
-        path[:LONGEST_PATH]: [message[:LONGEST_MESSAGE] for message in messages[:2]]
+        path[:MAX_PATH_CHARS]: [message[:MAX_MESSAGE_CHARS] for message in messages[:2]]
         for path, messages in islice(errors.items(), shown)
     }
     return told if len(errors) <= shown else told | {"more": [f"{len(errors) - shown} more errors."]}

@@ -19,19 +19,19 @@ from receiver.core.payloads.errors import Errors, flat_errors
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-LONGEST_KEY = 64  # no key that is read is longer
-LONGEST_TEXT = 16 * 1024  # bytes of UTF-8, as are the next
-LONGEST_TITLE = 2 * 1024
-LONGEST_WORD = 64  # characters
-LONGEST_ID = 200
-LONGEST_NUMBER = 64  # characters of a number or a time that comes as text
-LARGEST_CODE = 10**15
-LARGEST_SECONDS = 1_000_000
+MAX_KEY_CHARS = 64  # no key that is read is longer
+MAX_TEXT_CHARS = 16 * 1024  # bytes of UTF-8, as are the next
+MAX_TITLE_CHARS = 2 * 1024
+MAX_WORD_CHARS = 64  # characters
+MAX_ID_CHARS = 200
+MAX_NUMBER_CHARS = 64  # characters of a number or a time that comes as text
+MAX_CODE = 10**15
+MAX_SECONDS = 1_000_000
 
 
 def fold(key: str) -> str:
     """A key without its spelling: `task_id`, `taskId` and `TaskID` are one."""
-    return key.replace("_", "").replace("-", "").lower() if len(key) <= LONGEST_KEY else key
+    return key.replace("_", "").replace("-", "").lower() if len(key) <= MAX_KEY_CHARS else key
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Text(fields.Field[str | None]):
     A longer one is cut after `longest` bytes of UTF-8, between two characters.
     """
 
-    def __init__(self, *, longest: int = LONGEST_TEXT, **kwargs: Any) -> None:
+    def __init__(self, *, longest: int = MAX_TEXT_CHARS, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
         self.longest = longest
 
@@ -100,18 +100,18 @@ class Text(fields.Field[str | None]):
 
 
 class Word(Text):
-    """A status, a type, a model: cut after `LONGEST_WORD` characters."""
+    """A status, a type, a model: cut after `MAX_WORD_CHARS` characters."""
 
     def _bounded(self, text: str) -> str | None:
-        return UNSTORABLE.sub(REPLACEMENT, text[:LONGEST_WORD])
+        return UNSTORABLE.sub(REPLACEMENT, text[:MAX_WORD_CHARS])
 
 
 class Identifier(Text):
     """An id of the upstream's; what is too long to be one is none."""
 
     def _bounded(self, text: str) -> str | None:
-        if len(text) > LONGEST_ID:
-            raise ValidationError(f"Not an id: more than {LONGEST_ID} characters.")
+        if len(text) > MAX_ID_CHARS:
+            raise ValidationError(f"Not an id: more than {MAX_ID_CHARS} characters.")
         return UNSTORABLE.sub(REPLACEMENT, text)
 
 
@@ -128,7 +128,7 @@ class JsonText(Text):
 
 
 class Code(fields.Field[Scalar | None]):
-    """A code: an integer, or its digits; with `words`, also a word, cut after `LONGEST_WORD` characters."""
+    """A code: an integer, or its digits; with `words`, also a word, cut after `MAX_WORD_CHARS` characters."""
 
     def __init__(self, *, words: bool = False, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
@@ -139,12 +139,12 @@ class Code(fields.Field[Scalar | None]):
             return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", value[:LONGEST_NUMBER]):
+        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,15}\s*", value[:MAX_NUMBER_CHARS]):
             return int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_CODE:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_CODE:
             return value
         if isinstance(value, str) and self.words:
-            return UNSTORABLE.sub(REPLACEMENT, value[:LONGEST_WORD])
+            return UNSTORABLE.sub(REPLACEMENT, value[:MAX_WORD_CHARS])
         raise ValidationError("Not an integer of at most 15 digits.")
 
 
@@ -161,12 +161,12 @@ class Seconds(fields.Field[float | None]):
             seconds = float("nan" if isinstance(value, bool) or _is_long(value) else value)
         except (TypeError, ValueError, OverflowError):
             seconds = math.nan
-        if not 0 <= seconds <= LARGEST_SECONDS:
+        if not 0 <= seconds <= MAX_SECONDS:
             raise ValidationError("Not a number of seconds.")
         return seconds
 
 
-class Moment(fields.Field[str | None]):
+class Timestamp(fields.Field[str | None]):
     """Epoch milliseconds (what is on the wire), ISO 8601, or a naive string (what the documents show).
 
     Becomes ISO 8601 in UTC where the zone is known, and is left as it is where not.
@@ -185,7 +185,7 @@ class Moment(fields.Field[str | None]):
 
     def _from_text(self, text: str) -> str:
         if _is_long(text):
-            raise ValueError(text[:LONGEST_NUMBER])
+            raise ValueError(text[:MAX_NUMBER_CHARS])
         if text.isascii() and text.isdigit():
             return self._from_epoch(int(text))
         moment = datetime.fromisoformat(text)
@@ -198,7 +198,7 @@ class Moment(fields.Field[str | None]):
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, str) and len(value) > LONGEST_NUMBER
+    return isinstance(value, str) and len(value) > MAX_NUMBER_CHARS
 
 
 def iso(moment: datetime) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from receiver.core.observation import OtherJob, meaning_of
+from receiver.core.observation import OtherJob, status_of_word
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.fields import folded, is_blank
-from receiver.core.payloads.places import AUDIO, Place
-from receiver.core.payloads.tracks import MOST_ROWS, readable_rows
+from receiver.core.payloads.row_locations import AUDIO, RowLocation
+from receiver.core.payloads.tracks import MAX_ROWS, readable_rows
 
 
 class Spot(StrEnum):
@@ -126,7 +126,7 @@ STATE = "successflag"
 OTHER = Product(name="other")
 
 
-def find_product(envelope: Envelope, place: Place) -> Product | None:
+def find_product(envelope: Envelope, place: RowLocation) -> Product | None:
     """The sister product that this body is about; None when it is music, or nothing that is known.
 
     A mark that is null or empty is none, and music's rows beside a mark make it music.
@@ -141,7 +141,7 @@ def find_product(envelope: Envelope, place: Place) -> Product | None:
     return next(named, None if _says_music(envelope) or is_blank(envelope.fields.get(STATE)) else OTHER)
 
 
-def end_told(envelope: Envelope, product: Product) -> OtherJob:
+def find_end(envelope: Envelope, product: Product) -> OtherJob:
     """How the job ended: it failed where a code, a failure's field or a state says so, or where nothing came of it."""
     code = envelope.root.get("code")
     words = [envelope.fields.get(name) for name in ("status", "state", STATE)]
@@ -151,9 +151,9 @@ def end_told(envelope: Envelope, product: Product) -> OtherJob:
     return OtherJob.FAILED if refused or failed or empty else OtherJob.SUCCEEDED
 
 
-def _are_rows_of(test: RowTest, place: Place, envelope: Envelope) -> bool:
+def _are_rows_of(test: RowTest, place: RowLocation, envelope: Envelope) -> bool:
     rows = [] if place.flat else readable_rows(place.rows)
-    if not rows or len(rows) < len(place.rows[:MOST_ROWS]) or not all(test(row) for row in rows):
+    if not rows or len(rows) < len(place.rows[:MAX_ROWS]) or not all(test(row) for row in rows):
         return False
     return test is not _is_recovered or not _says_music(envelope)
 
@@ -192,4 +192,4 @@ def _says_music(envelope: Envelope) -> bool:
     known, status = envelope.fields, envelope.fields.get("status")
     if not is_blank(known.get("callbacktype") or envelope.root.get("callbacktype")):
         return True
-    return isinstance(status, str) and meaning_of(status[:64]) is not None
+    return isinstance(status, str) and status_of_word(status[:64]) is not None

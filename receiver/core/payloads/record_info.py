@@ -13,7 +13,7 @@ from receiver.core.observation import DETAIL_FIELDS, Observation, Source
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.errors import Errors
 from receiver.core.payloads.fields import Code, Identifier, JsonText, LiberalSchema, Text, Word, is_blank
-from receiver.core.payloads.places import Place
+from receiver.core.payloads.row_locations import RowLocation
 from receiver.core.payloads.tracks import Rows
 
 
@@ -37,7 +37,7 @@ def is_record_info(envelope: Envelope, source: Source) -> bool:
 
 
 def observe(
-    envelope: Envelope, task_id: str, source: Source, place: Place, rows: Rows
+    envelope: Envelope, task_id: str, source: Source, place: RowLocation, rows: Rows
 ) -> tuple[Observation, Errors]:
     """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
     response = None if is_blank(envelope.response) else envelope.response

@@ -16,7 +16,7 @@ KEY = re.compile(r'(?<!\\)"(?:param_?json|param)"\s{0,20}:\s{0,20}(?=")', re.IGN
 FOLLOWED = r'(?=\s{0,20}(?:,\s{0,20}"[^"\\]{1,64}"\s{0,20}:|\}))'
 NEXT = re.compile(FOLLOWED)
 END = re.compile(r'(?<!\\)"' + FOLLOWED)
-MOST_VALUES = 8  # `param` and `paramJson`, beside the data and in it
+MAX_VALUES = 8  # `param` and `paramJson`, beside the data and in it
 STRICT, LENIENT = json.JSONDecoder(), json.JSONDecoder(strict=False)
 
 
@@ -47,7 +47,7 @@ def _without_broken_param(body: bytes) -> bytes | None:
         return None
     kept: list[str] = []
     done = position = 0
-    for _ in range(MOST_VALUES):
+    for _ in range(MAX_VALUES):
         key = KEY.search(text, position)
         if key is None:
             break

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from receiver.core.observation import Observation, Scalar, Source, Status, meaning_of
+from receiver.core.observation import Observation, Scalar, Source, Status, status_of_word
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.errors import Errors
 from receiver.core.payloads.fields import Code, LiberalSchema, Text, Word
@@ -36,7 +36,7 @@ def has_stage(envelope: Envelope, source: Source) -> bool:
     if source is not Source.CALLBACK or not stage:
         return False
     known = isinstance(stage, str) and stage[:64].strip().lower() in (*STAGES, ERROR)
-    return known or not isinstance(status, str) or meaning_of(status[:64]) is None
+    return known or not isinstance(status, str) or status_of_word(status[:64]) is None
 
 
 def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, Errors]:

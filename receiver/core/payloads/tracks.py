@@ -9,20 +9,20 @@ from marshmallow import ValidationError, pre_load
 from receiver.core.observation import TRACK_FIELDS, Track
 from receiver.core.payloads.errors import Errors, flat_errors
 from receiver.core.payloads.fields import (
-    LONGEST_TITLE,
+    MAX_TITLE_CHARS,
     Identifier,
     LiberalSchema,
-    Moment,
     Seconds,
     Text,
+    Timestamp,
     Word,
     folded,
     is_blank,
 )
 from receiver.core.payloads.urls import Url
 
-MOST_ROWS = 32
-MOST_FIELDS = 100  # of a row; the upstream's have 20
+MAX_ROWS = 32
+MAX_FIELDS = 100  # of a row; the upstream's have 20
 # A field by its folded names, the usual one first.
 SPELLED: Mapping[str, Sequence[str]] = {name: (name.lower(),) for name in TRACK_FIELDS} | {
     "id": ("id", "audioid", "clipid", "musicid", "songid", "trackid"),
@@ -44,9 +44,9 @@ class TrackSchema(LiberalSchema):
     sourceImageUrl = Url()
     prompt = Text()
     modelName = Word()
-    title = Text(longest=LONGEST_TITLE)
-    tags = Text(longest=LONGEST_TITLE)
-    createTime = Moment()
+    title = Text(longest=MAX_TITLE_CHARS)
+    tags = Text(longest=MAX_TITLE_CHARS)
+    createTime = Timestamp()
     duration = Seconds()
 
     @pre_load
@@ -68,19 +68,19 @@ class Rows:
 def read_rows(rows: Any, path: str) -> Rows:
     """The tracks in a list of rows: a bad value loses that value, and a row that is no object only itself.
 
-    Only the first `MOST_ROWS` are read. Raises `ValidationError` where no list is.
+    Only the first `MAX_ROWS` are read. Raises `ValidationError` where no list is.
     """
     if is_blank(rows):
         return Rows()
     if not isinstance(rows, list):
         raise ValidationError({path: ["Not a list of rows."]})
     lost: dict[str, list[str]] = {}
-    if len(rows) > MOST_ROWS:
-        lost[path] = [f"Only the first {MOST_ROWS} of {len(rows)} rows were read."]
-    first = rows[:MOST_ROWS]
+    if len(rows) > MAX_ROWS:
+        lost[path] = [f"Only the first {MAX_ROWS} of {len(rows)} rows were read."]
+    first = rows[:MAX_ROWS]
     for place, row in enumerate(first):
-        if isinstance(row, Mapping) and len(row) > MOST_FIELDS:
-            first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MOST_FIELDS} fields."]
+        if isinstance(row, Mapping) and len(row) > MAX_FIELDS:
+            first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MAX_FIELDS} fields."]
     try:
         loaded = SCHEMA.load(first)
     except ValidationError as error:
@@ -91,8 +91,8 @@ def read_rows(rows: Any, path: str) -> Rows:
 
 def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
     """Those of the rows that `read_rows` reads which are objects, under folded keys."""
-    first = rows[:MOST_ROWS] if isinstance(rows, list) else []
-    return [folded(row) for row in first if isinstance(row, Mapping) and len(row) <= MOST_FIELDS]
+    first = rows[:MAX_ROWS] if isinstance(rows, list) else []
+    return [folded(row) for row in first if isinstance(row, Mapping) and len(row) <= MAX_FIELDS]
 
 
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:

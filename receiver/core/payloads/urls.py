@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 
 from receiver.core.payloads.fields import Text
 
-LONGEST_URL = 2 * 1024  # characters
+MAX_URL_CHARS = 2 * 1024  # characters
 NOTHING = r"(?:none|null|undefined|nan|nil)"
 # `None.mp3`, `image_None.jpeg`: what a program of the upstream's writes where it has no file yet.
 PLACEHOLDER = re.compile(rf"(?:(?:image|large|video|audio|cover)_)*{NOTHING}(?:\.\w{{1,8}})?", re.IGNORECASE)
@@ -24,9 +24,9 @@ class Url(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if not isinstance(value, str):
             raise ValidationError(NOT_A_URL)
-        text = value.strip() if len(value) <= 2 * LONGEST_URL else value
-        if len(text) > LONGEST_URL:
-            raise ValidationError(f"Longer than {LONGEST_URL} characters.")
+        text = value.strip() if len(value) <= 2 * MAX_URL_CHARS else value
+        if len(text) > MAX_URL_CHARS:
+            raise ValidationError(f"Longer than {MAX_URL_CHARS} characters.")
         if not text or PLACEHOLDER.fullmatch(text):
             return None
         return None if _is_placeholder(text) else text

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 from receiver.core.payloads.envelope import NotJsonError, opened_text, parse_json, readable_task_id
 from receiver.core.payloads.fields import folded
 
-MOST_LAYERS = 2
-MOST_FORM_FIELDS = 20
-MOST_BESIDE = 50  # values that a wrapper has beside what it wraps: headers, query and the like
+MAX_LAYERS = 2
+MAX_FORM_FIELDS = 20
+MAX_SIBLING_KEYS = 50  # values that a wrapper has beside what it wraps: headers, query and the like
 WRAPPERS = ("body", "payload", "event", "message")
 FORM_FIELDS = ("payload", "data", "body", "json", *WRAPPERS)
 FORM_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="?([^"\r\n;]*)')
@@ -22,9 +22,9 @@ def parse_body(body: bytes) -> Any:
     A form is known by its bytes: they are what is stored and read again. Raises `NotJsonError`.
     """
     try:
-        value, layers = parse_json(body), MOST_LAYERS
+        value, layers = parse_json(body), MAX_LAYERS
     except NotJsonError:
-        value, layers = _json_in_form(body), MOST_LAYERS - 1
+        value, layers = _json_in_form(body), MAX_LAYERS - 1
         if value is None:
             raise
     for _ in range(layers):
@@ -67,7 +67,7 @@ def _with_data_opened(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _inner(value: Mapping[str, Any]) -> Any:
     """The only object with a task id, where it stands under one of the names for a wrapper."""
-    if len(value) > MOST_BESIDE or not any(map(_is_wrapper, value)) or _names_task(value):
+    if len(value) > MAX_SIBLING_KEYS or not any(map(_is_wrapper, value)) or _names_task(value):
         return None
     opened = {key: opened_text(inner) if _is_wrapper(key) else inner for key, inner in value.items()}
     naming = [key for key, inner in opened.items() if isinstance(inner, Mapping) and _names_task(inner)]
@@ -113,7 +113,7 @@ def _form_fields(body: bytes) -> Sequence[tuple[str, str]]:
     if body[:1] in (b"<", b"{", b"[") or b"=" not in body[:100]:
         return []
     try:
-        return parse_qsl(body.decode(), max_num_fields=MOST_FORM_FIELDS)
+        return parse_qsl(body.decode(), max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         return []
 
@@ -121,7 +121,7 @@ def _form_fields(body: bytes) -> Sequence[tuple[str, str]]:
 def _parts(body: bytes) -> Sequence[tuple[str, str]]:
     """The fields of a `multipart/form-data` body, whose first line is what parts them."""
     delimiter = body.partition(b"\n")[0].rstrip(b"\r")
-    if not 2 < len(delimiter) <= 72 or body.count(delimiter) > MOST_FORM_FIELDS + 1:
+    if not 2 < len(delimiter) <= 72 or body.count(delimiter) > MAX_FORM_FIELDS + 1:
         return []
     fields = []
     for part in body.split(delimiter)[1:-1]:

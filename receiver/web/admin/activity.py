@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from receiver.core.census import LOST_CALLBACK, RECOVERED, SETTLING, TASK
-from receiver.core.durations import quantile_s
+from receiver.core.histogram import quantile_s
 from receiver.core.settlement import Outcome
-from receiver.web.admin.moments import span
-from receiver.web.admin.steps import Counts, Line, Steps, Value, rounded
+from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK
+from receiver.web.admin.time_series import Counts, Line, TimeSeries, Value, rounded
+from receiver.web.admin.times import duration
 
 REFUSED = ("wrong_token", "bad_signature", "too_large", "cut_off")
 
@@ -25,7 +25,7 @@ class Plot:
     facts: tuple[tuple[str, str], ...]
 
 
-def draw(steps: Steps, *, calls_per_s: float) -> Sequence[Plot]:
+def draw(steps: TimeSeries, *, calls_per_s: float) -> Sequence[Plot]:
     """All plots; `calls_per_s` is the limit of record-info calls."""
     return [
         _callbacks(steps),
@@ -38,7 +38,7 @@ def draw(steps: Steps, *, calls_per_s: float) -> Sequence[Plot]:
     ]
 
 
-def _callbacks(steps: Steps) -> Plot:
+def _callbacks(steps: TimeSeries) -> Plot:
     return Plot(
         key="callbacks",
         title="Callbacks",
@@ -54,7 +54,7 @@ def _callbacks(steps: Steps) -> Plot:
     )
 
 
-def _lost(steps: Steps) -> Plot:
+def _lost(steps: TimeSeries) -> Plot:
     total = steps.totals(TASK)
     settled = _settled(total)
     share = f"{100 * total[LOST_CALLBACK] / settled:.1f} %" if settled else "none settled"
@@ -80,7 +80,7 @@ def _lost(steps: Steps) -> Plot:
     )
 
 
-def _settling(steps: Steps) -> Plot:
+def _settling(steps: TimeSeries) -> Plot:
     spans = [_histogram(step) for step in steps.counts[SETTLING]]
     whole = _histogram(steps.totals(SETTLING))
     names = (("median", 0.5, "blue"), ("95th percentile", 0.95, "violet"))
@@ -96,7 +96,7 @@ def _settling(steps: Steps) -> Plot:
     )
 
 
-def _outcomes(steps: Steps) -> Plot:
+def _outcomes(steps: TimeSeries) -> Plot:
     colours = {"succeeded": "green", "failed": "red", "unresolved": "violet", "in_progress": "slate"}
     total = steps.totals(TASK)
     outcomes = {outcome.value: total[outcome.value] for outcome in Outcome}
@@ -111,7 +111,7 @@ def _outcomes(steps: Steps) -> Plot:
     )
 
 
-def _polls(steps: Steps) -> Plot:
+def _polls(steps: TimeSeries) -> Plot:
     total, calls = steps.totals("poll"), steps.totals("call")
     failed = sorted(name for name in calls if name != "answered")
     return Plot(
@@ -129,7 +129,7 @@ def _polls(steps: Steps) -> Plot:
     )
 
 
-def _budget(steps: Steps, calls_per_s: float) -> Plot:
+def _budget(steps: TimeSeries, calls_per_s: float) -> Plot:
     limit = calls_per_s * steps.length.total_seconds()
     used = [sum(step.values()) for step in steps.counts["call"]]
     whole = sum(used) / (limit * len(used))
@@ -147,7 +147,7 @@ def _budget(steps: Steps, calls_per_s: float) -> Plot:
     )
 
 
-def _pauses(steps: Steps) -> Plot:
+def _pauses(steps: TimeSeries) -> Plot:
     total = steps.totals("pause")
     colours = ("red", "amber", "violet", "blue", "slate", "green")
     names = sorted(total) or ["none"]
@@ -159,7 +159,7 @@ def _pauses(steps: Steps) -> Plot:
         )
         for name, colour in zip(names, colours, strict=False)
     ]
-    told = tuple((name.replace("_", " "), span(seconds)) for name, seconds in sorted(total.items()))
+    told = tuple((name.replace("_", " "), duration(seconds)) for name, seconds in sorted(total.items()))
     return Plot(key="pauses", title="Upstream paused", unit="min", lines=tuple(lines), facts=told)
 
 
@@ -176,7 +176,7 @@ def _facts(total: Counts) -> tuple[tuple[str, str], ...]:
 
 
 def _span_or_none(seconds: float | None) -> str:
-    return "none settled" if seconds is None else span(seconds)
+    return "none settled" if seconds is None else duration(seconds)
 
 
 def table_rows(

@@ -6,11 +6,11 @@ from itertools import permutations
 
 import pytest
 
-from receiver.core.settlement import Outcome, Verdict
+from receiver.core.settlement import Outcome, Settlement
 from receiver.core.task import Task
-from receiver.store.actions import Action, Actor, Kind
+from receiver.store.audit_log import Action, Actor, ActionKind
 from receiver.store.deliveries import StoredDelivery
-from receiver.web.admin.timeline import SHOWN_WHOLE, Entry, action_words, tell
+from receiver.web.admin.timeline import SHOWN_WHOLE, Entry, action_words, build_timeline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAGE = Actor(via="admin page", address="192.0.2.7")
@@ -20,7 +20,7 @@ ENDED = replace(
     registered_at=NOW,
     gave_up_at=NOW,
     settled_at=NOW,
-    verdict=Verdict(outcome=Outcome.UNRESOLVED),
+    settlement=Settlement(outcome=Outcome.UNRESOLVED),
 )
 
 
@@ -40,7 +40,9 @@ def told(number: int, moment: datetime = NOW, body: bytes | None = b"{}") -> Sto
     )
 
 
-def done(number: int, moment: datetime = NOW, kind: Kind = Kind.POLL_REQUESTED, **detail: object) -> Action:
+def done(
+    number: int, moment: datetime = NOW, kind: ActionKind = ActionKind.POLL_REQUESTED, **detail: object
+) -> Action:
     return Action(id=number, kind=kind, actor=PAGE, at=moment, task_id="task-1", detail=detail)
 
 
@@ -49,7 +51,7 @@ def said(entry: Entry) -> str:
 
 
 def story(task: Task, deliveries: list[StoredDelivery], actions: list[Action]) -> list[str]:
-    return [said(entry) for entry in tell(task, deliveries, actions, now=at(10_000))]
+    return [said(entry) for entry in build_timeline(task, deliveries, actions, now=at(10_000))]
 
 
 def test_of_a_task_just_made_the_story_is_that_it_was_seen() -> None:
@@ -57,8 +59,10 @@ def test_of_a_task_just_made_the_story_is_that_it_was_seen() -> None:
 
 
 def test_the_newest_comes_first_whatever_it_is() -> None:
-    task = replace(FRESH, registered_at=at(5), settled_at=at(40), verdict=Verdict(outcome=Outcome.SUCCEEDED))
-    entries = tell(task, [told(1, at(10)), told(2, at(40))], [done(1, at(20))], now=at(100))
+    task = replace(
+        FRESH, registered_at=at(5), settled_at=at(40), settlement=Settlement(outcome=Outcome.SUCCEEDED)
+    )
+    entries = build_timeline(task, [told(1, at(10)), told(2, at(40))], [done(1, at(20))], now=at(100))
     assert [said(entry) for entry in entries] == [
         "settled",
         "delivery 2",
@@ -92,12 +96,12 @@ def test_deliveries_and_actions_of_one_moment_are_told_by_their_ids_as_numbers()
         "delivery 9",
         "delivery 2",
     ]
-    kinds = [done(10, kind=Kind.ACKNOWLEDGED), done(9, kind=Kind.LABELLED)]
+    kinds = [done(10, kind=ActionKind.ACKNOWLEDGED), done(9, kind=ActionKind.LABELLED)]
     assert story(FRESH, [], kinds)[:2] == ["marked as seen", "labelled"]
 
 
 def test_a_clock_that_was_set_back_shows_by_the_times_and_loses_nothing() -> None:
-    entries = tell(FRESH, [told(1, at(-60)), told(2, at(-120))], [], now=at(-120))
+    entries = build_timeline(FRESH, [told(1, at(-60)), told(2, at(-120))], [], now=at(-120))
     assert [said(entry) for entry in entries] == ["first seen", "delivery 1", "delivery 2"]
     assert [entry.at.words for entry in entries] == ["in 2 min", "in 1 min", "now"]
 
@@ -107,22 +111,22 @@ def test_a_task_that_was_reopened_is_not_told_as_settled() -> None:
 
 
 def test_a_delivery_whose_body_was_dropped_is_still_in_the_story() -> None:
-    entry = tell(FRESH, [told(1, body=None)], [], now=NOW)[0]
+    entry = build_timeline(FRESH, [told(1, body=None)], [], now=NOW)[0]
     assert entry.delivery is not None
     assert entry.delivery.body is None
 
 
 def test_of_many_deliveries_only_the_newest_show_their_bodies() -> None:
-    entries = tell(FRESH, [told(number) for number in range(1, 26)], [], now=NOW)
+    entries = build_timeline(FRESH, [told(number) for number in range(1, 26)], [], now=NOW)
     rows = [entry.delivery for entry in entries if entry.delivery]
     shown = [row.id for row in rows if row.body and row.body.parts]
     assert shown == list(range(25, 25 - SHOWN_WHOLE, -1))
     assert all(row.body and row.body.cut for row in rows[SHOWN_WHOLE:])
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_everything_a_person_can_do_has_a_mark_and_a_word(kind: Kind) -> None:
-    entry = tell(FRESH, [], [done(1, kind=kind)], now=NOW)[0]
+@pytest.mark.parametrize("kind", ActionKind)
+def test_everything_a_person_can_do_has_a_mark_and_a_word(kind: ActionKind) -> None:
+    entry = build_timeline(FRESH, [], [done(1, kind=kind)], now=NOW)[0]
     assert entry.mark.word
     assert entry.words == "by admin page from 192.0.2.7"
 

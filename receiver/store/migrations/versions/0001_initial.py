@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.schema import ID, Moment
+from receiver.store.schema import ID, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -14,7 +14,7 @@ def upgrade() -> None:
     _create_delivery()
     op.create_table(
         "tally",
-        sa.Column("hour", Moment(), primary_key=True),
+        sa.Column("hour", UtcDateTime(), primary_key=True),
         sa.Column("subject", sa.String(16), primary_key=True),
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("count", sa.BigInteger(), nullable=False),
@@ -24,13 +24,13 @@ def upgrade() -> None:
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
-        sa.Column("heartbeat_at", Moment(), nullable=False),
-        sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("heartbeat_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
     )
     op.create_table(
         "poll_slot",
         sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("free_at", Moment(), nullable=False),
+        sa.Column("free_at", UtcDateTime(), nullable=False),
     )
     op.create_table(
         "upstream",
@@ -38,13 +38,13 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("trouble", sa.String(32)),
         sa.Column("detail", sa.Text()),
-        sa.Column("paused_until", Moment()),
-        sa.Column("failed_at", Moment()),
+        sa.Column("paused_until", UtcDateTime()),
+        sa.Column("failed_at", UtcDateTime()),
     )
     op.create_table(
         "probe",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("written_at", Moment(), nullable=False),
+        sa.Column("written_at", UtcDateTime(), nullable=False),
     )
 
 
@@ -53,15 +53,15 @@ def _create_task() -> None:
         "task",
         sa.Column("task_id", sa.String(200), primary_key=True),
         sa.Column("label", sa.Text()),
-        sa.Column("registered_at", Moment()),
-        sa.Column("first_seen_at", Moment(), nullable=False),
-        sa.Column("last_callback_at", Moment()),
-        sa.Column("last_polled_at", Moment()),
-        sa.Column("gave_up_at", Moment()),
-        sa.Column("settled_at", Moment()),
-        sa.Column("next_poll_at", Moment()),
+        sa.Column("registered_at", UtcDateTime()),
+        sa.Column("first_seen_at", UtcDateTime(), nullable=False),
+        sa.Column("last_callback_at", UtcDateTime()),
+        sa.Column("last_polled_at", UtcDateTime()),
+        sa.Column("gave_up_at", UtcDateTime()),
+        sa.Column("settled_at", UtcDateTime()),
+        sa.Column("next_poll_at", UtcDateTime()),
         sa.Column("poll_requested", sa.Boolean(), nullable=False),
-        sa.Column("claimed_until", Moment()),
+        sa.Column("claimed_until", UtcDateTime()),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("callbacks", sa.Integer(), nullable=False),
         sa.Column("polls", sa.Integer(), nullable=False),
@@ -91,7 +91,7 @@ def _create_delivery() -> None:
         sa.Column("id", ID, primary_key=True, autoincrement=True),
         sa.Column("task_id", sa.String(200)),
         sa.Column("source", sa.String(16), nullable=False),
-        sa.Column("received_at", Moment(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
         sa.Column("result", sa.String(16), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("product", sa.String(32)),

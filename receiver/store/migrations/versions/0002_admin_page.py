@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.core.durations import bucket
-from receiver.core.words import words_of
-from receiver.store.schema import ID, Moment
+from receiver.core.histogram import bucket
+from receiver.core.search_terms import search_terms
+from receiver.store.schema import ID, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
@@ -57,15 +57,15 @@ def _recreate_task() -> None:
         sa.Column("number", ID, primary_key=True, autoincrement=True),
         sa.Column("task_id", sa.String(200), nullable=False, unique=True),
         sa.Column("label", sa.Text()),
-        sa.Column("registered_at", Moment()),
-        sa.Column("first_seen_at", Moment(), nullable=False),
-        sa.Column("last_callback_at", Moment()),
-        sa.Column("last_polled_at", Moment()),
-        sa.Column("gave_up_at", Moment()),
-        sa.Column("settled_at", Moment()),
-        sa.Column("next_poll_at", Moment()),
+        sa.Column("registered_at", UtcDateTime()),
+        sa.Column("first_seen_at", UtcDateTime(), nullable=False),
+        sa.Column("last_callback_at", UtcDateTime()),
+        sa.Column("last_polled_at", UtcDateTime()),
+        sa.Column("gave_up_at", UtcDateTime()),
+        sa.Column("settled_at", UtcDateTime()),
+        sa.Column("next_poll_at", UtcDateTime()),
         sa.Column("poll_requested", sa.Boolean(), nullable=False),
-        sa.Column("claimed_until", Moment()),
+        sa.Column("claimed_until", UtcDateTime()),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("callbacks", sa.Integer(), nullable=False),
         sa.Column("polls", sa.Integer(), nullable=False),
@@ -97,10 +97,10 @@ def _recreate_delivery() -> None:
         sa.Column("id", ID, primary_key=True, autoincrement=True),
         sa.Column("task_id", sa.String(200)),
         sa.Column("source", sa.String(16), nullable=False),
-        sa.Column("received_at", Moment(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
         sa.Column("result", sa.String(16), nullable=False),
         sa.Column("cause", sa.String(16)),
-        sa.Column("acknowledged_at", Moment()),
+        sa.Column("acknowledged_at", UtcDateTime()),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("product", sa.String(32)),
         sa.Column("errors", sa.Text(), nullable=False),
@@ -125,7 +125,7 @@ def _recreate_tally() -> None:
     op.create_table(
         "tally",
         sa.Column("subject", sa.String(16), primary_key=True),
-        sa.Column("hour", Moment(), primary_key=True),
+        sa.Column("hour", UtcDateTime(), primary_key=True),
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sqlite_with_rowid=False,
@@ -149,7 +149,7 @@ def _alter_task() -> None:
 
 def _alter_delivery() -> None:
     op.add_column("delivery", sa.Column("cause", sa.String(16)))
-    op.add_column("delivery", sa.Column("acknowledged_at", Moment()))
+    op.add_column("delivery", sa.Column("acknowledged_at", UtcDateTime()))
     op.add_column("delivery", sa.Column("change", sa.Text(), nullable=False, server_default="{}"))
     op.alter_column("delivery", "change", server_default=None)
     op.execute(f"UPDATE delivery SET cause = {CAUSE} WHERE result = 'quarantined'")
@@ -202,7 +202,7 @@ def _create_actions() -> None:
     op.create_table(
         "action",
         sa.Column("id", ID, primary_key=True, autoincrement=True),
-        sa.Column("at", Moment(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
         sa.Column("via", sa.String(16), nullable=False),
         sa.Column("address", sa.Text()),
         sa.Column("kind", sa.String(32), nullable=False),
@@ -216,13 +216,13 @@ def _create_actions() -> None:
         "sign_in",
         sa.Column("network", sa.String(64), primary_key=True),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("failed_at", Moment()),
-        sa.Column("succeeded_at", Moment()),
+        sa.Column("failed_at", UtcDateTime()),
+        sa.Column("succeeded_at", UtcDateTime()),
     )
     op.create_table(
         "admin_session",
         sa.Column("id", sa.String(64), primary_key=True),
-        sa.Column("expires_at", Moment(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
     )
 
 
@@ -236,7 +236,7 @@ def _fill_in() -> None:
     counts: Counter[tuple[datetime, str, str]] = Counter()
     for rows in _every_task(connection):
         told = [
-            {"key": row.number, "told": words_of(row.label or "", *row.words.split("\n"))} for row in rows
+            {"key": row.number, "told": search_terms(row.label or "", *row.words.split("\n"))} for row in rows
         ]
         connection.execute(update, told)
         for row in rows:
@@ -244,7 +244,7 @@ def _fill_in() -> None:
             counts.update((hour, subject, name) for subject, name in _counted(row))
     tally = sa.table(
         "tally",
-        sa.column("hour", Moment()),
+        sa.column("hour", UtcDateTime()),
         *(sa.column(name) for name in ("subject", "name", "count")),
     )
     fresh = [
@@ -261,8 +261,8 @@ def _every_task(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
         *(sa.column(name) for name in ("number", "label", "words", "outcome")),
         sa.column("recovered", sa.Boolean()),
         sa.column("lost_callback", sa.Boolean()),
-        sa.column("first_seen_at", Moment()),
-        sa.column("settled_at", Moment()),
+        sa.column("first_seen_at", UtcDateTime()),
+        sa.column("settled_at", UtcDateTime()),
     )
     last = 0
     while True:

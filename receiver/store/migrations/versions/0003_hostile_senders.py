@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 
 from receiver.store.change_clock import time_of_change
-from receiver.store.orphan_cap import AROUND_A_TASK, INDEXES, WORDS_TIMES
-from receiver.store.schema import Moment
+from receiver.store.orphan_cap import INDEXES, TASK_OVERHEAD_BYTES, WORDS_TIMES
+from receiver.store.schema import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -70,7 +70,7 @@ def _add_alarms() -> None:
     """What tells that something is wrong: recent failures, and a probe of full size."""
     op.create_table(
         "recent_failure",
-        sa.Column("minute", Moment(), primary_key=True),
+        sa.Column("minute", UtcDateTime(), primary_key=True),
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("count", sa.BigInteger(), nullable=False),
     )
@@ -83,18 +83,18 @@ def _add_alarms() -> None:
 
 def _add_troubles() -> None:
     """Whose trouble a failed call is, since when polling is paused, and when a callback brought a poll forward."""
-    op.add_column("task", sa.Column("slowed_at", Moment()))
-    op.add_column("task", sa.Column("expedited_at", Moment()))
+    op.add_column("task", sa.Column("slowed_at", UtcDateTime()))
+    op.add_column("task", sa.Column("expedited_at", UtcDateTime()))
     for name in ("failed_task", "refused_task"):
         op.add_column("upstream", sa.Column(name, sa.String(200)))
     for name in ("answered_at", "paused_since"):
-        op.add_column("upstream", sa.Column(name, Moment()))
+        op.add_column("upstream", sa.Column(name, UtcDateTime()))
     op.execute("UPDATE upstream SET paused_since = failed_at WHERE failures > 0")
 
 
 def _add_changed_at() -> None:
     """Of old tasks: when they settled, else the latest time that is known of them."""
-    op.add_column("task", sa.Column("changed_at", Moment()))
+    op.add_column("task", sa.Column("changed_at", UtcDateTime()))
     latest = "max" if op.get_context().dialect.name == "sqlite" else "greatest"
     known = ("registered_at", "last_callback_at", "last_polled_at")
     times = ", ".join(f"coalesce({name}, first_seen_at)" for name in known)
@@ -110,7 +110,7 @@ def _add_changed_at() -> None:
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("microseconds", sa.BigInteger(), nullable=False),
     )
-    task = sa.table("task", sa.column("changed_at", Moment()))
+    task = sa.table("task", sa.column("changed_at", UtcDateTime()))
     last = op.get_bind().scalar(sa.select(sa.func.max(task.c.changed_at)))
     if last is not None:
         time_of_change(op.get_bind(), last)
@@ -120,7 +120,7 @@ def _cap_orphans() -> None:
     """Tasks that nobody registered or labelled and record-info never confirmed: anybody can make more of them."""
     op.add_column("task", sa.Column("capped_bytes", sa.Integer()))
     op.execute(
-        f"UPDATE task SET capped_bytes = {AROUND_A_TASK} + {INDEXES} * length(task_id) + length(state)"
+        f"UPDATE task SET capped_bytes = {TASK_OVERHEAD_BYTES} + {INDEXES} * length(task_id) + length(state)"
         f" + {WORDS_TIMES} * length(words) WHERE registered_at IS NULL AND label IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM delivery AS answer WHERE answer.task_id = task.task_id"
         " AND answer.source = 'poll' AND answer.result = 'accepted')"

@@ -1,0 +1,96 @@
+"""Commands to try the receiver with: the demo and the simulated upstream."""
+
+import json
+import random
+import signal
+import sys
+import time
+from dataclasses import asdict
+
+import click
+
+from receiver.cli.output import as_json, console, example
+
+
+@click.command(epilog=example("receiver demo --tasks 40 --seed 7 --exit"))
+@click.option(
+    "--tasks", "count", type=click.IntRange(1, 10_000), default=60, show_default=True, help="How many."
+)
+@click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
+@click.option("--exit", "leave", is_flag=True, help="End when every task is settled; the last line is JSON.")
+@click.option(
+    "--json", is_flag=True, expose_value=False, help="As all commands have it: the last line is JSON."
+)
+def demo(count: int, seed: int | None, leave: bool) -> None:
+    """Run the receiver against every kind of simulated trouble."""
+    from receiver.demo import run_demo
+    from receiver.demo.deployment import DemoError
+
+    chosen = random.randrange(1_000_000) if seed is None else seed
+    console.print(f"Seed {chosen}")
+    for ending in (signal.SIGINT, signal.SIGTERM):  # either ends the receiver and the simulator too
+        signal.signal(ending, signal.default_int_handler)
+    try:
+        report = run_demo(count=count, seed=chosen, stay=not leave, console=console)
+    except DemoError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    click.echo(json.dumps(asdict(report)))
+    sys.exit(1 if report.mismatched else 0)
+
+
+@click.command(epilog=example("receiver simulator --port 9000 --fault callback-lost=0.2 --speed 10"))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=int, default=9000, show_default=True, help="0: any free one.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="May be given often.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="How many times faster than real.")
+@click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
+@click.option("--api-key", default="", help="Refuse calls with another key.")
+@click.option("--signing-key", default="", help="Sign callbacks with it.")
+@click.option("--list-faults", is_flag=True, help="Print the faults' names and what they do.")
+@as_json
+def simulator(
+    host: str,
+    port: int,
+    faults: tuple[str, ...],
+    speed: float,
+    seed: int | None,
+    api_key: str,
+    signing_key: str,
+    list_faults: bool,
+    as_json: bool,
+) -> None:
+    """Serve an upstream to aim at a deployment of your own."""
+    from receiver.simulator import FAULTS, Simulator, SimulatorServer
+
+    if list_faults:
+        lines = [f"{name:26}{meaning}" for name, meaning in FAULTS.items()]
+        click.echo(json.dumps(dict(FAULTS)) if as_json else "\n".join(lines))
+        return
+    try:
+        wanted = {name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)}
+        chosen = random.randrange(1_000_000) if seed is None else seed
+        upstream = Simulator(
+            faults=wanted, speed=speed, seed=chosen, api_key=api_key, signing_key=signing_key
+        )
+    except ValueError as error:
+        raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None
+    server = SimulatorServer(upstream, host=host, port=port)
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        if as_json:
+            click.echo(json.dumps({"url": server.url, "seed": chosen}))
+        console.print(f"Serving {server.url} with seed {chosen}; Ctrl-C ends it.")
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return
+    finally:
+        server.stop()
+
+
+COMMANDS = (demo, simulator)

@@ -1,0 +1,182 @@
+"""A body, as bytes, to an observation, or why there is none."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import ValidationError
+
+from receiver.core.observation import Observation, Source, Status
+from receiver.core.payloads import record_info, stages
+from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope
+from receiver.core.payloads.errors import Errors, bounded, flat_errors
+from receiver.core.payloads.fields import is_blank
+from receiver.core.payloads.products import Product, find_end, find_product
+from receiver.core.payloads.repair import parse_answer
+from receiver.core.payloads.responses import NOT_KNOWN, refusal_of
+from receiver.core.payloads.row_locations import find_rows
+from receiver.core.payloads.tracks import read_rows
+from receiver.core.payloads.wrapping import parse_body
+
+BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
+
+
+class ParseOutcome(StrEnum):
+    READ = "read"
+    UNSUPPORTED = "unsupported"
+    UNREADABLE = "unreadable"
+    UNKNOWN_TASK = "unknown_task"
+    NO_TASK_ID = "no_task_id"
+    NOT_JSON = "not_json"
+    TOO_MUCH = "too_much"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedPayload:
+    """What could be made of a body: an `observation` where `kind` is `READ`, a `product` where `UNSUPPORTED`.
+
+    `not_music` is what is observed where no music is told of: another product's job, or that record-info does not
+    know the task.
+
+    `errors`, by dotted path, tell why it could not be read, or what a tolerant reading of it lost.
+    """
+
+    kind: ParseOutcome
+    digest: bytes
+    task_id: str | None = None
+    observation: Observation | None = None
+    not_music: Observation | None = None
+    product: str | None = None
+    errors: Errors = field(default_factory=dict)
+
+    @property
+    def to_reconcile(self) -> Observation | None:
+        """What its task's state is joined with."""
+        return self.observation or self.not_music
+
+
+def parse_callback(body: bytes) -> ParsedPayload:
+    """Read the body of a callback, in whichever dialect it is."""
+    try:
+        return _parse_callback(parse_body(body))
+    except NotJsonError as error:
+        return _not_json(body, str(error))
+    except RecursionError:  # what could just be parsed may still be too deep to be walked
+        return _not_json(body, "nested too deeply")
+
+
+def _not_json(body: bytes, why: str) -> ParsedPayload:
+    raw = hashlib.sha256(body).digest()
+    return ParsedPayload(kind=ParseOutcome.NOT_JSON, digest=raw, errors={"": [f"Not JSON: {why}."]})
+
+
+def _parse_callback(value: Any) -> ParsedPayload:
+    envelope = open_envelope(value)
+    if envelope is None:
+        return ParsedPayload(
+            kind=ParseOutcome.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]}
+        )
+    if envelope.task_id is None:
+        told = {
+            "data.taskId": [
+                "Missing, or not a task id: text without white space or slashes, 200 characters at most."
+            ]
+        }
+        return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=told)
+    return _parse(envelope, envelope.task_id, Source.CALLBACK)
+
+
+def parse_poll(body: bytes, asked: str) -> ParsedPayload:
+    """Read record-info's answer about the task `asked` for; `classify_response` has found none in it."""
+    raw = hashlib.sha256(body).digest()
+    try:
+        parsed = parse_answer(body)
+        reading = _parse_poll(open_envelope(parsed.value), asked, raw)
+    except NotJsonError:
+        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=asked)
+    except RecursionError:
+        deep = {"": ["Nested too deeply."]}
+        return ParsedPayload(kind=ParseOutcome.UNREADABLE, digest=raw, task_id=asked, errors=deep)
+    return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
+
+
+def parse_stored(body: bytes, *, source: str, task_id: str | None) -> ParsedPayload:
+    """Read a stored body by the present schemas; `task_id` is the one that a poll asked for."""
+    if source == Source.POLL:
+        return parse_poll(body, task_id or "")
+    return parse_callback(body)
+
+
+def _parse_poll(envelope: Envelope | None, asked: str, raw: bytes) -> ParsedPayload:
+    if envelope is None:
+        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=asked)
+    refusal = refusal_of(envelope)
+    if refusal or not envelope.fields:
+        said = Observation(task_id=asked, source=Source.POLL, known=False)
+        return ParsedPayload(
+            kind=ParseOutcome.UNKNOWN_TASK,
+            digest=raw,
+            task_id=asked,
+            not_music=said if _says_unknown(envelope) else None,
+            errors={"code": [refusal]} if refusal else {},
+        )
+    if any(told != asked for told in envelope.task_ids):
+        return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
+    if not record_info.is_record_info(envelope, Source.POLL) and not find_product(
+        envelope, find_rows(envelope)
+    ):
+        return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
+    return _parse(envelope, asked, Source.POLL)
+
+
+def _says_unknown(envelope: Envelope) -> bool:
+    """Whether record-info itself says that it has no such task, in one of its two ways."""
+    if "data" not in envelope.root or not is_blank(envelope.data):
+        return False
+    return envelope.root.get("code") in (0, 200, "200", *NOT_KNOWN)
+
+
+def _parse(envelope: Envelope, task_id: str, source: Source) -> ParsedPayload:
+    place = find_rows(envelope)
+    product = find_product(envelope, place)
+    if product:
+        return _unsupported(envelope, task_id, source, product)
+    try:
+        rows = read_rows(place.rows, place.path)
+        if record_info.is_record_info(envelope, source) and not stages.has_stage(envelope, source):
+            observation, lost = record_info.observe(envelope, task_id, source, place, rows)
+        else:
+            observation, lost = stages.observe(envelope, task_id, rows)
+    except ValidationError as error:
+        return _unreadable(envelope, task_id, flat_errors(error.messages))
+    lost = {**lost, **rows.lost}
+    if observation.meaning is Status.SUCCESS and not observation.tracks:
+        lost.setdefault(place.path, ["SUCCESS came without a row that could be read."])
+    return ParsedPayload(
+        kind=ParseOutcome.READ,
+        digest=envelope.digest,
+        task_id=task_id,
+        observation=observation,
+        errors=bounded(lost),
+    )
+
+
+def _unsupported(envelope: Envelope, task_id: str, source: Source, product: Product) -> ParsedPayload:
+    """Another product's: a callback claims how its job ended, and record-info has not been asked about that."""
+    claim = None
+    if source is Source.CALLBACK:
+        claim = Observation(task_id=task_id, source=source, other_job=find_end(envelope, product))
+    return ParsedPayload(
+        kind=ParseOutcome.UNSUPPORTED,
+        digest=envelope.digest,
+        task_id=task_id,
+        not_music=claim,
+        product=product.name,
+    )
+
+
+def _unreadable(envelope: Envelope, task_id: str, errors: Errors) -> ParsedPayload:
+    return ParsedPayload(
+        kind=ParseOutcome.UNREADABLE, digest=envelope.digest, task_id=task_id, errors=bounded(errors)
+    )

@@ -1,0 +1,178 @@
+"""When an upstream in trouble may be called again, and whose trouble a failed call is. Pure.
+
+A failed call is first the trouble of the task that it was about. Only when two different tasks fail in a row, with no
+answer between them, is it the upstream's: then all calls are paused, and single probes try again.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from receiver.core.payloads import Trouble
+
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 300.0
+REFUSED_PAUSE_S = 900.0  # a refused key is mended by a person, not by trying
+MAX_RETRY_AFTER_S = 3600.0
+JITTER = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpstreamHealth:
+    """How the upstream is doing: whether it is in trouble, since when and why, and when to try again.
+
+    `failures` are the pauses in a row, 0 while it is well; `trouble` and `detail` are of the last call that failed
+    with no answer since. `refused_task` is the last one that was answered by 401.
+    """
+
+    failures: int = 0
+    trouble: str | None = None
+    detail: str | None = None
+    failed_at: datetime | None = None
+    failed_task: str | None = None
+    refused_task: str | None = None
+    answered_at: datetime | None = None
+    paused_since: datetime | None = None
+    paused_until: datetime | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        return self.failures > 0
+
+    def paused(self, now: datetime) -> bool:
+        return self.paused_until is not None and now < self.paused_until
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedCall:
+    """A call that brought no answer.
+
+    `slowed_at` is when "slow down" was said about the task, which has had no answer since; `alone`: no other task was
+    due or asked.
+    """
+
+    task_id: str
+    trouble: Trouble
+    detail: str
+    started_at: datetime
+    retry_after_s: float | None = None
+    slowed_at: datetime | None = None
+    alone: bool = False
+
+
+def calls_allowed(health: UpstreamHealth, *, wanted: int, in_flight: int) -> int:
+    """How many calls may start: while the upstream is in trouble one probe at a time."""
+    return min(wanted, 1 - min(in_flight, 1)) if health.in_trouble else wanted
+
+
+def is_tasks_own(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Whether the failure says nothing about the upstream, since it has answered another call meanwhile.
+
+    "Slow down" is the upstream's own word, and its trouble at once; but not when it says so about the same task again,
+    having answered others in between.
+    """
+    since = failed.slowed_at if failed.trouble.asks_to_slow_down else failed.started_at
+    return since is not None and health.answered_at is not None and since <= health.answered_at
+
+
+def keeps_place(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Whether the task is asked about again as soon as the upstream may be called, without a backoff of its own."""
+    return failed.trouble.asks_to_slow_down and not is_tasks_own(health, failed)
+
+
+def after_failure(
+    health: UpstreamHealth, failed: FailedCall, *, now: datetime, jitter: float
+) -> UpstreamHealth:
+    """The health after a failed call; `jitter` is a random number in -1..1."""
+    if is_tasks_own(health, failed):
+        return health
+    known = replace(
+        health,
+        trouble=_name(health, failed).value,
+        detail=failed.detail,
+        failed_at=now,
+        failed_task=failed.task_id,
+        refused_task=failed.task_id if failed.trouble is Trouble.REFUSED else health.refused_task,
+    )
+    second = health.failed_task not in (None, failed.task_id)
+    key_refused = known.trouble == Trouble.REFUSED
+    if health.in_trouble or failed.trouble.asks_to_slow_down or second or key_refused:
+        return _paused(health, known, failed, now=now, jitter=jitter)
+    return known
+
+
+def _name(health: UpstreamHealth, failed: FailedCall) -> Trouble:
+    """The trouble, where a single 401 does not yet say that the key is refused."""
+    if _same_incident(health, failed) and health.trouble == Trouble.REFUSED:
+        return Trouble.REFUSED  # what a person must mend is not hidden behind what passes by itself
+    if failed.trouble is not Trouble.REFUSED or health.trouble == Trouble.REFUSED:
+        return failed.trouble
+    twice = health.refused_task == failed.task_id and failed.alone
+    another = health.refused_task not in (None, failed.task_id)
+    return Trouble.REFUSED if twice or another else Trouble.DENIED
+
+
+def _same_incident(health: UpstreamHealth, failed: FailedCall) -> bool:
+    """Calls that were under way when the upstream was paused tell nothing new."""
+    return health.in_trouble and health.failed_at is not None and failed.started_at <= health.failed_at
+
+
+def _paused(
+    health: UpstreamHealth, known: UpstreamHealth, failed: FailedCall, *, now: datetime, jitter: float
+) -> UpstreamHealth:
+    """A probe that a person asked for makes no pause longer.
+
+    `Retry-After` is never shortened, up to an hour, where the upstream itself asks to slow down. Beside any other
+    trouble it may be one task's odd answer, and counts for nothing.
+    """
+    same = _same_incident(health, failed)
+    probe = not same and health.paused(failed.started_at)
+    failures = health.failures + (not same and not probe)
+    again = not same and health.trouble == Trouble.REFUSED == known.trouble
+    own_s = 0 if probe else _pause_s(failures, refused_again=again) * (1 + JITTER * jitter)
+    asked_s = (failed.retry_after_s or 0) if failed.trouble.asks_to_slow_down else 0
+    pause_s = min(max(own_s, asked_s), MAX_RETRY_AFTER_S)
+    until = now + timedelta(seconds=pause_s)
+    if (probe or same) and health.paused_until is not None:
+        until = max(until, health.paused_until)
+    return replace(known, failures=failures, paused_since=health.paused_since or now, paused_until=until)
+
+
+def _pause_s(failures: int, *, refused_again: bool) -> float:
+    """A key that seems refused is tried once more soon: two odd tasks in a row are no reason to wait for long."""
+    if refused_again:
+        return REFUSED_PAUSE_S
+    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60), MAX_PAUSE_S)
+
+
+def after_answer(health: UpstreamHealth, *, started_at: datetime, now: datetime) -> UpstreamHealth:
+    """The health after an answer of any kind: well. Only "slow down" is not taken back by an earlier call's answer."""
+    slowed = health.trouble in (Trouble.LIMITED, Trouble.MAINTENANCE)
+    if health.in_trouble and slowed and health.failed_at is not None and started_at <= health.failed_at:
+        return health
+    return UpstreamHealth(answered_at=now)
+
+
+def key_refused(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
+    """The health once a person has seen, by a call of their own, that the key is refused."""
+    return replace(
+        health,
+        failures=max(health.failures, 1),
+        trouble=Trouble.REFUSED.value,
+        detail="seen by receiver check",
+        failed_at=now,
+        paused_since=health.paused_since or now,
+        paused_until=now + timedelta(seconds=REFUSED_PAUSE_S),
+    )
+
+
+def retry_refused_key(health: UpstreamHealth) -> UpstreamHealth:
+    """The health once the key may be another: a refusal is tried again at once."""
+    return replace(health, paused_until=None) if health.trouble == Trouble.REFUSED else health
+
+
+def limit_pause(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
+    """No pause is longer than an hour, whoever wrote it down and whatever the clock was then."""
+    latest = now + timedelta(seconds=MAX_RETRY_AFTER_S)
+    if health.paused_until is None or health.paused_until <= latest:
+        return health
+    return replace(health, paused_until=latest)

@@ -1,0 +1,22 @@
+"""What one process of all must do once in a while: by name, a row among the leases."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, update
+
+from receiver.store.lease import claim as claim_lease
+from receiver.store.schema import lease
+
+MAX_RUN = timedelta(days=2)  # what is claimed for longer was claimed by a clock that has since been set back
+
+
+def claim(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+    """Whether the chore is for `holder` to do until then."""
+    too_long = lease.c.expires_at > now + MAX_RUN
+    return claim_lease(connection, name, holder=holder, now=now, until=until, void=too_long) is not None
+
+
+def finish(connection: Connection, name: str, *, holder: str, next_at: datetime) -> None:
+    """It is done, and nobody's until then."""
+    mine = (lease.c.name == name) & (lease.c.holder == holder)
+    connection.execute(update(lease).where(mine).values(holder="", expires_at=next_at))

@@ -1,0 +1,116 @@
+"""What a step changed in a task, in few words."""
+
+import pytest
+from hypothesis import given, settings
+
+from receiver.core.task_change import find_change
+from receiver.core.task_events import acknowledge, on_duplicate, register, resettle, request_poll
+
+from .test_task_events import (
+    CLAIMED_FAILURE,
+    CLAIMED_SUCCESS,
+    CONFIRMED_SUCCESS,
+    FRESH,
+    LATE,
+    PENDING,
+    RULES,
+    STORIES,
+    answered,
+    at,
+    given_up,
+    heard,
+    registered,
+    rules,
+    steps_of,
+)
+from .builders import NEVER, callback, poll, ready, started
+
+
+def test_the_first_callback_changes_status_tracks_and_version():
+    told = find_change(registered(), heard(registered(), callback("FIRST_SUCCESS", ready("a"), started("b"))))
+    assert told == {"status": ("", "FIRST_SUCCESS"), "ready": ("0/0", "1/2"), "version": ("0", "1")}
+
+
+def test_a_settling_callback_changes_the_outcome():
+    before = heard(registered(), callback("FIRST_SUCCESS", ready("a"), started("b")))
+    told = find_change(before, heard(before, callback("SUCCESS", ready("a"), ready("b"))))
+    assert told == {
+        "status": ("FIRST_SUCCESS", "SUCCESS"),
+        "ready": ("1/2", "2/2"),
+        "outcome": ("in_progress", "succeeded"),
+        "version": ("1", "2"),
+    }
+
+
+def test_record_info_confirming_what_a_callback_said_changes_only_how_far_it_is_believed():
+    before = heard(registered(), CLAIMED_SUCCESS)
+    told = find_change(before, answered(before, CONFIRMED_SUCCESS))
+    assert told == {"confirmed": ("no", "yes"), "version": ("1", "2")}
+
+
+def test_a_contradiction_is_told_as_a_conflict():
+    before = heard(registered(), CLAIMED_SUCCESS)
+    told = find_change(before, heard(before, CLAIMED_FAILURE))
+    assert told["conflict"] == ("no", "yes")
+    assert told["outcome"] == ("succeeded", "in_progress")
+
+
+def test_a_value_that_no_word_tells_of_is_still_a_new_version():
+    before = heard(registered(), callback("TEXT_SUCCESS", started("a")))
+    assert find_change(before, heard(before, callback("TEXT_SUCCESS", started("a", title="Tides")))) == {
+        "version": ("1", "2")
+    }
+
+
+def test_a_row_with_an_id_that_takes_the_place_of_those_without_is_not_counted_twice():
+    before = heard(registered(), callback("FIRST_SUCCESS", ready("#0"), started("#1")))
+    told = find_change(before, answered(before, poll("FIRST_SUCCESS", ready("a"), ready("b"))))
+    assert told["ready"] == ("1/2", "2/2")
+
+
+def test_giving_up_is_told_by_its_outcome():
+    before = registered()
+    assert find_change(before, given_up())["outcome"] == ("in_progress", "unresolved")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda task: on_duplicate(task, now=at(50)),
+        lambda task: heard(task, None, now=50),
+        lambda task: heard(task, callback("PENDING"), now=50),
+        lambda task: answered(task, PENDING, now=50),
+        lambda task: register(task, label="mine", now=at(50), rules=RULES),
+        lambda task: request_poll(task, now=at(50)),
+        acknowledge,
+        lambda task: resettle(task, now=at(50), rules=rules(NEVER)),
+    ],
+    ids=["duplicate", "unreadable", "old", "same", "registration", "request", "seen", "same rules"],
+)
+def test_a_step_that_leaves_the_reconciled_state_as_it_was_changed_nothing(step):
+    task = answered(heard(registered(), callback("TEXT_SUCCESS", started("a"))), PENDING, now=40)
+    task = heard(task, callback("PENDING"), now=41)
+    assert find_change(task, step(task)) == {}
+    assert find_change(FRESH, FRESH) == {}
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(STORIES)
+def test_changes_follow_on_from_each_other_and_end_where_the_task_is(story):
+    known, first, last = {}, None, None
+    for before, after in steps_of(story):
+        first, last = first or before, after
+        for name, (old, new) in find_change(before, after).items():
+            assert old != new
+            assert known.get(name, old) == old
+            known[name] = new
+    if first:
+        whole = find_change(first, last)
+        assert {name: new for name, (_, new) in whole.items()}.items() <= known.items()
+        assert bool(known) == (first.version != last.version)
+
+
+def test_a_late_success_after_giving_up_tells_both_outcomes():
+    before = given_up()
+    told = find_change(before, answered(before, CONFIRMED_SUCCESS, now=LATE + 50))
+    assert told["outcome"] == ("unresolved", "succeeded")
