@@ -40,9 +40,9 @@ ORDER = literal("order ").concat(copy.c.number)
 EVERY_COPY = copy.join(template, template.c.number == copy.c.template)
 
 
-def _scratch(table: Table) -> Table:
-    """The templates' rows of that table."""
-    rows = table.to_metadata(MetaData(), schema="scratch")
+def _scratch(table: Table, name: str | None = None) -> Table:
+    """The templates' rows of that table, which may have another name there."""
+    rows = table.to_metadata(MetaData(), schema="scratch", name=name)
     rows.append_column(Column("template", Integer))
     return rows
 
@@ -80,9 +80,7 @@ def copy_actions(connection: Connection) -> None:
 
 
 def copy_counts(connection: Connection) -> None:
-    counted = Table(
-        "counted", MetaData(), *(c.copy() for c in tally.c), Column("template", Integer), schema="scratch"
-    )
+    counted = _scratch(tally, "counted")
     total = func.sum(counted.c.count)
     hour = _shifted(counted.c.hour)
     query = (
