@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from benchmarks.processes import ROOT, free_port
 from tests.conftest import environment, eventually
-from tests.e2e.deployment import ROOT, free_port
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
