@@ -32,7 +32,7 @@ DAYS = 90
 OTHERS_SHARE = 0.01  # bodies that name no task of ours, to a task
 OVERDUE_EVERY, OVERDUE_H = 7, 3
 BODIES_KEPT = timedelta(days=2)
-CACHE_KB = 1_000_000
+CACHE_KB = 300_000
 
 
 class Copy(NamedTuple):

@@ -32,7 +32,7 @@ VOCABULARY = (
     ("ليل نسيم قمر", "المدينة الصباح الماء البحر"),
     ("Été Café Nächte Żółte Déjà", "Valparaíso orilla Süden światła vu"),
 )
-RARE = "Quetzalcoatl"
+COMMON, RARE = "Midnight Rain", "Quetzalcoatl"
 BROKEN_BODIES = (
     "<html><body><h1>502 Bad Gateway</h1><p>{id}</p></body></html>",
     '{"code":200,"msg":"All generated successfully.","data":{"callbackType":"complete","x":"{id}',
@@ -79,7 +79,7 @@ class TaskKind:
 
 KINDS = (
     TaskKind(share=67, templates=60),
-    TaskKind(share=5, faults=("callback-doubled",)),
+    TaskKind(share=5, faults=("callback-doubled",), title=COMMON),
     TaskKind(share=2.5, faults=("callbacks-reordered",)),
     TaskKind(share=1, faults=("callback-delayed", "not-yet")),
     TaskKind(share=3, templates=20, registered=False),

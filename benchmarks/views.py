@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, select
 
-from benchmarks.templates import RARE
+from benchmarks.templates import COMMON, RARE
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.store import quarantine
@@ -22,7 +22,7 @@ BEFORE_THE_END = 60
 SEARCHES = {
     "a common word": "rain",
     "a rare word": RARE.lower(),
-    "two words": "midnight rain",
+    "two words": COMMON.lower(),
     "a word of another script": "ветер",
     "a label": "order 4321",
     "one letter": "m",
@@ -92,7 +92,7 @@ def _deep(client: FlaskClient, connection: Connection) -> Iterator[View]:
     if place:
         cursor = cursor_at((place.first_seen_at, place.task_id))
         for filters in ({}, {"outcome": "failed"}, {"flag": "recovered", "outcome": "failed"}):
-            name = f"{_list(**filters)}&cursor=<near the end>"
+            name = f"{_list(**filters)} <near the end>"
             yield View(address=_list(**filters, cursor=cursor), name=name)
 
 
