@@ -140,7 +140,7 @@ class Trial:
     def _post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[str, float]:
         began = time.monotonic()
         try:
-            (response,) = self.proxies.now.ask(request("POST", path, body, headers))
+            (response,) = self.proxies.now.send(request("POST", path, body, headers))
             status = str(response.status)
         except (OSError, ssl.SSLError, AssertionError, IndexError) as error:
             status = type(error).__name__

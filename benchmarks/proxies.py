@@ -42,7 +42,7 @@ http {{
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     status: int
     headers: Message
     body: bytes
@@ -84,12 +84,12 @@ class Proxy:
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
         return context.wrap_socket(plain, server_hostname=HOST)
 
-    def ask(self, *raw: bytes, answers: int = 1, source: str = "127.0.0.1") -> list[Answer]:
-        """Send these bytes as they are on one connection; what is answered."""
+    def send(self, *raw: bytes, responses: int = 1, source: str = "127.0.0.1") -> list[Response]:
+        """Send these bytes as they are on one connection; the responses to them."""
         with self.connect(source=source) as connection, connection.makefile("rb") as stream:
             for part in raw:
                 connection.sendall(part)
-            return [read_answer(stream) for _ in range(answers)]
+            return [read_response(stream) for _ in range(responses)]
 
     def send_and_go(self, raw: bytes) -> None:
         """Send these bytes and no more, and wait until the proxy has given up."""
@@ -99,11 +99,11 @@ class Proxy:
             while connection.recv(4096):
                 pass
 
-    def ask_plainly(self, raw: bytes) -> Answer:
+    def send_plainly(self, raw: bytes) -> Response:
         with socket.create_connection(("127.0.0.1", self.plain_port), timeout=20) as connection:
             connection.sendall(raw)
             with connection.makefile("rb") as stream:
-                return read_answer(stream)
+                return read_response(stream)
 
     @contextmanager
     def slow_clients(self, number: int) -> Iterator[list[ssl.SSLSocket]]:
@@ -117,14 +117,14 @@ class Proxy:
             yield slow[number:]
 
 
-def read_answer(stream: BinaryIO) -> Answer:
+def read_response(stream: BinaryIO) -> Response:
     line = stream.readline()
     while line.split()[1:2] == [b"100"]:
         http.client.parse_headers(stream)
         line = stream.readline()
-    assert line, "closed without an answer"
+    assert line, "closed without a response"
     headers = http.client.parse_headers(stream)
-    return Answer(
+    return Response(
         status=int(line.split()[1]), headers=headers, body=stream.read(int(headers.get("Content-Length", 0)))
     )
 
