@@ -27,6 +27,12 @@ MODES = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "is_mobile": True},
 }
+# The README's pictures: the page, its color scheme and height.
+README_PICTURES = {
+    "admin": ("tasks", "light", 1000),
+    "admin-task": ("task", "dark", 1250),
+    "admin-activity": ("activity", "light", 1000),
+}
 
 
 @contextmanager
@@ -78,6 +84,28 @@ def pages_of(page: Page, home: str) -> Iterator[tuple[str, str]]:
     yield "no-such-page", f"{home}nowhere"
 
 
+def sign_in(page: Page, home: str, password: str) -> None:
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(home)
+
+
+def take_for_readme(browser: Browser, where: tuple[str, str], folder: Path) -> None:
+    home, password = where
+    for picture, (name, scheme, height) in README_PICTURES.items():
+        context = browser.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport={"width": 1280, "height": height},
+        )
+        page = context.new_page()
+        page.goto(home)
+        sign_in(page, home, password)
+        page.goto(dict(pages_of(page, home))[name])
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=folder / f"{picture}.png")
+        context.close()
+
+
 def take(browser: Browser, where: tuple[str, str], folder: Path, prefix: str) -> None:
     home, password = where
     for mode, options in MODES.items():
@@ -85,9 +113,7 @@ def take(browser: Browser, where: tuple[str, str], folder: Path, prefix: str) ->
         page = context.new_page()
         page.goto(home)
         page.screenshot(path=folder / f"{prefix}sign-in-{mode}.png")
-        page.get_by_label("Password").fill(password)
-        page.keyboard.press("Enter")
-        page.wait_for_url(home)
+        sign_in(page, home, password)
         for name, address in list(pages_of(page, home)):
             page.goto(address)
             page.wait_for_load_state("networkidle")
@@ -99,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--empty", action="store_true", help="of an empty receiver")
+    parser.add_argument("--readme", action="store_true", help="only the README's pictures")
     parser.add_argument("--database", type=Path, help="of a receiver on this SQLite file")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +134,10 @@ def main() -> None:
     prefix = "empty-" if options.empty else "own-" if options.database else ""
     with source as where, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        take(browser, where, options.folder, prefix)
+        if options.readme:
+            take_for_readme(browser, where, options.folder)
+        else:
+            take(browser, where, options.folder, prefix)
         browser.close()
 
 
