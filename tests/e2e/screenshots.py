@@ -27,11 +27,11 @@ MODES = {
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "is_mobile": True},
 }
-# The README's pictures: the page, its color scheme and height.
+# The README's pictures: the page, its color scheme and height. Titles need fonts for Chinese and emoji.
 README_PICTURES = {
     "admin": ("tasks", "light", 1000),
     "admin-task": ("task", "dark", 1250),
-    "admin-activity": ("activity", "light", 1000),
+    "admin-activity": ("activity", "light", 740),
 }
 
 
@@ -61,7 +61,8 @@ def demo() -> Iterator[tuple[str, str]]:
 @contextmanager
 def receiver_on(database: Path | None) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
-        changes = {"DATABASE_URL": f"sqlite:///{database.resolve()}"} if database else {}
+        # Without polling, which would change what is in the database.
+        changes = {"DATABASE_URL": f"sqlite:///{database.resolve()}", "POLLER": "off"} if database else {}
         with deployed(Path(folder), **changes) as (running,):
             yield f"{running.url}/admin/", "correct horse"
 
@@ -100,7 +101,7 @@ def take_for_readme(browser: Browser, where: tuple[str, str], folder: Path) -> N
         page = context.new_page()
         page.goto(home)
         sign_in(page, home, password)
-        page.goto(dict(pages_of(page, home))[name])
+        page.goto(dict(pages_of(page, home))[name].replace("days=1", "days=30"))
         page.wait_for_load_state("networkidle")
         page.screenshot(path=folder / f"{picture}.png")
         context.close()
