@@ -20,7 +20,7 @@ from benchmarks.life import SUBMITTED_AT, Story, story_of
 from benchmarks.templates import draw_generation
 from receiver.intake import Delivery, callback_delivery, poll_delivery
 from receiver.operations import register_task
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store.audit_log import Actor
 from receiver.store.database import Database
@@ -147,7 +147,7 @@ def _sizes(database: Database) -> dict[str, int]:
 
 @contextmanager
 def on_sqlite(folder: Path) -> Iterator[Runtime]:
-    runtime = build_runtime(load_settings(environment(folder)))
+    runtime = open_runtime(load_settings(environment(folder)), migrate=True)
     with runtime.database.write() as connection:  # the log grows, so that its size is what was written
         connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")
     yield runtime
@@ -157,7 +157,9 @@ def on_sqlite(folder: Path) -> Iterator[Runtime]:
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[Runtime]:
     with running_postgres() as postgres:
-        runtime = build_runtime(load_settings(environment(folder, DATABASE_URL=postgres.new_database())))
+        runtime = open_runtime(
+            load_settings(environment(folder, DATABASE_URL=postgres.new_database())), migrate=True
+        )
         yield runtime
         runtime.database.engine.dispose()
 

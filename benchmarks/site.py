@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from benchmarks.others import keep_poller
 from receiver.app import build_app
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import lease
 from receiver.store.database import Database
@@ -28,7 +28,9 @@ ENVIRONMENT = {
 
 
 def open_site(file: Path) -> tuple[Runtime, FlaskClient]:
-    runtime = build_runtime(load_settings(ENVIRONMENT | {"RECEIVER_DATABASE_URL": f"sqlite:///{file}"}))
+    runtime = open_runtime(
+        load_settings(ENVIRONMENT | {"RECEIVER_DATABASE_URL": f"sqlite:///{file}"}), migrate=True
+    )
     freshen(runtime.database, now=datetime.now(UTC))
     return runtime, build_app(runtime).test_client()
 

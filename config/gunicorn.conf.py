@@ -7,13 +7,14 @@ from functools import partial
 from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
 
-from receiver import NewerTablesError, SettingsError, load_settings
 from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import body_wanted
 from receiver.serving.worker import buffering_worker
+from receiver.settings import SettingsError, load_settings
 from receiver.settings.advice import log_settings_warnings
+from receiver.store.schema_version import NewerTablesError
 from receiver.web.callbacks import READ_TO_REFUSE
 
 try:

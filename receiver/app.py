@@ -5,8 +5,9 @@ import time
 
 from flask import Flask
 
+from receiver.background import Background
 from receiver.logs import set_up_logging
-from receiver.runtime import Background, Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, health, metrics
@@ -35,7 +36,7 @@ def wait_for_runtime(settings: Settings) -> Runtime:
     set_up_logging(settings.log_format)
     while True:
         try:
-            return build_runtime(settings)
+            return open_runtime(settings, migrate=True)
         except StoreUnavailableError as error:
             log.warning("the database cannot be used yet, trying again: %s", error)
             time.sleep(BOOT_RETRY_S)

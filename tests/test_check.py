@@ -16,7 +16,8 @@ import pytest
 
 from receiver.check import Finding, Level, run_checks
 from receiver.core.payloads import Trouble
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import poll_queue
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.upstream import http_probe

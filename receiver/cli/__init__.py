@@ -12,7 +12,9 @@ from receiver.settings import SettingsError
 from receiver.store.backup import BackupError
 from receiver.store.database import StoreUnavailableError
 from receiver.store.database_copy import InUseError, NotEmptyError
-from receiver.store.schema_version import NewerTablesError
+from receiver.store.schema_version import NewerTablesError, OutdatedTablesError
+
+EXPECTED = SettingsError, NewerTablesError, OutdatedTablesError, BackupError, InUseError, NotEmptyError
 
 
 class Commands(click.Group):
@@ -21,7 +23,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SettingsError, NewerTablesError, BackupError, InUseError, NotEmptyError) as error:
+        except EXPECTED as error:
             raise click.ClickException(str(error)) from None
         except StoreUnavailableError as error:
             raise click.ClickException(f"The database cannot be used: {error}") from None

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from receiver.cli.output import as_json, console, example, open_database, print_result, progress, settings
-from receiver.runtime import utc_now
+from receiver.cli.context import open_database, settings
+from receiver.cli.output import as_json, console, example, print_result, progress
+from receiver.clock import utc_now
 from receiver.settings import load_settings
 from receiver.store.backup import Contents, back_up, database_file, restore
 from receiver.store.database_copy import copy_rows, count_rows, refuse_while_in_use
@@ -46,7 +47,7 @@ def restore_(file: Path, as_json: bool) -> None:
     place = _sqlite_file("restore PostgreSQL with its own pg_restore")
     with progress("Copying") as tell:
         contents, kept = restore(file, place, now=utc_now(), tell=tell)
-    open_database(settings())[0].migrate()
+    open_database(settings()).migrate()
     words = f"{place} is the backup now: {_words(contents)}"
     also = f"\nThe database that was there is kept as {kept}" if kept else ""
     print_result(_shown(contents, place) | {"kept": kept and str(kept)}, words + also, as_json=as_json)
@@ -64,11 +65,10 @@ def copy_(url: str, as_json: bool) -> None:
     there; all rows arrive with their ids, or none do. Passwords are better kept out of the URL: PostgreSQL's client
     reads them from ~/.pgpass or PGPASSWORD.
     """
-    source, versions = open_database(settings())
-    if versions.pending:
-        raise click.ClickException("The tables here are of another version: run `receiver upgrade` first.")
+    source = open_database(settings())
+    source.require_current_tables()
     refuse_while_in_use(source)
-    target, _ = open_database(load_settings(os.environ | {"RECEIVER_DATABASE_URL": url}), make=True)
+    target = open_database(load_settings(os.environ | {"RECEIVER_DATABASE_URL": url}), may_create=True)
     target.migrate()
     total = count_rows(source)
     with progress("Copying") as tell:

@@ -6,18 +6,11 @@ from datetime import timedelta
 
 import click
 
-from receiver.cli.output import (
-    as_json,
-    example,
-    open_database,
-    open_runtime,
-    print_result,
-    progress,
-    settings,
-)
+from receiver.cli.context import open_database, open_runtime, settings
+from receiver.cli.output import as_json, example, print_result, progress
+from receiver.clock import utc_now
 from receiver.maintenance import Pruning
 from receiver.operations import count_tasks, every_task_id, rebuild_task, record_action
-from receiver.runtime import utc_now
 from receiver.store.audit_log import COMMAND, ActionKind
 
 NAMED = 100  # of more changed tasks only the number is told
@@ -48,7 +41,8 @@ def upgrade(as_json: bool) -> None:
     Makes them where there are none. The server does the same when it starts; CHANGELOG.md says what an upgrade
     costs. Make a backup before it.
     """
-    database, versions = open_database(settings(), make=True)
+    database = open_database(settings(), may_create=True)
+    versions = database.schema_versions()
     database.migrate()
     before, after = versions.tables, versions.program
     words = f"The tables were brought from version {before or 'none'} to {after}."

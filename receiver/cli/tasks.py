@@ -9,20 +9,20 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from receiver.cli.context import open_runtime
 from receiver.cli.output import (
     as_json,
     console,
     example,
-    open_runtime,
     print_result,
     printable,
     table_console,
 )
+from receiver.clock import utc_now
 from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.settlement import Outcome
 from receiver.core.task import MAX_LABEL_CHARS
 from receiver.operations import register_task, request_task_poll
-from receiver.runtime import utc_now
 from receiver.store import deliveries, task_list, tasks
 from receiver.store.audit_log import COMMAND
 from receiver.store.database import Database

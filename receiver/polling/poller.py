@@ -15,15 +15,15 @@ from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import Intake
 from receiver.polling.call_results import CallResults, FinishedCall
 from receiver.polling.calls import CallsUnderWay
+from receiver.polling.leadership import LEASE_S, Leadership
 from receiver.settings import Settings
-from receiver.store import lease, poll_queue
+from receiver.store import poll_queue
 from receiver.store.database import Database, database_now
 from receiver.store.poll_queue import Call, Choice
 from receiver.upstream.client import PollFailure, UpstreamClient
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 10.0  # with a look every few seconds another poller takes over within 15
 MAX_PASS_S = 30.0
 CHECK_INTERVAL_S = 0.05
 ABANDONED_AFTER_S = 1.0  # beyond the timeout, which a call keeps by itself but for looking up a name
@@ -63,23 +63,27 @@ class Poller:
         self._database = database
         self._intake = intake
         self._client = client
-        self._name = name
         self._jitter = jitter
         self._clock = clock
         self._replies = CallResults(
             settings=settings, database=database, intake=intake, jitter=jitter, clock=clock
         )
         self._calls = CallsUnderWay(self._ask, longest_s=settings.poll_timeout + ABANDONED_AFTER_S)
-        self._fence: int | None = None
+        self._leadership = Leadership(
+            database,
+            name=name,
+            lease_s=max(LEASE_S, 3 * settings.poll_tick),
+            slots=settings.poll_limit.amount,
+            clock=clock,
+        )
         self._since_orphan = 0
-        self._lease_s = max(LEASE_S, 3 * settings.poll_tick)
 
     def run_once(self, stop: Event) -> PassCounts:
         """Work until nobody is due and no call is under way, at most `MAX_PASS_S`, or until `stop`.
 
         Calls that are under way when the time is over belong to the next pass: no call holds up the others' turn.
         """
-        now = self._hold_lease()
+        now = self._leadership.hold()
         if now is None:
             return self._take_in(self._calls.take_ended(wait_s=0), PassCounts())
         counts = PassCounts(holder=True, gave_up=self._give_up(now))
@@ -98,39 +102,15 @@ class Poller:
     def give_back(self) -> None:
         """Take in what is under way, then let another poller take over at once."""
         self._finish(PassCounts())
-        if self._fence is not None:
-            with self._database.write() as connection:
-                lease.give_back(connection, holder=self._name, now=self._clock(connection))
-            self._fence = None
+        self._leadership.give_back()
 
     def _finish(self, counts: PassCounts) -> PassCounts:
         while self._calls:
             counts = self._take_in(self._calls.take_ended(wait_s=CHECK_INTERVAL_S), counts)
         return counts
 
-    def _hold_lease(self) -> datetime | None:
-        """Take or renew the lease where it is time to; the time at which it is ours, None while it is another's."""
-        with self._database.read() as connection:
-            now, held = self._clock(connection), lease.read(connection)
-        mine = held is not None and held.holder == self._name and held.fence == self._fence
-        if mine and held and held.expires_at - now > timedelta(seconds=self._lease_s * 2 / 3):
-            return now
-        if not mine and held and held.valid(now) and held.holder != self._name:
-            self._fence = None
-            return None
-        with self._database.write() as connection:
-            now = self._clock(connection)
-            taken = lease.take(connection, holder=self._name, now=now, ttl_s=self._lease_s)
-            if taken is not None and taken.fence != self._fence:
-                poll_queue.resize_slots(connection, self._settings.poll_limit.amount)
-                tested = upstream_health.retry_refused_key(poll_queue.health(connection))
-                poll_queue.save_health(connection, upstream_health.limit_pause(tested, now=now))
-                log.info("poller", extra={"told": {"holder": self._name, "fence": taken.fence}})
-        self._fence = taken.fence if taken else None
-        return now if taken else None
-
     def _may_go_on(self, ends: datetime) -> bool:
-        now = self._hold_lease()
+        now = self._leadership.hold()
         return now is not None and now < ends
 
     def _is_anybody_due(self) -> bool:

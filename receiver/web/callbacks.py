@@ -12,11 +12,12 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
+from receiver.clock import utc_now
 from receiver.core.payloads import ParseOutcome
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
 from receiver.redaction import redact_query
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import Runtime
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime

@@ -21,7 +21,8 @@ from sqlalchemy import text
 
 from receiver.cli import main
 from receiver.intake import callback_delivery, poll_delivery
-from receiver.runtime import build_runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.simulator import FAULTS
 from receiver.store.database import Database
@@ -105,8 +106,39 @@ def test_tasks_are_registered_listed_shown_and_made_due(server: Deployment, fold
     assert (too_long.exit_code, "200 characters" in too_long.stderr) == (2, True)
 
 
+PRINT_LOADED = """
+import sys
+from receiver.cli import main
+main(["register", "task-1", "--label", "mine"], standalone_mode=False)
+print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules)))
+"""
+
+
+def test_a_command_about_tasks_loads_neither_the_poller_nor_the_web_server(tmp_path: Path) -> None:
+    assert run("upgrade", folder=tmp_path).exit_code == 0
+    ran = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    registered, loaded = ran.stdout.splitlines()
+    assert "registered" in registered
+    unneeded = {
+        "apscheduler",
+        "requests",
+        "urllib3",
+        "flask",
+        "gunicorn",
+        "receiver.polling",
+        "receiver.upstream",
+    }
+    assert not unneeded & set(loaded.split())
+
+
 def test_as_many_tasks_are_listed_as_were_asked_for_however_large_they_are(tmp_path: Path) -> None:
-    intake = build_runtime(load_settings(environment(tmp_path))).intake
+    intake = open_runtime(load_settings(environment(tmp_path)), migrate=True).intake
     rows = [{"id": f"{number}", "prompt": "x" * 16_000} for number in range(32)]
     for number in range(10):  # of 0.5 MB each, which is more than a page has
         data = {"taskId": f"{number}", "status": "PENDING", "response": {"sunoData": rows}}
@@ -269,7 +301,7 @@ def test_the_simulators_faults_are_listed_and_checked() -> None:
 def test_what_was_told_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     run("upgrade", folder=tmp_path)
     run("register", "[b]x", "--label", "order [17] [/b]", folder=tmp_path)
-    runtime = build_runtime(load_settings(environment(tmp_path)))
+    runtime = open_runtime(load_settings(environment(tmp_path)), migrate=True)
     body = {
         "callbackType": "text",
         "task_id": "[b]x",

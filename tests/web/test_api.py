@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries
 from receiver.store.deliveries import PAGE_BYTES, StoredDelivery
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN

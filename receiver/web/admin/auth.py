@@ -14,10 +14,10 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from receiver.clock import utc_now
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.runtime import utc_now
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
