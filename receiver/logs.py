@@ -31,7 +31,7 @@ class LineFormatter(logging.Formatter):
             "logger": record.name,
             "message": " ".join(redact_line(record.getMessage()).split()),
             **({"request": own} if (own := request_id.get()) else {}),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             told["error"] = redact_line(self.formatException(record.exc_info))

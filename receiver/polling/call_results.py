@@ -80,7 +80,7 @@ class CallResults:
         try:
             self._intake.accept_answers([delivery])
         except Exception:
-            log.exception("an answer could not be taken in", extra={"told": {"task": call.task_id}})
+            log.exception("an answer could not be taken in", extra={"fields": {"task": call.task_id}})
             self._count_unstored(call, delivery.received_at)
 
     def _count_unstored(self, call: Call, now: datetime) -> None:
@@ -150,7 +150,7 @@ def _log_failure(failed: FailedCall, after: UpstreamHealth) -> None:
         "failures": after.failures,
         "paused_until": until,
     }
-    log.warning("upstream trouble", extra={"told": told})
+    log.warning("upstream trouble", extra={"fields": told})
 
 
 def _counted(reply: FinishedCall, before: UpstreamHealth, after: UpstreamHealth, now: datetime) -> Tallies:

@@ -76,4 +76,4 @@ class Leadership:
         poll_queue.resize_slots(connection, self._slots)
         health = upstream_health.retry_refused_key(poll_queue.health(connection))
         poll_queue.save_health(connection, upstream_health.limit_pause(health, now=now))
-        log.info("poller", extra={"told": {"holder": self._name, "fence": taken.fence}})
+        log.info("poller", extra={"fields": {"holder": self._name, "fence": taken.fence}})

@@ -53,11 +53,11 @@ class StoreUnavailableError(Exception):
 
 
 class Database:
-    """An engine for `url`. SQLite's writers of all processes queue on a file lock.
+    """An engine for `url`. SQLite's writers in all processes take turns by a file lock.
 
-    SQLite's own busy handler sleeps and is unfair: between processes it makes tails of a second. A lock of the
-    operating system before `BEGIN IMMEDIATE` leaves nobody to sleep. PostgreSQL needs no queue: a transaction
-    waits only for those that write the same tasks.
+    SQLite's own busy handler waits longer after each try, so that a writer may starve for a second. This lock is
+    tried every millisecond before `BEGIN IMMEDIATE`, and ends with its process. The threads of one process queue for
+    it. PostgreSQL needs no lock: a transaction waits only for those that write the same tasks.
     """
 
     def __init__(self, url: str) -> None:

@@ -120,7 +120,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
 
 def _refuse(runtime: Runtime, reason: str) -> None:
     runtime.intake.count_refusal(reason, now=utc_now())
-    log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
+    log.warning("callback refused", extra={"fields": {"reason": reason, "from": request.remote_addr}})
 
 
 def _refuse_unreadable(delivery: Delivery) -> None:
