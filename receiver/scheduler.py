@@ -48,6 +48,6 @@ class Scheduler:
         try:
             work(self._stop)
         except StoreUnavailableError as error:
-            log.warning("the database cannot be used: %s", error)
+            log.warning("database unavailable: %s", error)
         except Exception:
             log.exception("a background task failed; it is tried again")

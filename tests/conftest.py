@@ -55,7 +55,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
-"""Marks tests of the one contract that every store must keep."""
+"""Marks tests that run on SQLite and on PostgreSQL."""
 
 
 @pytest.fixture(scope="session")

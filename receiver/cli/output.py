@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 console = Console(stderr=True)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-WIDE = 500  # what goes on to another program is not cut
-# What a terminal obeys instead of showing it: controls, line ends, turns of the writing direction.
+PIPE_WIDTH = 500  # what goes on to another program is not cut
+# A terminal obeys these instead of showing them: controls, line ends, changes of the writing direction.
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -30,18 +30,24 @@ def print_result(data: Any, words: str, *, as_json: bool) -> None:
 
 
 def printable(text: str) -> str:
-    """A line for the terminal, whoever wrote it: titles come from outside."""
+    """The text without control characters: titles come from outside."""
     return CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def table_console() -> Console:
     """Where tables are printed."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def count(number: int, noun: str) -> str:
+    """The number and its noun: `1 body`, `2 bodies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 @contextmanager
 def progress(words: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where a person looks at it; it is told how much of how much is done."""
+    """A progress bar on standard error, if that is a terminal; call the result with how much of how much is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
         bar = shown.add_task(words, total=None)

@@ -316,9 +316,9 @@ class TestFullDisk:
             assert "Something is wrong" in page
             assert "The disk of the database is nearly full" in page
         assert "callbacks failed in the last 10 minutes" in said["page_after"]
-        assert any(line.startswith("BAD") and "disk: nearly full" in line for line in said["check"])
+        assert any(line.startswith("FAIL") and "disk: nearly full" in line for line in said["check"])
         assert any(
-            line.startswith("BAD") and "full" in line and "database:" in line for line in said["check"]
+            line.startswith("FAIL") and "full" in line and "database:" in line for line in said["check"]
         )
         assert "receiver_database_up 0.0" in said["metrics"]
         assert 'receiver_alarm{name="callbacks_failed"} 2.0' in said["metrics"]
