@@ -1,24 +1,16 @@
 """`config/Caddyfile` in a real Caddy before the real command: the same promises as nginx.conf's."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
-from tests.e2e.proxied import (
-    CALLBACKS,
-    CLOSED,
-    FORGED,
-    HOST,
-    Proxy,
-    caddy_before,
-    callback,
-    in_chunks,
-    request,
-)
+from benchmarks.processes import Deployment, deployed
+from benchmarks.proxies import CALLBACKS, HOST, Proxy, caddy_before, callback, request
+from tests.conftest import CALLBACK_TOKEN, eventually, need
+from tests.e2e.proxied import CLOSED, FORGED, in_chunks
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"
@@ -31,6 +23,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    need("caddy", shutil.which("caddy"))
     folder = tmp_path_factory.mktemp("caddy")
     with (
         deployed(folder, WORKERS="1", THREADS="4", TRUSTED_PROXIES="1") as (receiver,),

@@ -13,21 +13,20 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed, free_port
-from tests.e2e.proxied import (
+from benchmarks.processes import Deployment, deployed, free_port
+from benchmarks.proxies import (
     CALLBACKS,
-    CLOSED,
-    FORGED,
     HOST,
     Answer,
     Proxy,
     callback,
-    in_chunks,
     nginx_before,
+    nginx_program,
     read_answer,
     request,
 )
+from tests.conftest import CALLBACK_TOKEN, eventually, need
+from tests.e2e.proxied import CLOSED, FORGED, in_chunks
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"
@@ -39,6 +38,11 @@ class Site(NamedTuple):
 
     def refused(self) -> dict[str, int]:
         return dict(self.receiver.get("/api/stats")["deliveries"].get("callback", {}))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nginx() -> None:
+    need("nginx", nginx_program())
 
 
 @pytest.fixture(scope="module")
