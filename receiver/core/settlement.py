@@ -38,10 +38,9 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """`urgent`: not settled, and what was told is a reason to ask record-info at once."""
+    """How a task ended, if it did; `recovered` and `lost_callback` say what polls had to make good."""
 
     outcome: Outcome
-    urgent: bool = False
     recovered: bool = False
     lost_callback: bool = False
 
@@ -59,7 +58,6 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
     unclaimed = Fact.SUCCESS_BY_CALLBACK not in state.facts
     return Settlement(
         outcome=outcome,
-        urgent=is_urgent(state, outcome),
         recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
         lost_callback=settled and Fact.END_BY_CALLBACK not in state.facts and state.other_job is None,
     )

@@ -8,9 +8,8 @@ from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
 from receiver.core.problem import Problem, find_problem
 from receiver.core.reconciliation import TaskState
-from receiver.core.settlement import Outcome, Policy, Settlement
-
-MAX_LABEL_CHARS = 200
+from receiver.core.settlement import Outcome, Policy, Settlement, is_urgent
+from receiver.core.validation import MAX_LABEL_CHARS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +64,11 @@ class Task:
     def tracks(self) -> Mapping[str, Claims]:
         """The tracks to show, by key; a URL that callbacks dispute only where claims settled the task."""
         return self.state.tracks_to_show(with_disputed=self.settlement.outcome is Outcome.SUCCEEDED)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether record-info should be polled at once."""
+        return is_urgent(self.state, self.settlement.outcome)
 
     @property
     def is_known(self) -> bool:

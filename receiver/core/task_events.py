@@ -163,11 +163,11 @@ def _schedule_poll(task: Task, before: Task, now: datetime, rules: Rules) -> Tas
     raised = task.state.highest_claim.stage > max(before.state.highest_claim.stage, 0)
     task = replace(task, attempt=0) if raised else task
     planned = task.next_poll_at
-    if task.settlement.urgent and (raised or task.registered_at != before.registered_at):
+    if task.urgent and (raised or task.registered_at != before.registered_at):
         # A raised end may always be looked into at once, and counts as the poll that callbacks brought forward.
         expedited = now if raised else task.expedited_at
         return replace(task, next_poll_at=min(now, planned or now), expedited_at=expedited)
-    if task.settlement.urgent and (task.state != before.state or before.settlement.settled):
+    if task.urgent and (task.state != before.state or before.settlement.settled):
         return _expedite(task, now, rules)
     planned = rules.cadence.after_news(now, planned=planned, raised=raised)
     deadline = rules.cadence.deadline(task.first_seen_at)

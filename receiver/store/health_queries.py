@@ -15,6 +15,7 @@ from receiver.core.alarms import AWAITED_AFTER, COUNT_CAP, SETTLED_SAMPLE_SIZE, 
 from receiver.core.cadence import PollRank
 from receiver.core.observation import Source
 from receiver.core.problem import Problem
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.store import quarantine, recent_failures
 from receiver.store.database import database_now
@@ -24,7 +25,6 @@ from receiver.store.task_list import overdue
 
 NEWEST_DELIVERIES = 5_000
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-STORED = ("accepted", "duplicate", "quarantined", "unsupported", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ def read_overview(connection: Connection, *, due_before: datetime | None, most: 
         unresolved=_count(connection, _problems(Problem.UNRESOLVED), most),
         overdue=_count(connection, select(task.c.task_id).where(overdue(due_before)), most),
         conflicts=_count(connection, _problems(Problem.CONFLICT), most),
-        quarantined=quarantine.count(connection, QuarantineFilter(), most=most),
+        quarantined=quarantine.count(connection, QuarantineFilter(), cap=most),
         last_callback_at=last_callback_at,
         recent=recent_failures.read(connection, now=now),
         awaited=awaited,
@@ -82,7 +82,7 @@ def _last_settled(connection: Connection, now: datetime) -> tuple[int, int]:
     found: list[tuple[datetime, bool]] = []
     for outcome in Outcome:
         if outcome is not Outcome.IN_PROGRESS:
-            newest = select(task.c.settled_at, task.c.lost_callback).where(task.c.outcome == outcome.value)
+            newest = select(task.c.settled_at, task.c.lost_callback).where(task.c.outcome == outcome)
             rows = connection.execute(newest.order_by(task.c.first_seen_at.desc()).limit(SETTLED_SAMPLE_SIZE))
             found += [(row.settled_at, row.lost_callback) for row in rows if row.settled_at]
     lately = sorted((one for one in found if one[0] > now - SETTLED_WITHIN), reverse=True)[
@@ -105,7 +105,7 @@ def read_oldest(connection: Connection, *, due_before: datetime | None) -> Oldes
 
 
 def _problems(problem: Problem) -> Select[Any]:
-    return select(task.c.task_id).where(task.c.problem.is_not(None), task.c.problem == problem.value)
+    return select(task.c.task_id).where(task.c.problem.is_not(None), task.c.problem == problem)
 
 
 def _longest_due(connection: Connection, due_before: datetime | None) -> datetime | None:
@@ -120,13 +120,13 @@ def _longest_due(connection: Connection, due_before: datetime | None) -> datetim
 def _newest_delivery(connection: Connection, source: Source) -> datetime | None:
     newest = select(func.max(delivery.c.id)).scalar_subquery()
     lately = delivery.c.id > newest - NEWEST_DELIVERIES
-    query = select(delivery.c.received_at).where(lately, delivery.c.source == source.value)
+    query = select(delivery.c.received_at).where(lately, delivery.c.source == source)
     return connection.scalars(query.order_by(delivery.c.id.desc()).limit(1)).first()
 
 
 def _newest_hour(connection: Connection, source: Source) -> datetime | None:
     """The end of the last hour in which something of this source was stored."""
-    counted = (tally.c.subject == source.value) & tally.c.name.in_(STORED) & (tally.c.count > 0)
+    counted = (tally.c.subject == source) & tally.c.name.in_(tuple(DeliveryResult)) & (tally.c.count > 0)
     hour = connection.scalars(
         select(tally.c.hour).where(counted).order_by(tally.c.hour.desc()).limit(1)
     ).first()

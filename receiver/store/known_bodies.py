@@ -5,9 +5,10 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy import Connection, literal, select
 
+from receiver.core.observation import Source
 from receiver.store.schema import delivery
 
-BodyKey = tuple[str | None, str, bytes]
+BodyKey = tuple[str | None, Source, bytes]
 """Task id, source, digest: what makes a delivery the same as another."""
 
 
@@ -32,4 +33,4 @@ def _known(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey
     same = of_task & (delivery.c.source == sought.c.source) & (delivery.c.digest == sought.c.digest)
     first = select(literal(1)).where(same).limit(1).correlate(sought).scalar_subquery()
     found = connection.execute(select(sought, first.label("found")))
-    return {(row.task_id, row.source, bytes(row.digest)) for row in found if row.found}
+    return {(row.task_id, Source(row.source), bytes(row.digest)) for row in found if row.found}

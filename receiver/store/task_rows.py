@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 from sqlalchemy import Row
 
 from receiver.core.search_terms import search_terms
-from receiver.core.settlement import Outcome, Settlement, is_urgent
+from receiver.core.settlement import Outcome, Settlement
 from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Task
 from receiver.store.orphan_cap import is_strangers, size_of
@@ -81,12 +81,8 @@ def _plain(known: Task) -> dict[str, Any]:
 
 def task_of(row: Row[Any]) -> Task:
     state = load_state(row.state)
-    outcome = Outcome(row.outcome)
     settlement = Settlement(
-        outcome=outcome,
-        urgent=is_urgent(state, outcome),
-        recovered=row.recovered,
-        lost_callback=row.lost_callback,
+        outcome=Outcome(row.outcome), recovered=row.recovered, lost_callback=row.lost_callback
     )
     plain = {name: getattr(row, name) for name in _PLAIN}
     return replace(

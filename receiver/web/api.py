@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
-from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.task import Task
+from receiver.core.validation import UNSTORABLE
 from receiver.operations import delete_task, label_task, register_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import changes, deliveries, quarantine, task_list, tasks
@@ -45,7 +45,7 @@ PARAMETERS = {
 }
 # The same for bodies.
 BODIES = {"api.create_task": NEW_TASK, "api.change_task": LABEL}
-EVERY_ONE = quarantine.QuarantineFilter(seen=True)
+EVERY_ONE = quarantine.QuarantineFilter(include_acknowledged=True)
 
 
 class LongPollSlots:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from receiver.core.payloads.fields import UNSTORABLE
+from receiver.core.validation import UNSTORABLE
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.schema import LARGEST_ID

@@ -14,9 +14,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from receiver.core.observation import Scalar
 from receiver.core.payloads.errors import Errors, flat_errors
+from receiver.core.validation import UNSTORABLE
 
-# Neither can be stored as text everywhere: a NUL, and half of a surrogate pair.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 MAX_KEY_CHARS = 64  # no key that is read is longer

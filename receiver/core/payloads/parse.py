@@ -18,6 +18,8 @@ from receiver.core.payloads.responses import NOT_KNOWN, refusal_of
 from receiver.core.payloads.row_locations import find_rows
 from receiver.core.payloads.tracks import read_rows
 from receiver.core.payloads.wrapping import parse_body
+from receiver.core.results import DeliveryResult
+from receiver.core.validation import TASK_ID_RULE
 
 BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
 
@@ -30,6 +32,13 @@ class ParseOutcome(StrEnum):
     NO_TASK_ID = "no_task_id"
     NOT_JSON = "not_json"
     TOO_MUCH = "too_much"
+
+
+RESULTS = {
+    ParseOutcome.READ: DeliveryResult.ACCEPTED,
+    ParseOutcome.UNSUPPORTED: DeliveryResult.UNSUPPORTED,
+    ParseOutcome.UNKNOWN_TASK: DeliveryResult.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +64,24 @@ class ParsedPayload:
         """What its task's state is joined with."""
         return self.observation or self.not_music
 
+    @property
+    def result(self) -> DeliveryResult:
+        """What becomes of the delivery, unless it repeats another."""
+        return RESULTS.get(self.kind, DeliveryResult.QUARANTINED)
+
+    @property
+    def status(self) -> str:
+        """The status it reports, or `""`."""
+        observation = self.to_reconcile
+        if observation is None:
+            return ""
+        return str(observation.other_job.status if observation.other_job else observation.status)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether some of its values could not be read."""
+        return bool(self.errors)
+
 
 def parse_callback(body: bytes) -> ParsedPayload:
     """Read the body of a callback, in whichever dialect it is."""
@@ -78,12 +105,8 @@ def _parse_callback(value: Any) -> ParsedPayload:
             kind=ParseOutcome.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]}
         )
     if envelope.task_id is None:
-        told = {
-            "data.taskId": [
-                "Missing, or not a task id: text without white space or slashes, 200 characters at most."
-            ]
-        }
-        return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=told)
+        errors = {"data.taskId": [f"Missing, or not a task id: {TASK_ID_RULE}."]}
+        return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=errors)
     return _parse(envelope, envelope.task_id, Source.CALLBACK)
 
 
@@ -101,9 +124,9 @@ def parse_poll(body: bytes, asked: str) -> ParsedPayload:
     return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
 
 
-def parse_stored(body: bytes, *, source: str, task_id: str | None) -> ParsedPayload:
+def parse_stored(body: bytes, *, source: Source, task_id: str | None) -> ParsedPayload:
     """Read a stored body by the present schemas; `task_id` is the one that a poll asked for."""
-    if source == Source.POLL:
+    if source is Source.POLL:
         return parse_poll(body, task_id or "")
     return parse_callback(body)
 

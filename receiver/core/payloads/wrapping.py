@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from receiver.core.payloads.envelope import NotJsonError, opened_text, parse_json, readable_task_id
+from receiver.core.payloads.envelope import NotJsonError, opened_text, parse_json
 from receiver.core.payloads.fields import folded
+from receiver.core.validation import parse_task_id
 
 MAX_LAYERS = 2
 MAX_FORM_FIELDS = 20
@@ -86,7 +87,7 @@ def _names_task(value: Mapping[str, Any]) -> bool:
     known = folded(value)
     places = [known, *_objects(known.get("data"))]
     places += [inner for place in places for inner in _objects(place.get("response"))]
-    return any(readable_task_id(place.get("taskid")) for place in places)
+    return any(parse_task_id(place.get("taskid")) for place in places)
 
 
 def _objects(value: Any) -> Iterable[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
-from receiver.core.payloads.fields import UNSTORABLE
+from receiver.core.validation import UNSTORABLE
 from receiver.runtime import utc_now
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor

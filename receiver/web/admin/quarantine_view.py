@@ -8,6 +8,7 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import reprocessing
+from receiver.core.payloads import ParseOutcome
 from receiver.operations import record_action
 from receiver.reprocessing import Reprocessed
 from receiver.runtime import utc_now
@@ -46,7 +47,7 @@ def list_quarantine() -> Response:
         rows=[delivery_row(one, now, longest=MAX_LISTED_CHARS) for one in shown],
         wanted=wanted,
         kept=_filter_arguments(wanted),
-        causes={cause.value: cause_badge(cause) for cause in CAUSES},
+        causes={cause: cause_badge(cause) for cause in CAUSES},
         first_page=before is None,
         more=url_for("admin.list_quarantine", **_filter_arguments(wanted), before=older) if older else None,
     )
@@ -57,9 +58,9 @@ def preview_reprocessing() -> Response:
     """What reading again would change, and how many deliveries it is about, before anything is changed."""
     now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
     with current_runtime().database.read() as connection:
-        count = quarantine.count(connection, wanted, most=COUNT_CAP, before=before)
+        count = quarantine.count(connection, wanted, cap=COUNT_CAP, before=before)
         told = quarantine.find(connection, wanted, limit=reprocessing.MAX_DELIVERIES, before=before)
-    if not told and wanted.only is not None:
+    if not told and wanted.delivery_id is not None:
         return error_page(404, "Not in quarantine", "This delivery is not in quarantine (any more).")
     planned = reprocessing.preview(current_runtime(), told, now=now)
     return page(
@@ -71,7 +72,7 @@ def preview_reprocessing() -> Response:
         summary=reprocessing.summarize(planned),
         shown=[
             (delivery_row(one.before, now, longest=MAX_LISTED_CHARS), delivery_row(one.after, now, longest=0))
-            for one in _worth_showing(planned, alone=wanted.only is not None)
+            for one in _worth_showing(planned, alone=wanted.delivery_id is not None)
         ],
         wanted=wanted,
         kept=_filter_arguments(wanted),
@@ -87,18 +88,20 @@ def read_again() -> AnyResponse:
         current_runtime(), wanted, now=utc_now(), actor=current_actor(), before=before
     )
     flash(
-        f"{done.looked_at} read again: {done.readable} can be read now, {done.changing} changed their task,"
-        f" {done.looked_at - done.readable} stay in quarantine."
+        f"{done.total} read again: {done.readable} can be read now, {done.changing} changed their task,"
+        f" {done.total - done.readable} stay in quarantine."
     )
-    if older is not None and wanted.only is None:
+    if older is not None and wanted.delivery_id is None:
         return redirect(url_for("admin.preview_reprocessing", **_filter_arguments(wanted), before=older), 303)
-    return redirect(url_for("admin.list_quarantine", **_filter_arguments(replace(wanted, only=None))), 303)
+    return redirect(
+        url_for("admin.list_quarantine", **_filter_arguments(replace(wanted, delivery_id=None))), 303
+    )
 
 
 @blueprint.post("/quarantine/acknowledge")
 def acknowledge_quarantine() -> AnyResponse:
     """Mark all that match as seen, but what has come since they were counted."""
-    now, wanted, marked = utc_now(), replace(_wanted(), seen=False), 0
+    now, wanted, marked = utc_now(), replace(_wanted(), include_acknowledged=False), 0
     before = id_cursor(request.args.get("before"))
     while True:
         with current_runtime().database.write() as connection:
@@ -116,13 +119,19 @@ def acknowledge_quarantine() -> AnyResponse:
 def _wanted() -> QuarantineFilter:
     """Which deliveries the address is about; what is not understood must not widen it."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
-    if cause not in (None, *(one.value for one in CAUSES)):
+    if cause not in (None, *CAUSES):
         raise ProblemError(422, "No such filter", "Choose one of the list.")
-    return QuarantineFilter(cause=cause, seen=request.args.get("seen") == "yes", only=only)
+    acknowledged = request.args.get("seen") == "yes"
+    known = ParseOutcome(cause) if cause else None
+    return QuarantineFilter(cause=known, include_acknowledged=acknowledged, delivery_id=only)
 
 
 def _filter_arguments(wanted: QuarantineFilter) -> dict[str, Any]:
-    told = {"cause": wanted.cause, "seen": "yes" if wanted.seen else None, "only": wanted.only}
+    told = {
+        "cause": wanted.cause,
+        "seen": "yes" if wanted.include_acknowledged else None,
+        "only": wanted.delivery_id,
+    }
     return {name: str(value) for name, value in told.items() if value is not None}
 
 

@@ -9,9 +9,8 @@ from receiver.core import source_comparison
 from receiver.core.claim_bounds import exceeds_claim_limits
 from receiver.core.observation import Source
 from receiver.core.payloads import ParseOutcome, parse_stored
-from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
-from receiver.core.task import MAX_LABEL_CHARS
+from receiver.core.validation import LABEL_RULE, MAX_LABEL_CHARS, is_label
 from receiver.operations import acknowledge_task, label_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import audit_log, deliveries, tasks
@@ -94,8 +93,8 @@ def poll_task(task_id: str) -> AnyResponse:
 @blueprint.post("/tasks/<task_id>/label")
 def set_label(task_id: str) -> AnyResponse:
     label = " ".join(request.form.get("label", "").split())
-    if len(label) > MAX_LABEL_CHARS or UNSTORABLE.search(label):
-        return _back(task_id, f"Not saved: a label is {MAX_LABEL_CHARS} characters at most.")
+    if not is_label(label):
+        return _back(task_id, f"Not saved: {LABEL_RULE}.")
     if (
         label_task(current_runtime(), task_id, label=label or None, now=utc_now(), actor=current_actor())
         is None
