@@ -6,7 +6,7 @@ from datetime import datetime
 
 from receiver.core.observation import Source
 from receiver.core.payloads import ParsedPayload, parse_callback, parse_poll
-from receiver.core.search_terms import query_terms
+from receiver.core.search_terms import fold_early
 from receiver.redaction import redact
 
 
@@ -40,4 +40,4 @@ def poll_delivery(body: bytes, task_id: str, *, now: datetime, secrets: Iterable
 def _fold_titles(parsed: ParsedPayload) -> None:
     """Does the work on the titles before anything is locked."""
     tracks = parsed.observation.tracks if parsed.observation else ()
-    query_terms(str(track.fields.get("title", "")) for track in tracks)
+    fold_early(str(track.fields.get("title", "")) for track in tracks)

@@ -29,7 +29,7 @@ log = logging.getLogger("receiver.intake")
 OVERDUE_BATCH_SIZE = 256
 GIVE_UP_BATCH_SIZE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
 MAX_GIVE_UP_S = 0.5  # between two passes of the poller
-PAUSE_S = 0.01  # in which those who wait for the database get it
+PAUSE_S = 0.01  # in which waiting writers get the database
 
 
 class Intake:

@@ -80,7 +80,7 @@ def _new_row(stored: StoredDelivery) -> dict[str, Any]:
 
 
 def capped_bytes(stored: StoredDelivery) -> int | None:
-    """How much counts against what strangers may store: the body, and the texts that go with it; None: nothing does."""
+    """The bytes that count against the cap on strangers: the body and its texts; None: not capped."""
     if not stored.capped or stored.body is None or stored.result is DeliveryResult.DUPLICATE:
         return None
     texts = (json.dumps(few_errors(stored.errors or {})), json.dumps(stored.change), stored.query or "")
@@ -88,7 +88,7 @@ def capped_bytes(stored: StoredDelivery) -> int | None:
 
 
 def parsed_columns(stored: StoredDelivery) -> dict[str, Any]:
-    """What a row says by the present reading of its body; bounded here too, whatever the reading let through."""
+    """The columns that depend on parsing the body; bounded here again, whatever the parser let through."""
     return {
         "task_id": stored.task_id,
         "result": stored.result,
@@ -122,7 +122,7 @@ def of_task(connection: Connection, task_id: str, *, newest: int = 200) -> Seque
 def page_of_task(
     connection: Connection, task_id: str, *, after: int, limit: int
 ) -> tuple[Sequence[StoredDelivery], int | None]:
-    """Deliveries about a task behind the id `after`, in order of arrival, and the id to go on after."""
+    """Deliveries about a task after the id `after`, in order of arrival, and the id to go on after."""
     about = sizes().where(delivery.c.task_id == task_id, delivery.c.id > after).order_by(delivery.c.id)
     rows = connection.execute(about.limit(limit + 1)).all()
     ids = within_bytes(rows[:limit])
@@ -196,7 +196,7 @@ def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelive
 
 
 def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping[str, Sequence[str]]:
-    """The statuses of a task's deliveries as music, by source, each once, in order of arrival."""
+    """The statuses that a task's deliveries report for music, by source, each once, in order of arrival."""
     walked = (
         select(delivery.c.id, delivery.c.source, delivery.c.status, delivery.c.product)
         .where(delivery.c.task_id == task_id)
@@ -217,7 +217,7 @@ def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping
 
 
 def any_body_dropped(connection: Connection, task_id: str, *, newest: int | None = None) -> bool:
-    """Whether something has been dropped that the task's state was made of, among all or its newest deliveries."""
+    """Whether a body was dropped that is part of the task's state, among all or its newest deliveries."""
     walked = (
         select(delivery.c.result, delivery.c.body.is_(None).label("bodiless"))
         .where(delivery.c.task_id == task_id)

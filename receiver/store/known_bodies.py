@@ -1,4 +1,4 @@
-"""Which contents were delivered before: each is looked up in the index by itself, however many are stored."""
+"""Which contents are stored already: one index lookup for each, however many are stored."""
 
 from collections.abc import Collection
 
@@ -13,12 +13,13 @@ BodyKey = tuple[str | None, Source, bytes]
 
 
 def find_known_bodies(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
-    """Those of these contents that were delivered before; each is looked up in the index by itself."""
+    """Those of these contents that are stored already, by one index lookup for each."""
     named = [content for content in contents if content[0] is not None]
-    return _known(connection, named) | _known(connection, [each for each in contents if each[0] is None])
+    nameless = [content for content in contents if content[0] is None]
+    return _find(connection, named) | _find(connection, nameless)
 
 
-def _known(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
+def _find(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
     """Of contents that all have a task id, or all have none."""
     rows = sorted(contents, key=repr)
     if not rows:

@@ -1,4 +1,4 @@
-"""What callbacks reported of another product's jobs, as it was parsed when they came."""
+"""Callbacks about another product's jobs, as they were parsed when they came."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

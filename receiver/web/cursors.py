@@ -9,7 +9,7 @@ from typing import TypeVar
 from receiver.core.validation import UNSTORABLE
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.schema import LARGEST_ID
+from receiver.store.schema import MAX_ID
 from receiver.store.task_list import TaskPosition
 from receiver.web.problems import ProblemError
 
@@ -57,7 +57,7 @@ def id_cursor(cursor: str | None) -> int | None:
     """The row to go on before; None at the beginning."""
     if not cursor:
         return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(MAX_ID))):
         raise _bad_cursor()
     return int(cursor)
 

@@ -68,7 +68,7 @@ def test_a_number_that_is_none_stands_for_nothing_where_an_object_or_a_list_belo
     for response in (NOT_ONE, {"sunoData": NOT_ONE}, {"taskId": NOT_ONE, "sunoData": []}):
         record = {"taskId": "t", "status": "PENDING", "response": response}
         reading = parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
-        assert reading.kind is ParseOutcome.READ
+        assert reading.kind is ParseOutcome.PARSED
         assert reading.observation is not None
         assert reading.observation.status == "PENDING"
     row = {"id": "a", "audioUrl": NOT_ONE, "audio_url": URL, "unknown": [NOT_ONE]}

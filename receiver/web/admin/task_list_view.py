@@ -27,7 +27,7 @@ FLAGS = {
     Flag.PROBLEM: "needs attention",
     Flag.OVERDUE: "overdue",
     Flag.CONFLICT: "conflict",
-    Flag.UNSEEN_CONFLICT: "conflict nobody has seen",
+    Flag.UNACKNOWLEDGED_CONFLICT: "conflict nobody has seen",
     Flag.RECOVERED: "recovered",
     Flag.LOST_CALLBACK: "lost callback",
     Flag.ORPHAN: "orphan",

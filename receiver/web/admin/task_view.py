@@ -15,7 +15,7 @@ from receiver.operations import acknowledge_task, label_task, request_task_poll
 from receiver.runtime import utc_now
 from receiver.store import audit_log, deliveries, tasks
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.schema import LARGEST_ID
+from receiver.store.schema import MAX_ID
 from receiver.web.admin import presenters, timeline
 from receiver.web.admin.body_preview import MAX_LISTED_CHARS
 from receiver.web.admin.layout import (
@@ -113,7 +113,7 @@ def acknowledge(task_id: str) -> AnyResponse:
 def read_body(delivery_id: int) -> Response:
     """The bytes as they came, as a file that no browser runs."""
     with current_runtime().database.read() as connection:
-        told = deliveries.load(connection, delivery_id) if delivery_id <= LARGEST_ID else None
+        told = deliveries.load(connection, delivery_id) if delivery_id <= MAX_ID else None
     if told is None or told.body is None:
         return error_page(404, "No such body", "There is no such delivery, or its body is not kept any more.")
     answer = Response(told.body, content_type="text/plain; charset=utf-8")
