@@ -1,6 +1,7 @@
 """Whose trouble a failed call is, and the upstream's pauses with single probes after them."""
 
 from dataclasses import replace
+from itertools import product
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -299,13 +300,12 @@ ODD = [
 DATES = ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "Sun, 06 Nov 2037 08:49:37 -0000"]
 
 
-@pytest.mark.parametrize("header", [*ODD, *DATES, "Sun, 06 Nov 99999 08:49:37 GMT", "60", None])
-@pytest.mark.parametrize("jitter", [-1, 1])
-@pytest.mark.parametrize("times", [1, 30])
 @pytest.mark.parametrize("trouble", Trouble)
-def test_no_header_pauses_for_longer_than_an_hour(header, jitter, times, trouble):
-    _, pause_s = down(times, trouble, retry_after_s=retry_after_s(header, NOW), jitter=jitter)
-    assert 0 < pause_s <= 3600
+def test_no_header_pauses_for_longer_than_an_hour(trouble):
+    headers = [*ODD, *DATES, "Sun, 06 Nov 99999 08:49:37 GMT", "60", None]
+    for header, jitter, times in product(headers, (-1, 1), (1, 30)):
+        _, pause_s = down(times, trouble, retry_after_s=retry_after_s(header, NOW), jitter=jitter)
+        assert 0 < pause_s <= 3600, header
 
 
 def test_a_pause_that_was_written_down_by_another_clock_is_an_hour_at_most():

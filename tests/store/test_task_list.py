@@ -67,7 +67,7 @@ def fits(task: Task, wanted: TaskFilter) -> bool:
         Flag.PROBLEM: task.problem is not None,
         Flag.OVERDUE: bool(late),
         Flag.CONFLICT: task.state.conflict,
-        Flag.UNSEEN_CONFLICT: task.problem == "conflict",
+        Flag.UNACKNOWLEDGED_CONFLICT: task.problem == "conflict",
         Flag.RECOVERED: task.settlement.recovered,
         Flag.LOST_CALLBACK: task.settlement.lost_callback,
         Flag.ORPHAN: task.registered_at is None,
