@@ -416,7 +416,7 @@ class DeafIntake(Intake):
     """Cannot take in one task's answer, as if there were a fault of ours in it."""
 
     def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
-        if any(delivery.reading.task_id == "poison" for delivery in answers):
+        if any(delivery.parsed.task_id == "poison" for delivery in answers):
             raise ValueError("a fault of ours")
         return super().accept_answers(answers)
 

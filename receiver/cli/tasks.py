@@ -19,9 +19,8 @@ from receiver.cli.output import (
     table_console,
 )
 from receiver.clock import utc_now
-from receiver.core.payloads.envelope import readable_task_id
 from receiver.core.settlement import Outcome
-from receiver.core.task import MAX_LABEL_CHARS
+from receiver.core.validation import LABEL_RULE, TASK_ID_RULE, is_label, parse_task_id
 from receiver.operations import register_task, request_task_poll
 from receiver.store import deliveries, task_list, tasks
 from receiver.store.audit_log import COMMAND
@@ -45,9 +44,9 @@ class TaskIdType(click.ParamType[str]):
     name = "task_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        task_id = readable_task_id(value)
+        task_id = parse_task_id(value)
         if task_id is None:
-            self.fail("not a task id: text without white space or slashes, 200 characters at most", param)
+            self.fail(f"not a task id: {TASK_ID_RULE}", param)
         return task_id
 
 
@@ -60,8 +59,8 @@ TASK_ID = TaskIdType()
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled without callbacks."""
-    if label and len(label) > MAX_LABEL_CHARS:
-        raise click.BadParameter(f"{MAX_LABEL_CHARS} characters at most", param_hint="--label")
+    if label and not is_label(label):
+        raise click.BadParameter(LABEL_RULE, param_hint="--label")
     task, created = register_task(open_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
     word = "registered" if created else "already exists"
     print_result(serialize_task(task), f"{task_id}: {word}, {task.settlement.outcome.value}", as_json=as_json)

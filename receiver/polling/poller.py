@@ -126,7 +126,7 @@ class Poller:
             now = self._clock(connection)
             health = self._health(connection, now)
             free = self._settings.poll_concurrency - in_flight
-            most = upstream_health.calls_allowed(health, wanted=free, in_flight=in_flight)
+            most = upstream_health.calls_allowed(health, limit=free, in_flight=in_flight)
             if most <= 0 or not poll_queue.slot_free(connection, now=now, period_s=period_s):
                 return []
         claim_s = 2 * self._settings.poll_timeout + LEASE_S

@@ -1,7 +1,7 @@
 """Metrics out of the database: the same in every process, on every machine, and after a restart."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from receiver.core import task_counts
 from receiver.core.alarms import FAILED, Alarm, AlarmName, Disk, Level, Overview, lost_share
 from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
+from receiver.core.results import DeliveryResult, RefusalReason
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts
 from receiver.store.body_cap import BODIES
@@ -21,10 +22,14 @@ from receiver.store.orphan_cap import ORPHANS
 from receiver.store.poller_status import PollerState, PollerStatus
 from receiver.web.admin.system_state import overdue_before, with_unsaved
 from receiver.web.stats import read_poller
-from receiver.web.totals import REFUSAL_REASONS, Totals
+from receiver.web.totals import Totals
 
 COUNT_CAP = 10_000
-DELIVERY_RESULTS = ("accepted", "duplicate", "quarantined")
+STORED_RESULTS = (DeliveryResult.ACCEPTED, DeliveryResult.DUPLICATE, DeliveryResult.QUARANTINED)
+RESULTS: Mapping[Source, Sequence[str]] = {
+    Source.CALLBACK: (*STORED_RESULTS, DeliveryResult.UNSUPPORTED, *RefusalReason),
+    Source.POLL: (*STORED_RESULTS, DeliveryResult.UNKNOWN),
+}
 LEVELS = {Level.AMBER: 1, Level.RED: 2}
 
 TEXTS = {
@@ -90,10 +95,10 @@ def metric_families(metrics: DatabaseMetrics) -> Iterator[Metric]:
 
 
 def _deliveries(totals: Totals) -> Iterator[Metric]:
-    for source, others in ((Source.CALLBACK, ("unsupported", *REFUSAL_REASONS)), (Source.POLL, ("unknown",))):
-        counts = {**dict.fromkeys((*DELIVERY_RESULTS, *others), 0), **totals.of(source)}
+    for source, results in RESULTS.items():
+        counts = {**dict.fromkeys(results, 0), **totals.of(source)}
         # What was reprocessed has left the quarantine's count, and a counter must not fall.
-        counts["quarantined"] += totals.sum_of("reread", source)
+        counts[DeliveryResult.QUARANTINED] += totals.sum_of("reread", source)
         yield _labelled(CounterMetricFamily, f"{source}s", "result", counts)
     calls = {**dict.fromkeys(["answered", *Trouble], 0), **totals.of("call")}
     yield _labelled(CounterMetricFamily, "record_info_calls", "result", calls)
@@ -114,7 +119,7 @@ def _attention(overview: Overview) -> Iterator[Metric]:
     yield _gauge("overdue_tasks", overview.overdue)
     yield _gauge("awaited_tasks", overview.awaited)
     yield _gauge("lost_callback_share", lost_share(overview))
-    recent = dict.fromkeys((FAILED, *REFUSAL_REASONS), 0) | dict(overview.recent)
+    recent = dict.fromkeys((FAILED, *RefusalReason), 0) | dict(overview.recent)
     yield _labelled(GaugeMetricFamily, "recent_callbacks", "result", recent)
 
 

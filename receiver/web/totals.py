@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from receiver.core.settlement import Outcome
 from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, TASK
 
-REFUSAL_REASONS = ("wrong_token", "bad_signature", "too_large", "cut_off")
-
 
 @dataclass(frozen=True, slots=True)
 class Totals:

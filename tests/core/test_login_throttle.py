@@ -216,22 +216,22 @@ PATIENCE = [
 
 
 @pytest.mark.parametrize("pauses", PATIENCE, ids=str)
-@pytest.mark.parametrize("networks", [1, 10, 100])
+@pytest.mark.parametrize("networks", [1, 10, 40])
 def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses):
     tried = guesses_a_day(networks, pauses=pauses)
     assert tried <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
-    st.integers(1, 40), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
+    st.integers(1, 25), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
 )
 def test_no_mixture_of_pauses_gives_more(networks, pauses):
     assert guesses_a_day(networks, pauses=pauses) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
-def test_of_three_hundred_networks_none_gets_more_than_its_share():
-    assert guesses_a_day(300, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 300
+def test_of_a_hundred_networks_none_gets_more_than_its_share():
+    assert guesses_a_day(100, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 100
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -12,7 +12,7 @@ from receiver.core.search_terms import (
     MAX_TERMS,
     _terms_in,
     fold_text,
-    query_terms,
+    fold_early,
     search_terms,
 )
 
@@ -142,7 +142,7 @@ def test_a_long_text_is_read_up_to_the_end_of_a_word():
 
 
 def test_what_was_prepared_is_found_without_folding_it_again():
-    query_terms(["Ÿ" * MAX_TEXT_CHARS])
+    fold_early(["Ÿ" * MAX_TEXT_CHARS])
     before = _terms_in.cache_info()
     assert search_terms("Ÿ" * MAX_TEXT_CHARS)
     assert _terms_in.cache_info().misses == before.misses

@@ -19,6 +19,9 @@ from sqlalchemy import make_url, text
 from benchmarks.postgres import Postgres
 from benchmarks.processes import free_port
 from receiver.app import build_app
+from receiver.core.observation import Source
+from receiver.core.payloads import ParseOutcome
+from receiver.core.results import DeliveryResult
 from receiver.intake import callback_delivery
 from receiver.background import Background
 from receiver.runtime import Runtime
@@ -102,10 +105,10 @@ def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
     unread = [
         StoredDelivery(
             task_id=f"task-{n}",
-            source="callback",
+            source=Source.CALLBACK,
             received_at=T0,
-            result="quarantined",
-            cause="unreadable",
+            result=DeliveryResult.QUARANTINED,
+            cause=ParseOutcome.UNREADABLE,
             digest=bytes([n]) * 32,
             body=told(f"task-{n}").encode(),
         )

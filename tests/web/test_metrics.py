@@ -19,7 +19,7 @@ from receiver.clock import utc_now
 from receiver.runtime import Runtime
 from receiver.store import deliveries, lease, poll_queue, hourly_counts
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.health_queries import NEWEST_DELIVERIES
+from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.web.database_metrics import read_database_metrics
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
@@ -198,7 +198,7 @@ class TestSilence:
             task_id="t", source="poll", received_at=now, result="duplicate", status="", digest=b"", body=None
         )
         with runtime.database.write() as connection:
-            deliveries.add(connection, [row] * NEWEST_DELIVERIES)
+            deliveries.add(connection, [row] * MAX_NEWEST_DELIVERIES)
         assert 0 <= (read(client)("last_callback_age_seconds") or 0) < 3600
 
     def test_a_database_that_is_gone_is_a_metric_and_no_error(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from receiver.core.histogram import quantile_s
+from receiver.core.results import RefusalReason
 from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK
 from receiver.web.admin.time_series import Line, TimeSeries, Value, rounded
 from receiver.web.admin.times import duration
-from receiver.web.totals import REFUSAL_REASONS, Totals
+from receiver.web.totals import Totals
 
 Facts = tuple[tuple[str, str], ...]
 OUTCOME_COLOURS = {"succeeded": "green", "failed": "red", "unresolved": "violet", "in_progress": "slate"}
@@ -46,9 +47,9 @@ def _callbacks(series: TimeSeries) -> Plot:
         series.line("callback", "duplicate", "slate"),
         series.line("callback", "quarantined", "red"),
         series.line("callback", "unsupported", "amber"),
-        series.line("callback", "refused", "violet", *REFUSAL_REASONS),
+        series.line("callback", "refused", "violet", *RefusalReason),
     )
-    reasons = {f"refused: {name}": series.whole.sum_of("callback", name) for name in REFUSAL_REASONS}
+    reasons = {f"refused: {name}": series.whole.sum_of("callback", name) for name in RefusalReason}
     facts = (*_sums(lines), *_facts(reasons))
     return Plot(key="callbacks", title="Callbacks", unit="", lines=lines, facts=facts)
 

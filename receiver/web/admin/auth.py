@@ -17,8 +17,8 @@ from werkzeug.wrappers import Response
 from receiver.clock import utc_now
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
-from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.plurals import quantity
+from receiver.core.validation import UNSTORABLE
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError

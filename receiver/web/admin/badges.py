@@ -6,6 +6,7 @@ from datetime import datetime
 from receiver.core.observation import Source, Status
 from receiver.core.payloads import ParseOutcome
 from receiver.core.problem import is_decided
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.store.audit_log import ActionKind
@@ -32,17 +33,17 @@ OUTCOMES = {
     Outcome.UNRESOLVED: Badge("red", "?", "unresolved"),
 }
 RESULTS = {
-    "accepted": Badge("green", "✓", "accepted"),
-    "duplicate": Badge("slate", "=", "duplicate"),
-    "quarantined": Badge("red", "✕", "quarantined"),
-    "unsupported": Badge("amber", "▲", "unsupported"),
-    "unknown": Badge("slate", "?", "unknown upstream"),
+    DeliveryResult.ACCEPTED: Badge("green", "✓", "accepted"),
+    DeliveryResult.DUPLICATE: Badge("slate", "=", "duplicate"),
+    DeliveryResult.QUARANTINED: Badge("red", "✕", "quarantined"),
+    DeliveryResult.UNSUPPORTED: Badge("amber", "▲", "unsupported"),
+    DeliveryResult.UNKNOWN: Badge("slate", "?", "unknown upstream"),
 }
 CAUSES = {
-    ParseOutcome.NOT_JSON.value: Badge("red", "✕", "not JSON"),
-    ParseOutcome.NO_TASK_ID.value: Badge("red", "?", "no task ID"),
-    ParseOutcome.UNREADABLE.value: Badge("amber", "▲", "unexpected shape"),
-    ParseOutcome.TOO_MUCH.value: Badge("amber", "▦", "over limits"),
+    ParseOutcome.NOT_JSON: Badge("red", "✕", "not JSON"),
+    ParseOutcome.NO_TASK_ID: Badge("red", "?", "no task ID"),
+    ParseOutcome.UNREADABLE: Badge("amber", "▲", "unexpected shape"),
+    ParseOutcome.TOO_MUCH: Badge("amber", "▦", "over limits"),
 }
 ACTIONS = {
     ActionKind.SIGNED_IN: Badge("slate", "→", "signed in"),
@@ -85,12 +86,13 @@ def flags_of(task: Task) -> tuple[Badge, ...]:
     return tuple(badge for holds, badge in flags if holds)
 
 
-def result_badge(result: str, source: str) -> Badge:
+def result_badge(result: DeliveryResult, source: Source) -> Badge:
     """A poll that repeats what is stored is no fault, so it is not called a duplicate."""
-    if result == "duplicate" and source == Source.POLL:
+    if result is DeliveryResult.DUPLICATE and source is Source.POLL:
         return UNCHANGED
-    return RESULTS.get(result, Badge("slate", "○", result))
+    return RESULTS[result]
 
 
-def cause_badge(cause: str | None) -> Badge:
-    return CAUSES.get(cause or "", RESULTS["quarantined"])
+def cause_badge(cause: ParseOutcome) -> Badge:
+    """Why a delivery is in quarantine."""
+    return CAUSES[cause]

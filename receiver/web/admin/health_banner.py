@@ -27,7 +27,7 @@ TASKS = "admin.list_tasks"
 LISTS: Mapping[AlarmName, tuple[str, Mapping[str, str]]] = {
     AlarmName.TASKS_UNRESOLVED: (TASKS, {"flag": Flag.PROBLEM, "outcome": Outcome.UNRESOLVED}),
     AlarmName.TASKS_OVERDUE: (TASKS, {"flag": Flag.OVERDUE}),
-    AlarmName.TASKS_IN_CONFLICT: (TASKS, {"flag": Flag.UNSEEN_CONFLICT}),
+    AlarmName.TASKS_IN_CONFLICT: (TASKS, {"flag": Flag.UNACKNOWLEDGED_CONFLICT}),
     AlarmName.CALLBACKS_LOST: (TASKS, {"flag": Flag.LOST_CALLBACK}),
     AlarmName.QUARANTINE: ("admin.list_quarantine", {}),
     AlarmName.CALLBACKS_REFUSED: ("admin.show_activity", {}),

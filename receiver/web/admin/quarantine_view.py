@@ -8,6 +8,7 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import reprocessing
+from receiver.core.payloads import ParseOutcome
 from receiver.core.plurals import quantity
 from receiver.operations import record_action
 from receiver.reprocessing import Reprocessed
@@ -41,7 +42,7 @@ def list_quarantine() -> Response:
         rows=[delivery_row(delivery, now, max_chars=MAX_LISTED_CHARS) for delivery in stored],
         filters=filters,
         arguments=_filter_arguments(filters),
-        causes={cause.value: cause_badge(cause) for cause in CAUSES},
+        causes={cause: cause_badge(cause) for cause in CAUSES},
         first_page=before is None,
         more=url_for("admin.list_quarantine", **_filter_arguments(filters), before=older) if older else None,
     )
@@ -52,9 +53,9 @@ def preview_reprocessing() -> Response:
     """What reprocessing would change, and in how many deliveries, before anything is changed."""
     now, filters, before = request_time(), _filter(), id_cursor(request.args.get("before"))
     with current_runtime().database.read() as connection:
-        count = quarantine.count(connection, filters, most=COUNT_CAP, before=before)
+        count = quarantine.count(connection, filters, cap=COUNT_CAP, before=before)
         found = quarantine.find(connection, filters, limit=reprocessing.MAX_DELIVERIES, before=before)
-    if not found and filters.only is not None:
+    if not found and filters.delivery_id is not None:
         return error_page(404, "Not in quarantine", "This delivery is not in quarantine, or no longer.")
     planned = reprocessing.preview(current_runtime(), found, now=now)
     return page(
@@ -68,7 +69,7 @@ def preview_reprocessing() -> Response:
                 delivery_row(step.before, now, max_chars=MAX_LISTED_CHARS),
                 delivery_row(step.after, now, max_chars=0),
             )
-            for step in _worth_showing(planned, single=filters.only is not None)
+            for step in _worth_showing(planned, single=filters.delivery_id is not None)
         ],
         filters=filters,
         arguments=_filter_arguments(filters),
@@ -84,20 +85,22 @@ def reprocess_quarantine() -> AnyResponse:
         current_runtime(), filters, now=request_time(), actor=current_actor(), before=before
     )
     flash(
-        f"{quantity(done.looked_at, 'delivery', 'deliveries')} reprocessed: {done.readable} parsed,"
-        f" {quantity(done.changing, 'task')} changed, {done.looked_at - done.readable} still in quarantine."
+        f"{quantity(done.total, 'delivery', 'deliveries')} reprocessed: {done.readable} parsed,"
+        f" {quantity(done.changing, 'task')} changed, {done.total - done.readable} still in quarantine."
     )
-    if older is not None and filters.only is None:
+    if older is not None and filters.delivery_id is None:
         return redirect(
             url_for("admin.preview_reprocessing", **_filter_arguments(filters), before=older), 303
         )
-    return redirect(url_for("admin.list_quarantine", **_filter_arguments(replace(filters, only=None))), 303)
+    return redirect(
+        url_for("admin.list_quarantine", **_filter_arguments(replace(filters, delivery_id=None))), 303
+    )
 
 
 @blueprint.post("/quarantine/acknowledge")
 def acknowledge_quarantine() -> AnyResponse:
     """Acknowledge all that match, except what has arrived since they were counted."""
-    now, filters, count = request_time(), replace(_filter(), seen=False), 0
+    now, filters, count = request_time(), replace(_filter(), include_acknowledged=False), 0
     before = id_cursor(request.args.get("before"))
     while True:
         with current_runtime().database.write() as connection:
@@ -115,13 +118,21 @@ def acknowledge_quarantine() -> AnyResponse:
 def _filter() -> QuarantineFilter:
     """The deliveries that the URL is about; a value that is not understood must not widen them."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
-    if cause not in (None, *(known.value for known in CAUSES)):
+    if cause not in (None, *CAUSES):
         raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
-    return QuarantineFilter(cause=cause, seen=request.args.get("seen") == "yes", only=only)
+    return QuarantineFilter(
+        cause=ParseOutcome(cause) if cause else None,
+        include_acknowledged=request.args.get("seen") == "yes",
+        delivery_id=only,
+    )
 
 
 def _filter_arguments(filters: QuarantineFilter) -> dict[str, Any]:
-    arguments = {"cause": filters.cause, "seen": "yes" if filters.seen else None, "only": filters.only}
+    arguments = {
+        "cause": filters.cause,
+        "seen": "yes" if filters.include_acknowledged else None,
+        "only": filters.delivery_id,
+    }
     return {name: str(value) for name, value in arguments.items() if value is not None}
 
 

@@ -27,7 +27,7 @@ FLAGS = {
     Flag.PROBLEM: "needs attention",
     Flag.OVERDUE: "overdue",
     Flag.CONFLICT: "conflict",
-    Flag.UNSEEN_CONFLICT: "unacknowledged conflict",
+    Flag.UNACKNOWLEDGED_CONFLICT: "unacknowledged conflict",
     Flag.RECOVERED: "recovered",
     Flag.LOST_CALLBACK: "lost callback",
     Flag.ORPHAN: "orphan",

@@ -4,11 +4,10 @@ from flask import Response, flash, redirect, request, url_for
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
-from receiver.core.payloads.fields import UNSTORABLE
-from receiver.core.task import MAX_LABEL_CHARS
+from receiver.core.validation import LABEL_RULE, MAX_LABEL_CHARS, is_label
 from receiver.operations import acknowledge_task, label_task, request_task_poll
 from receiver.store import audit_log, deliveries, tasks
-from receiver.store.schema import LARGEST_ID
+from receiver.store.schema import MAX_ID
 from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time
 from receiver.web.admin.body_preview import MAX_LISTED_CHARS
 from receiver.web.admin.error_pages import error_page
@@ -88,8 +87,8 @@ def poll_task(task_id: str) -> AnyResponse:
 @blueprint.post("/tasks/<task_id>/label")
 def set_label(task_id: str) -> AnyResponse:
     label = " ".join(request.form.get("label", "").split())
-    if len(label) > MAX_LABEL_CHARS or UNSTORABLE.search(label):
-        return _back(task_id, f"Label not saved: it may have up to {MAX_LABEL_CHARS} characters.")
+    if not is_label(label):
+        return _back(task_id, f"Label not saved: {LABEL_RULE}.")
     task = label_task(
         current_runtime(), task_id, label=label or None, now=request_time(), actor=current_actor()
     )
@@ -108,7 +107,7 @@ def acknowledge(task_id: str) -> AnyResponse:
 def read_body(delivery_id: int) -> Response:
     """The bytes as they arrived, as a file that no browser runs."""
     with current_runtime().database.read() as connection:
-        delivery = deliveries.load(connection, delivery_id) if delivery_id <= LARGEST_ID else None
+        delivery = deliveries.load(connection, delivery_id) if delivery_id <= MAX_ID else None
     if delivery is None or delivery.body is None:
         return error_page(404, "Body not found", "There is no such delivery, or its body was deleted.")
     response = Response(delivery.body, content_type="text/plain; charset=utf-8")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.observation import Observation, Scalar
+from receiver.core.observation import Observation, Scalar, Source
+from receiver.core.results import DeliveryResult
 from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.presenters import (
@@ -194,13 +195,16 @@ def test_details_say_who_vouches_for_them() -> None:
     ]
 
 
-def test_a_delivery_with_an_unknown_result_and_no_body_is_shown() -> None:
-    delivery = StoredDelivery(
-        source="poll", received_at=NOW, result="novel", digest=b"", body=None, cause="odd"
-    )
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("result", DeliveryResult)
+def test_every_result_has_a_badge_and_a_poll_without_news_is_no_duplicate(
+    result: DeliveryResult, source: Source
+) -> None:
+    delivery = StoredDelivery(source=source, received_at=NOW, result=result, digest=b"", body=None)
     row = delivery_row(delivery, NOW)
-    assert (row.badge.word, row.body, row.task_id, row.errors) == ("novel", None, None, ())
-    assert row.cause is not None
+    assert (row.body, row.task_id, row.errors, row.cause) == (None, None, (), None)
+    unchanged = (result, source) == (DeliveryResult.DUPLICATE, Source.POLL)
+    assert row.badge.word and (row.badge.word == "no change") is unchanged
 
 
 def test_errors_stand_by_their_place_and_those_of_the_whole_by_the_body() -> None:
