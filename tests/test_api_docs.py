@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from markdown_it import MarkdownIt
 from werkzeug.test import TestResponse
 
 from receiver.app import build_app
-from receiver.runtime import utc_now
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
 from tests.world import World, new_world, upstream  # noqa: F401  fixtures
 
@@ -152,7 +152,7 @@ def test_every_example_gets_the_response_that_is_shown(app: Flask, world: World)
         response = player.play(example)
         if example.target.endswith("/poll") and response.status_code == 202:
             world.answers(example.target.split("/")[-2], "SUCCESS", TRACK)
-            world.clock.now = utc_now()
+            world.clock.now = datetime.now(UTC)
             assert world.run().answered == 1
 
 
