@@ -15,6 +15,8 @@ from markdown_it import MarkdownIt
 from werkzeug.test import TestResponse
 
 from receiver.app import build_app
+from receiver.web.endpoints import ENDPOINTS, Endpoint
+from receiver.web.problems import ErrorType
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
 from tests.world import World, new_world, upstream  # noqa: F401  fixtures
 
@@ -182,9 +184,21 @@ def test_every_endpoint_has_an_example(endpoint: tuple[str, str]) -> None:
     assert [example for example in EXAMPLES if example.method == method and pattern.fullmatch(example.target)]
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.id)
+def test_every_parameter_and_field_of_a_request_is_documented(endpoint: Endpoint) -> None:
+    documented = fields_under(f"### `{endpoint.method} {endpoint.path}`")
+    taken = {*endpoint.query.fields, *(endpoint.body.fields if endpoint.body else ())}
+    assert taken == set(documented if taken else ())
+
+
+def test_every_error_is_documented() -> None:
+    documented = re.findall(r"^\| `(/docs#[\w-]+)` \| (\d+) \|", TEXT, flags=re.M)
+    assert documented == [(error.uri, str(error.status)) for error in ErrorType]
+
+
 def fields_under(heading: str) -> list[str]:
     """The names in the first column of the table under this heading."""
-    section = TEXT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    section = re.split(r"\n##+ ", TEXT.split(f"\n{heading}\n", 1)[1])[0]
     rows = re.findall(r"^\| (`[^|]*) \|", section, flags=re.M)
     return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
@@ -203,15 +217,15 @@ class TestFields:
         return client
 
     def test_of_a_task(self, client: FlaskClient) -> None:
-        assert fields_under("The task") == list(client.get("/api/tasks/t").json)
+        assert fields_under("## The task") == list(client.get("/api/tasks/t").json)
 
     def test_of_a_track(self, client: FlaskClient) -> None:
-        assert fields_under("The track") == list(client.get("/api/tasks/t").json["tracks"][0])
+        assert fields_under("## The track") == list(client.get("/api/tasks/t").json["tracks"][0])
 
     def test_of_a_delivery(self, client: FlaskClient) -> None:
-        assert fields_under("The delivery") == list(
+        assert fields_under("## The delivery") == list(
             client.get("/api/tasks/t/deliveries").json["deliveries"][0]
         )
 
     def test_of_the_poller(self, client: FlaskClient) -> None:
-        assert fields_under("The poller") == list(client.get("/api/stats").json["poller"])
+        assert fields_under("## The poller") == list(client.get("/api/stats").json["poller"])
