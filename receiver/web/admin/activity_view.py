@@ -4,7 +4,7 @@ import json
 
 from flask import Response, request
 
-from receiver.runtime import utc_now
+from receiver.clock import utc_now
 from receiver.store import hourly_counts
 from receiver.web.admin import activity, time_series
 from receiver.web.admin.activity import Plot

@@ -2,7 +2,7 @@
 
 from flask import Response, request, url_for
 
-from receiver.runtime import utc_now
+from receiver.clock import utc_now
 from receiver.store import audit_log
 from receiver.store.audit_log import ActionKind
 from receiver.web.admin.badges import ACTIONS

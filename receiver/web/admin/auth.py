@@ -14,10 +14,10 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from receiver.clock import utc_now
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
 from receiver.core.payloads.fields import UNSTORABLE
-from receiver.runtime import utc_now
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
@@ -88,7 +88,7 @@ def _sign_in() -> Response:
     if not same_secret(request.form.get("password", ""), (current_runtime().settings.admin_password,)):
         return _refuse(403, "This is not the password.")
     _open(network, utc_now())
-    log.info("somebody signed in to the admin page", extra={"told": {"from": request.remote_addr}})
+    log.info("somebody signed in to the admin page", extra={"fields": {"from": request.remote_addr}})
     return redirect(_target(), 303)
 
 
@@ -188,7 +188,7 @@ def _mark_of_password() -> str:
 
 def _refuse(status: int, problem: str, wait_s: int = 0) -> Response:
     told = {"from": request.remote_addr, "status": status}
-    log.warning("sign-in to the admin page refused", extra={"told": told})
+    log.warning("sign-in to the admin page refused", extra={"fields": told})
     if not wait_s:  # who has to wait was written down when he failed, and costs no more writes
         with current_runtime().database.write() as connection:
             now = utc_now()
@@ -209,7 +209,7 @@ def _note_lockout(connection: Connection, now: datetime) -> None:
     login_attempts.save_lockout(connection, Lockout(networks=networks, began_at=now))
     told = {"wrong passwords": everybody.failures, "networks": networks}
     audit_log.record(connection, ActionKind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=told)
-    log.warning("sign-in to the admin page is slowed down for new networks", extra={"told": told})
+    log.warning("sign-in to the admin page is slowed down for new networks", extra={"fields": told})
 
 
 def _cannot_sign_in(error: StoreUnavailableError) -> Response:

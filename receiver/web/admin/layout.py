@@ -85,7 +85,7 @@ def asset(name: str) -> str:
 
 @blueprint.errorhandler(CSRFError)
 def _form_refused(error: CSRFError) -> Response:
-    log.warning("form refused: %s", error.description, extra={"told": {"from": request.remote_addr}})
+    log.warning("form refused: %s", error.description, extra={"fields": {"from": request.remote_addr}})
     advice = "The form was too old, or did not come from this page. Go back, reload the page and try again;"
     return error_page(400, "This form was refused", f"{advice} if that does not help, sign in again.")
 

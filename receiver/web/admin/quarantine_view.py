@@ -8,9 +8,9 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import reprocessing
+from receiver.clock import utc_now
 from receiver.operations import record_action
 from receiver.reprocessing import Reprocessed
-from receiver.runtime import utc_now
 from receiver.store import quarantine
 from receiver.store.audit_log import ActionKind
 from receiver.store.quarantine import CAUSES, QuarantineFilter

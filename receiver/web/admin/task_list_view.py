@@ -8,11 +8,11 @@ from flask import Response, flash, redirect, request, url_for
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
+from receiver.clock import utc_now
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import acknowledge_tasks, record_action
-from receiver.runtime import utc_now
 from receiver.store import task_list
 from receiver.store.audit_log import ActionKind
 from receiver.store.task_list import Flag, TaskFilter

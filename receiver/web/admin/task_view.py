@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from receiver.clock import utc_now
 from receiver.core import source_comparison
 from receiver.core.claim_bounds import exceeds_claim_limits
 from receiver.core.observation import Source
@@ -13,7 +14,6 @@ from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.task import MAX_LABEL_CHARS
 from receiver.operations import acknowledge_task, label_task, request_task_poll
-from receiver.runtime import utc_now
 from receiver.store import audit_log, deliveries, tasks
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.schema import LARGEST_ID

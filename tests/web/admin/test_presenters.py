@@ -80,7 +80,7 @@ def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scal
         "9998-12-31T23:59:59.999999Z",
         "0001-01-01T00:00:00Z",
         "0001-01-01T00:00:00-14:00",
-        "0001-01-01T00:00:00+14:00",  # fails: OverflowError is no ValueError; in UTC it is before the year 1
+        "0001-01-01T00:00:00+14:00",
         "10000-01-01T00:00:00Z",
         "2026-02-30T00:00:00Z",
         "2026-03-06T24:00:00Z",

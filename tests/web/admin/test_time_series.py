@@ -55,7 +55,6 @@ def test_the_steps_of_a_window_follow_each_other_and_the_last_holds_now(now: dat
 
 @pytest.mark.parametrize("days", INTERVALS)
 def test_a_window_has_as_many_steps_at_every_hour_of_the_day(days: int) -> None:
-    # fails: 30 days are 31 steps until 23:00 and 30 from then on; 90 are 91, then 90
     windows = [bucket_counts({}, start=since(now, days), now=now, length=INTERVALS[days]) for now in NOWS]
     assert {len(steps.starts) for steps in windows} == {int(days * DAY / INTERVALS[days])}
 
@@ -122,7 +121,6 @@ def test_the_share_of_lost_callbacks_is_of_settled_tasks() -> None:
 
 
 def test_where_no_task_has_settled_there_is_no_share_of_settled_tasks() -> None:
-    # fails: it is drawn as 0 %, beside a fact that says "none settled"
     assert lines(plot_of("lost", "task", {"in_progress": 5}))["lost, share of settled"] == (None,)
 
 
