@@ -74,7 +74,7 @@ class Maintenance:
             if pruning.dropped:
                 detail = {"bodies": pruning.dropped}
                 audit_log.record(connection, ActionKind.PRUNED, DAILY_JOB, now=now, detail=detail)
-        log.info("pruned", extra={"told": {"bodies": pruning.dropped}})
+        log.info("pruned", extra={"fields": {"bodies": pruning.dropped}})
 
 
 class Pruning:

@@ -16,7 +16,8 @@ import pytest
 
 from receiver.check import Finding, Level, run_checks
 from receiver.core.payloads import Trouble
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import poll_queue
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.upstream import http_probe
@@ -113,11 +114,11 @@ def test_a_database_that_anybody_can_read_is_named(runtime: Runtime, tmp_path: P
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("receiver.example.org", "is no http:// or https:// address"),
-        ("http://127.0.0.1:no", "is no http:// or https:// address"),
-        ("http://no..where", "leads nowhere"),
-        ("https://receiver.example.org/callbacks/secret", "give the address without a path"),
-        ("receiver.example.org/callbacks/secret", "is no http:// or https:// address"),
+        ("receiver.example.org", "not an http:// or https:// address"),
+        ("http://127.0.0.1:no", "not an http:// or https:// address"),
+        ("http://no..where", "does not resolve"),
+        ("https://receiver.example.org/callbacks/secret", "pass the address without a path"),
+        ("receiver.example.org/callbacks/secret", "not an http:// or https:// address"),
         ("http://127.0.0.1:9", "Connection refused"),
     ],
 )
@@ -138,14 +139,14 @@ def test_a_database_that_cannot_be_reached_is_named_in_one_line(tmp_path: Path) 
 def test_the_way_from_outside_is_looked_at_without_a_database_too_and_makes_none(tmp_path: Path) -> None:
     with serving() as url:
         told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert "cannot be seen without the database" in str(told)
+    assert "without the database it is unknown" in str(told)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_answers_but_is_no_receiver_is_named(runtime: Runtime, tmp_path: Path) -> None:
     with serving() as url:
         told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (Level.BAD, True) in [(level, "where a receiver says 404" in words) for level, words in told]
+    assert (Level.BAD, True) in [(level, "instead of a receiver's 404" in words) for level, words in told]
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def test_an_upstream_url_that_is_wrong_is_named(
         (200, b'{"code": 422, "msg": "recordInfo is null", "data": null}', Level.OK, "accepts the key"),
         (404, b'{"code": 404, "msg": "not found"}', Level.OK, "accepts the key"),
         (200, b'{"code": 500, "msg": "x", "data": null}', Level.WARNING, "code 500"),
-        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is refused"),
+        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is rejected"),
         (403, b"error code: 1010", Level.BAD, "denies our calls (HTTP 403)"),
         (502, b"", Level.BAD, "server errors (HTTP 502)"),
         (429, b"", Level.BAD, "slow down (HTTP 429)"),

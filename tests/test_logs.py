@@ -16,9 +16,9 @@ from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.web.admin.page import CALLBACKS
 
 
-def line(message: str, *, as_json: bool, **told: object) -> str:
+def line(message: str, *, as_json: bool, **fields: object) -> str:
     record = logging.LogRecord("receiver.x", logging.INFO, "", 0, message, None, None)
-    record.told = told
+    record.fields = fields
     return LineFormatter(as_json=as_json).format(record)
 
 

@@ -1,4 +1,4 @@
-"""Polling, contract section 6: passes against a real HTTP upstream, with a clock that the test sets."""
+"""Polling: passes against a real HTTP upstream, with a clock that the test sets."""
 
 import json
 import socket

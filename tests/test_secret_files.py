@@ -43,9 +43,9 @@ def test_a_named_file_that_is_empty_is_an_error_for_every_secret(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\xff\xfe\x00\x01binary", "no text in UTF-8"),
-        (b"\x80" * 40, "no text in UTF-8"),
-        (GOOD.encode("utf-16"), "no text in UTF-8"),
+        (b"\xff\xfe\x00\x01binary", "not UTF-8 text"),
+        (b"\x80" * 40, "not UTF-8 text"),
+        (GOOD.encode("utf-16"), "not UTF-8 text"),
         (GOOD.encode("utf-16-le"), "NUL"),
         (GOOD.encode() + b"\x00", "NUL"),
         (b"\x00" * 40, "NUL"),

@@ -14,7 +14,7 @@ from tests.conftest import environment
 EXAMPLE = Path(__file__).resolve().parent.parent / "config" / "receiver.env.example"
 
 
-def test_the_defaults_are_the_contracts(tmp_path: Path) -> None:
+def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     given = environment(tmp_path)
     for name in ("DATABASE_URL", "UPSTREAM_API_KEY", "UPSTREAM_URL"):
         del given[PREFIX + name]

@@ -25,7 +25,7 @@ from receiver.store.tasks import TaskStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of a delivery: `result` as the contract names it, and what its task now is, if it has one.
+    """What became of a delivery: `result` as docs/api.md names it, and what its task now is, if it has one.
 
     `capped` is the size of a body that counts against what strangers may store.
     """

@@ -162,5 +162,5 @@ def _log_delivery(delivery: Delivery, result: Result) -> None:
         "bytes": len(delivery.body),
     }
     log.info(
-        "delivery", extra={"told": {name: value for name, value in told.items() if value not in (None, "")}}
+        "delivery", extra={"fields": {name: value for name, value in told.items() if value not in (None, "")}}
     )

@@ -54,7 +54,7 @@ class BodyCap(Cap):
                 dropped += _drop(connection, ids)
             time.sleep(PAUSE_S)
         if dropped:
-            log.warning("bodies of strangers were dropped", extra={"told": {BODIES: dropped}})
+            log.warning("bodies of strangers were dropped", extra={"fields": {BODIES: dropped}})
         return last is None or not ids
 
     def _last_to_drop(self) -> int | None:

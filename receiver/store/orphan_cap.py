@@ -70,7 +70,7 @@ class OrphanCap(Cap):
             excess -= sum(gone)
             time.sleep(PAUSE_S)
         if dropped:
-            log.warning("tasks that only strangers named were dropped", extra={"told": {ORPHANS: dropped}})
+            log.warning("tasks that only strangers named were dropped", extra={"fields": {ORPHANS: dropped}})
         return excess <= 0
 
 

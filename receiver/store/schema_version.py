@@ -15,6 +15,16 @@ class NewerTablesError(Exception):
     """The tables are of a version that this program does not know; nothing was touched."""
 
 
+class OutdatedTablesError(Exception):
+    """The tables are of an older version, or there are none."""
+
+    def __init__(self, versions: "SchemaVersions") -> None:
+        super().__init__(
+            f"The database's tables are of version {versions.tables or 'none'} and this program's of"
+            f" {versions.program}: run `receiver upgrade` first."
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchemaVersions:
     """`tables` is None where there are none yet."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
+from receiver.clock import utc_now
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.task import Task
 from receiver.operations import delete_task, label_task, register_task, request_task_poll
-from receiver.runtime import utc_now
 from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery

@@ -12,11 +12,12 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
+from receiver.clock import utc_now
 from receiver.core.payloads import ParseOutcome
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
 from receiver.redaction import redact_query
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import Runtime
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
@@ -119,7 +120,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
 
 def _refuse(runtime: Runtime, reason: str) -> None:
     runtime.intake.count_refusal(reason, now=utc_now())
-    log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
+    log.warning("callback refused", extra={"fields": {"reason": reason, "from": request.remote_addr}})
 
 
 def _refuse_unreadable(delivery: Delivery) -> None:

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
-from receiver.runtime import utc_now
+from receiver.clock import utc_now
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import read_system_state, unreadable
 from receiver.web.current import current_runtime

@@ -15,8 +15,9 @@ from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from receiver.clock import utc_now
 from receiver.core.alarms import FAILED
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
 from receiver.web.current import current_runtime

@@ -1,4 +1,4 @@
-"""Tasks and deliveries as JSON, in the contract's names and order."""
+"""Tasks and deliveries as JSON, with the names and order of docs/api.md."""
 
 from collections.abc import Mapping
 from datetime import datetime

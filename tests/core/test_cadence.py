@@ -1,4 +1,4 @@
-"""Section 6 of the contract: when to look at a task again."""
+"""When a task is polled next."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -339,7 +339,7 @@ def test_only_an_unsettled_task_is_urgent(state):
     assert not any(settlement.urgent and settlement.settled for settlement in every_verdict(state))
 
 
-# The order of statuses in section 5 of the contract, lowest first, and who may have said it.
+# The order of statuses, lowest first, and which source may report each.
 BOTH, CLAIMED, CONFIRMED = (callback, poll), (callback,), (poll,)
 LADDER = [
     ("", BOTH),
@@ -369,7 +369,7 @@ RUNGS = [
     RUNGS,
     ids=[f"{a.source}:{a.status or 'none'}<{b.source}:{b.status}" for a, b in RUNGS],
 )
-def test_the_higher_status_of_the_contract_wins_in_either_order(lower, higher):
+def test_the_higher_status_wins_in_either_order(lower, higher):
     for told in permutations((lower, higher)):
         claim = knowing(*told).status
         assert (claim.word, claim.confirmed) == (higher.status, higher.source is Source.POLL)

@@ -266,11 +266,9 @@ JUST_AFTER = timedelta(milliseconds=5)
 
 @pytest.mark.parametrize("count", [record_failure, record_global_failure])
 def test_failures_counted_in_another_order_than_they_came_in_are_all_counted(count):
-    # fails: a `failed_at` some milliseconds ahead is taken for a clock set back, and the count starts at 1 again
     assert count(LoginAttempts(failures=9, failed_at=START + JUST_AFTER), now=START).failures == 10
 
 
 def test_a_request_that_waited_for_another_to_be_counted_does_not_slip_through_the_lockout():
-    # fails: the same; many tries at once are more than one by one
     assert wait_s(LoginAttempts(failures=10, failed_at=START + JUST_AFTER), NOBODY, now=START) > 899
     assert wait_s(NOBODY, LoginAttempts(failures=100, failed_at=START + JUST_AFTER), now=START) == 20

@@ -43,7 +43,7 @@ CASES = [
     (http, code, trouble)
     for http, row in TABLE.items()
     for code, trouble in zip(CODES, row, strict=True)
-    if trouble != "?"  # the two contradict each other, and the contract names no winner
+    if trouble != "?"  # the two contradict each other, and no rule names a winner
 ]
 
 

@@ -1,4 +1,4 @@
-"""Section 5 of the contract: when a task is settled, and how it ended."""
+"""When a task is settled, and how it ended."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.serving.callback_path import body_wanted
+from receiver.serving.callback_path import wants_body_of
 from receiver.serving.request_buffer import (
     MAX_BLANK_LINES,
     MAX_CHUNKS,
@@ -185,4 +185,4 @@ TOKENS = ("token-00000000001", "token-00000000002")
     ],
 )
 def test_the_body_for_a_callback_address_that_does_not_exist_is_not_wanted(line: bytes, wanted: bool) -> None:
-    assert body_wanted(TOKENS)(line + b"\r\n\r\n") is wanted
+    assert wants_body_of(TOKENS)(line + b"\r\n\r\n") is wanted

@@ -20,7 +20,8 @@ from benchmarks.postgres import Postgres
 from benchmarks.processes import free_port
 from receiver.app import build_app
 from receiver.intake import callback_delivery
-from receiver.runtime import Background, Runtime
+from receiver.background import Background
+from receiver.runtime import Runtime
 from receiver.reprocessing import reprocess
 from receiver.store import deliveries, lease, poll_queue, hourly_counts, tasks
 from receiver.store.deliveries import StoredDelivery
@@ -183,11 +184,13 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
 A_NODE = """
 import os
 from threading import Event
-from receiver.runtime import Background, build_runtime, utc_now
+from receiver.background import Background
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.store import hourly_counts
 
-runtime = build_runtime(load_settings(os.environ))
+runtime = open_runtime(load_settings(os.environ), migrate=True)
 background = Background(runtime)
 background.start()
 for turn in ("one", "two"):  # when the second is counted, a whole pass has been made
@@ -343,7 +346,7 @@ def test_it_works_behind_pgbouncer_in_transaction_mode(
 def _answers(url: str) -> bool:
     database = Database(url)
     try:
-        database.pending_migrations()
+        database.schema_versions()
     except StoreUnavailableError:
         return False
     finally:

@@ -15,7 +15,8 @@ from sqlalchemy import event
 from receiver.app import build_app
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries, lease, poll_queue, hourly_counts
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.health_queries import NEWEST_DELIVERIES

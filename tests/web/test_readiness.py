@@ -18,7 +18,8 @@ from sqlalchemy import event, update
 from receiver.app import build_app
 from receiver.check.local import check_database
 from receiver.operations import register_task
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import recent_failures
 from receiver.store.health_queries import read_overview
 from receiver.store.write_probe import MAX_PROBE_ROWS, probe_write_body
@@ -234,13 +235,14 @@ import json, resource, sys
 from pathlib import Path
 from receiver.app import build_app
 from receiver.check.local import check_database, check_files
-from receiver.runtime import build_runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.web.storage_health import WriteProbe
 from tests.web.admin.page import CALLBACKS, sign_in
 
 folder, how, settings = Path(sys.argv[1]), sys.argv[2], load_settings(json.loads(sys.argv[3]))
-app = build_app(build_runtime(settings))
+app = build_app(open_runtime(settings, migrate=True))
 client = app.test_client()
 runtime = app.extensions["receiver"]
 
@@ -318,9 +320,9 @@ class TestFullDisk:
             assert "Action required" in page
             assert "The disk of the database is nearly full" in page
         assert "callbacks failed in the last 10 minutes" in report["page_after"]
-        assert any(line.startswith("BAD") and "disk: nearly full" in line for line in report["check"])
+        assert any(line.startswith("FAIL") and "disk: nearly full" in line for line in report["check"])
         assert any(
-            line.startswith("BAD") and "full" in line and "database:" in line for line in report["check"]
+            line.startswith("FAIL") and "full" in line and "database:" in line for line in report["check"]
         )
         assert "receiver_database_up 0.0" in report["metrics"]
         assert 'receiver_alarm{name="callbacks_failed"} 2.0' in report["metrics"]

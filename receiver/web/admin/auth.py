@@ -14,11 +14,11 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from receiver.clock import utc_now
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.plurals import quantity
-from receiver.runtime import utc_now
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
@@ -91,7 +91,7 @@ def _sign_in() -> Response:
     if not same_secret(request.form.get("password", ""), (current_runtime().settings.admin_password,)):
         return _refuse(403, "Wrong password.")
     _open_session(network, utc_now())
-    log.info("somebody signed in to the admin page", extra={"told": {"from": request.remote_addr}})
+    log.info("somebody signed in to the admin page", extra={"fields": {"from": request.remote_addr}})
     return redirect(_target(), 303)
 
 
@@ -194,7 +194,7 @@ def _password_fingerprint() -> str:
 
 def _refuse(status: int, problem: str, wait_s: int = 0) -> Response:
     fields = {"from": request.remote_addr, "status": status}
-    log.warning("sign-in to the admin page refused", extra={"told": fields})
+    log.warning("sign-in to the admin page refused", extra={"fields": fields})
     if not wait_s:  # a wait was recorded when the password was wrong, and costs no more writes
         with current_runtime().database.write() as connection:
             now = utc_now()
@@ -215,7 +215,7 @@ def _note_lockout(connection: Connection, now: datetime) -> None:
     login_attempts.save_lockout(connection, Lockout(networks=networks, began_at=now))
     detail = {"wrong passwords": everybody.failures, "networks": networks}
     audit_log.record(connection, ActionKind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=detail)
-    log.warning("sign-in to the admin page is slowed down for new networks", extra={"told": detail})
+    log.warning("sign-in to the admin page is slowed down for new networks", extra={"fields": detail})
 
 
 def _cannot_sign_in(error: StoreUnavailableError) -> Response:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from flask import Blueprint, g, request, url_for
 
-from receiver.runtime import utc_now
+from receiver.clock import utc_now
 from receiver.store.audit_log import Actor
 from receiver.web.admin import system_state
 from receiver.web.admin.assets import FOLDER, versions

@@ -31,7 +31,7 @@ def not_found(anything: str) -> Response:  # noqa: ARG001
 
 @blueprint.errorhandler(CSRFError)
 def _form_refused(error: CSRFError) -> Response:
-    log.warning("form refused: %s", error.description, extra={"told": {"from": request.remote_addr}})
+    log.warning("form refused: %s", error.description, extra={"fields": {"from": request.remote_addr}})
     advice = "The form had expired or was not sent from this page. Go back, reload the page and try again."
     return error_page(400, "Form refused", f"{advice} If that does not help, sign in again.")
 

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
+from receiver.clock import utc_now
 from receiver.core.alarms import OVERDUE_AFTER, Overview, Storage
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.store.health_queries import read_overview
 from receiver.store.login_attempts import EVERYBODY, load_attempts, load_lockout

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, tell
 

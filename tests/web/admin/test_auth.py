@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 
 from receiver.app import build_app
 from receiver.core.login_throttle import ALL_LOCKED_AFTER
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store.schema import admin_session
 from receiver.store.schema import sign_in as sign_in_table
 from receiver.web.admin.auth import network_of

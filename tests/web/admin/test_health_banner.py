@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.core.payloads import Trouble
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries, poll_queue
 from receiver.store.deliveries import StoredDelivery
 from receiver.core.upstream_health import UpstreamHealth

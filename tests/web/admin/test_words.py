@@ -8,7 +8,8 @@ from flask.testing import FlaskClient
 
 from receiver.core.plurals import agree, quantity
 from receiver.intake import poll_delivery
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, post, tell
 
 PAGES = (
