@@ -68,7 +68,7 @@ MAY_KNOW = {
 
 # Each foreign library has one home.
 HOMES = {
-    "sqlalchemy": {"store", "settings", "intake", "operations", "polling", "reprocessing", "web"},
+    "sqlalchemy": {"store", "settings", "intake", "operations", "reprocessing", "web"},
     "alembic": {"store"},
     "requests": {"upstream", "simulator", "demo"},
     "marshmallow": {"core", "settings", "web"},

@@ -194,7 +194,7 @@ def test_a_task_that_is_always_asked_to_slow_down_pauses_the_others_once(
         paused += world.health().paused(world.clock.now)
     assert paused <= int(after_s)
     assert not unsettled(world, good)
-    assert world.upstream.stats()["calls"] >= 20 + 10, "it is still asked about"
+    assert world.upstream.stats()["calls"] >= 20 + 10, "it is still polled"
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
         known = register(honest, label=None, now=T0, rules=rules)
         known = request_poll(known, now=T0) if late is request_poll else known
         tasks.save(connection, [*due, (honest, _due(known, T0 + timedelta(seconds=10)))])
-    asked = claims(world, seconds=40)
-    assert next(at for at, name in asked if name == "honest") <= 11.1
-    about_orphans = [at for at, name in asked if name != "honest"]
+    claimed = claims(world, seconds=40)
+    assert next(at for at, name in claimed if name == "honest") <= 11.1
+    about_orphans = [at for at, name in claimed if name != "honest"]
     assert len([at for at in about_orphans if at < 10]) >= 15, "alone they may have every call"
     assert len(about_orphans) >= 60
 
@@ -253,9 +253,9 @@ def test_orphans_have_a_third_of_the_calls_while_registered_tasks_wait(world: Wo
             for name, task in made.items()
         ]
         tasks.save(connection, steps)
-    asked = [name[0] for _, name in claims(world, seconds=30)]
-    assert len(asked) > 60
-    assert 0.25 <= asked.count("o") / len(asked) <= 1 / 3
+    claimed = [name[0] for _, name in claims(world, seconds=30)]
+    assert len(claimed) > 60
+    assert 0.25 <= claimed.count("o") / len(claimed) <= 1 / 3
 
 
 def _due(task: Task, at: datetime) -> Task:
@@ -264,7 +264,7 @@ def _due(task: Task, at: datetime) -> Task:
 
 def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
     """Every call that may be made, each answered at once and then not due for long."""
-    asked: list[tuple[float, str]] = []
+    claimed: list[tuple[float, str]] = []
     since = 0
     for tick in range(seconds * 10):
         now = T0 + timedelta(seconds=tick / 10)
@@ -273,8 +273,8 @@ def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
                 connection, now=now, most=8, period_s=1, claim_s=30, choice=Choice(since_orphan=since)
             ):
                 since = 0 if call.rank is PollRank.ORPHAN else since + 1
-                asked.append((tick / 10, call.task_id))
+                claimed.append((tick / 10, call.task_id))
                 poll_queue.release(connection, call, ended_at=now, period_s=1)
                 known = tasks.load_many(connection, [call.task_id])[call.task_id]
                 tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
-    return asked
+    return claimed

@@ -22,9 +22,9 @@ from receiver.scheduler import Scheduler
 
 runs, clock = [], Path(sys.argv[1])
 
-def enough(wanted):
+def enough(count):
     for _ in range(200):
-        if len(runs) >= wanted:
+        if len(runs) >= count:
             return True
         Event().wait(0.05)
 
@@ -89,7 +89,7 @@ def test_a_stop_waits_for_the_run_under_way_and_ends_the_job() -> None:
         stops.append(stop)
         started.set()
         assert go_on.wait(20)
-        assert stop.is_set(), "the run is told to end"
+        assert stop.is_set(), "the run is to end"
         ended.append(1)
 
     scheduler = Scheduler([work], tick_s=0.01)

@@ -57,9 +57,9 @@ def test_a_file_that_is_no_secrets_is_an_error_for_every_secret(
     tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     (tmp_path / "secret").write_bytes(content)
-    told = refusal(tmp_path, name, tmp_path / "secret")
-    assert words in told
-    assert GOOD not in told
+    message = refusal(tmp_path, name, tmp_path / "secret")
+    assert words in message
+    assert GOOD not in message
 
 
 @pytest.mark.parametrize("name", NAMES)

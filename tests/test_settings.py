@@ -270,7 +270,7 @@ def test_an_upstream_that_cannot_be_there_is_refused(tmp_path: Path, url: str) -
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "expected"),
     [
         ("https://api.example.org", "https://api.example.org"),
         ("https://api.example.org/", "https://api.example.org"),
@@ -283,9 +283,9 @@ def test_an_upstream_that_cannot_be_there_is_refused(tmp_path: Path, url: str) -
     ],
 )
 def test_the_upstreams_url_may_end_in_the_path_that_all_documents_write(
-    tmp_path: Path, given: str, kept: str
+    tmp_path: Path, given: str, expected: str
 ) -> None:
-    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == kept
+    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == expected
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from receiver.core import upstream_health
 from receiver.core.task import Rules, Task
 from receiver.core.task_events import on_poll_failure, on_poll_response
 from receiver.core.upstream_health import FailedCall, UpstreamHealth
 from receiver.intake import Delivery, Intake, poll_delivery
 from receiver.settings import Settings
-from receiver.store import hourly_counts, poll_queue, tasks
+from receiver.store import Connection, hourly_counts, poll_queue, tasks
 from receiver.store.database import Database
 from receiver.store.hourly_counts import Tallies
 from receiver.store.poll_queue import Call

@@ -4,10 +4,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
 from receiver.core import upstream_health
-from receiver.store import lease, poll_queue
+from receiver.store import Connection, lease, poll_queue
 from receiver.store.database import Database
 from receiver.store.lease import Lease
 

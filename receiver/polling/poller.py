@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
-from sqlalchemy import Connection
-
 from receiver.core import upstream_health
 from receiver.core.cadence import PollRank
 from receiver.core.payloads import Trouble
@@ -17,7 +15,7 @@ from receiver.polling.call_results import CallResults, FinishedCall
 from receiver.polling.calls import CallsUnderWay
 from receiver.polling.leadership import LEASE_S, Leadership
 from receiver.settings import Settings
-from receiver.store import poll_queue
+from receiver.store import Connection, poll_queue
 from receiver.store.database import Database, database_now
 from receiver.store.poll_queue import Call, Choice
 from receiver.upstream.client import PollFailure, UpstreamClient
