@@ -74,8 +74,8 @@ def test_a_window_has_as_many_steps_at_every_hour_of_the_day(days: int) -> None:
 def test_whatever_was_counted_in_the_window_is_in_one_step_of_it(
     counts: dict[int, int], length: timedelta
 ) -> None:
-    counts = {"call": {START + hour * HOUR: {"answered": count} for hour, count in counts.items()}}
-    steps = bucket_counts(counts, start=START, now=START + 71 * HOUR, length=length)
+    hourly = {"call": {START + hour * HOUR: {"answered": count} for hour, count in counts.items()}}
+    steps = bucket_counts(hourly, start=START, now=START + 71 * HOUR, length=length)
     assert steps.whole.sum_of("call", "answered") == sum(counts.values())
     for start, counted in zip(steps.starts, steps.buckets, strict=True):
         within = [count for hour, count in counts.items() if start <= START + hour * HOUR < start + length]
