@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.task import Task
@@ -28,7 +28,7 @@ from receiver.web.api_input import (
 )
 from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.serializers import serialize_delivery, serialize_task
 from receiver.web.stats import gather_stats
@@ -77,7 +77,7 @@ def _authorize() -> None:
     if not f"{request.path}/".startswith("/api/"):
         return
     if not has_bearer_token(current_runtime().settings.api_tokens):
-        raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
+        raise ProblemError(ErrorType.UNAUTHORIZED, "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 
 @blueprint.before_request
@@ -97,12 +97,16 @@ def _challenge(response: Response) -> Response:
 
 
 @blueprint.post("/tasks")
-def create_task() -> tuple[Response, int]:
+def create_task() -> Response:
     wanted = g.body
     task, created = register_task(
         current_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
     )
-    return jsonify(serialize_task(task)), 201 if created else 200
+    response = jsonify(serialize_task(task))
+    if created:
+        response.status_code = 201
+        response.headers["Location"] = url_for("api.read_task", task_id=task.task_id)
+    return response
 
 
 @blueprint.get("/tasks")
@@ -216,9 +220,8 @@ def _known(task_id: str) -> Task:
 
 
 def _unknown(task_id: str) -> ProblemError:
-    return ProblemError(
-        404, "Unknown task", f"No task {task_id!r} is known here; register it with POST /api/tasks."
-    )
+    detail = f"There is no task {task_id!r}. Register it with POST /api/tasks."
+    return ProblemError(ErrorType.UNKNOWN_TASK, detail)
 
 
 def _wait_until_settled(task: Task, wait_s: float, room: LongPollSlots) -> Task:

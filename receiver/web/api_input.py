@@ -15,7 +15,7 @@ from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
 from receiver.core.task import MAX_LABEL_CHARS
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 MAX_WAIT_S = 60
 MAX_SEARCH_CHARS = 500
@@ -58,6 +58,11 @@ def _one_of(names: type[Outcome] | type[Product], default: str | None) -> fields
 
 
 class StrictSchema(Schema):
+    error_messages = {  # noqa: RUF012
+        "unknown": "There is no parameter or field of this name here.",
+        "type": "Send one JSON object.",
+    }
+
     class Meta:
         unknown = RAISE
 
@@ -107,13 +112,13 @@ def json_body() -> Any:
     raw = request.get_data()
     if raw and request.mimetype and not request.is_json:
         detail = f"Send the body as application/json, not as {request.mimetype}."
-        raise ProblemError(415, "Unsupported media type", detail)
+        raise ProblemError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         return json.loads(raw, object_pairs_hook=_object) if raw else {}
     except RecursionError:
         raise _invalid({"": ["Nested too deeply."]}) from None
     except ValueError:
-        raise ProblemError(400, "Not JSON", "The body must be one JSON object.") from None
+        raise ProblemError(ErrorType.NOT_JSON, "The body is not valid JSON. Send one JSON object.") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -138,4 +143,4 @@ def load(schema: Schema, values: Any) -> dict[str, Any]:
 
 
 def _invalid(errors: Mapping[str, Any]) -> ProblemError:
-    return ProblemError(422, "Invalid request", "Correct the fields named in errors.", errors=errors)
+    return ProblemError(ErrorType.INVALID_REQUEST, "Correct what `errors` names.", errors=errors)

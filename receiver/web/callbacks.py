@@ -20,7 +20,7 @@ from receiver.runtime import Runtime, utc_now
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import same_secret
 
 READ_TO_REFUSE = 2
@@ -60,7 +60,10 @@ def _check_address(runtime: Runtime, address: str) -> None:
     token, *rest = address.rstrip("/").split("/")
     if len(rest) > 1 or not same_secret(token, runtime.settings.callback_tokens):
         _refuse(runtime, "wrong_token")
-        raise ProblemError(404, "Not found", "No callback address here; check the URL's last part.")
+        raise ProblemError(
+            ErrorType.UNKNOWN_CALLBACK_URL,
+            "This is not the callback URL. Its last part must be one of RECEIVER_CALLBACK_TOKENS.",
+        )
 
 
 def _read_body(runtime: Runtime) -> bytes:
@@ -92,12 +95,15 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
 def _too_large(runtime: Runtime) -> ProblemError:
     _refuse(runtime, "too_large")
     limit = runtime.settings.max_body_bytes
-    return ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
+    return ProblemError(ErrorType.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Nothing is stored.")
 
 
 def _cut_off(runtime: Runtime) -> ProblemError:
     _refuse(runtime, "cut_off")
-    return ProblemError(400, "Cut off", "The body ended before its announced end; nothing was stored.")
+    return ProblemError(
+        ErrorType.BODY_INCOMPLETE,
+        "The body ended before its announced length. Nothing is stored. Send it again.",
+    )
 
 
 def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
@@ -114,7 +120,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
     )
     if wrong:
         _refuse(runtime, "bad_signature")
-        raise ProblemError(401, "Signature refused", wrong)
+        raise ProblemError(ErrorType.SIGNATURE_REFUSED, wrong)
 
 
 def _refuse(runtime: Runtime, reason: str) -> None:
@@ -125,10 +131,10 @@ def _refuse(runtime: Runtime, reason: str) -> None:
 def _refuse_unreadable(delivery: Delivery) -> None:
     kind, errors = delivery.reading.kind, delivery.reading.errors
     if kind is ParseOutcome.NOT_JSON:
-        raise ProblemError(400, "Not JSON", f"Stored in quarantine. {TO_SEND}", errors=errors)
+        raise ProblemError(ErrorType.NOT_JSON, f"Stored in quarantine. {TO_SEND}", errors=errors)
     if kind is ParseOutcome.NO_TASK_ID:
         detail = "Stored in quarantine. A callback must be a JSON object that names its task."
-        raise ProblemError(422, "No task id", detail, errors=errors)
+        raise ProblemError(ErrorType.NO_TASK_ID, detail, errors=errors)
 
 
 def _answer(delivery: Delivery, result: Result) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.schema import LARGEST_ID
 from receiver.store.task_list import TaskPosition
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 CHANGE = "~"  # no sign of base64
 Numbered = TypeVar("Numbered", Action, StoredDelivery)
@@ -70,8 +70,7 @@ def page_of(found: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], 
 
 def _bad_cursor() -> ProblemError:
     return ProblemError(
-        422,
-        "Invalid request",
+        ErrorType.INVALID_REQUEST,
         "Take the cursor from `next` of the same list.",
-        errors={"cursor": ["Not one of ours."]},
+        errors={"cursor": ["Not a cursor of this list."]},
     )

@@ -21,7 +21,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
 from receiver.web.current import current_runtime
 from receiver.web.database_metrics import about_alarms, about_disks, metric_families, read_database_metrics
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.storage_health import write_probe
 
@@ -72,7 +72,7 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
 def read_metrics() -> Response:
     if not (_asked_here() or has_bearer_token(current_runtime().settings.api_tokens)):
         detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
-        raise ProblemError(401, "Unauthorized", detail)
+        raise ProblemError(ErrorType.UNAUTHORIZED, detail)
     collected = [*_about_the_database(), *current_runtime().metrics.collect(), _about_us()]
     return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
 

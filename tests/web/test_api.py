@@ -64,6 +64,7 @@ def test_without_a_token_nothing_is_answered(api: Api, headers: dict[str, str]) 
         answer = api.client.get(f"/api{path}", headers=headers)
         assert answer.status_code == 401
         assert answer.content_type == "application/problem+json"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_registering_is_idempotent_and_adopts_an_orphan(api: Api) -> None:
@@ -74,6 +75,14 @@ def test_registering_is_idempotent_and_adopts_an_orphan(api: Api) -> None:
     again = api.post("/tasks", 200, {"taskId": "new"})
     assert (again["version"], again["label"]) == (0, None)
     assert api.post("/tasks", 200, {"taskId": "new", "label": "later"})["label"] == "later"
+
+
+def test_a_new_task_tells_where_it_is(api: Api) -> None:
+    created = api.client.post("/api/tasks", headers=BEARER, json={"taskId": "50%é"})
+    assert created.headers["Location"] == "/api/tasks/50%25%C3%A9"
+    assert api.client.get(created.headers["Location"], headers=BEARER).json == created.json
+    known = api.client.post("/api/tasks", headers=BEARER, json={"taskId": "50%é"})
+    assert (known.status_code, "Location" in known.headers) == (200, False)
 
 
 def test_an_orphan_is_confirmed_before_it_settles_and_a_registered_task_is_not(api: Api) -> None:
@@ -146,7 +155,7 @@ def test_a_wrong_query_is_told_by_field(api: Api, query: str) -> None:
 
 def test_an_unknown_task_is_a_404_that_says_what_to_do(api: Api) -> None:
     for path in ("/tasks/none", "/tasks/none/deliveries"):
-        assert "register" in api.get(path, 404)["detail"]
+        assert "POST /api/tasks" in api.get(path, 404)["detail"]
     assert api.post("/tasks/none/poll", 404)["status"] == 404
 
 

@@ -9,10 +9,12 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
+from receiver.web.problems import ErrorType
 from tests.conftest import API_TOKEN, BOTH_STORES
 
 pytestmark = BOTH_STORES
 
+KINDS = {kind.uri: kind for kind in ErrorType}
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 CALLS = [
     ("POST", "/api/tasks"),
@@ -39,9 +41,10 @@ def problem(answer: Any, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.content_type == "application/problem+json"
     told: dict[str, Any] = json.loads(answer.text)
-    assert list(told)[:3] == ["title", "status", "detail"]
-    assert told["status"] == status
-    assert told["title"] and told["detail"]
+    assert list(told) == ["title", "status", "detail", "type", *(["errors"] if "errors" in told else [])]
+    kind = KINDS[told["type"]]
+    assert (told["title"], told["status"], kind.status) == (kind.title, status, status)
+    assert told["detail"].endswith(".")
     return told
 
 

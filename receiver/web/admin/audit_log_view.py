@@ -11,7 +11,7 @@ from receiver.web.admin.timeline import action_words
 from receiver.web.admin.times import humanize
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 PAGE_SIZE = 50
 
@@ -38,5 +38,5 @@ def list_actions() -> Response:
 def _kind() -> ActionKind | None:
     given = request.args.get("kind") or None
     if given not in (None, *ActionKind):
-        raise ProblemError(422, "No such filter", "Choose one of the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
     return None if given is None else ActionKind(given)

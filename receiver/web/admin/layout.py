@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Blueprint, Response, g, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
 
 from receiver.store.audit_log import Actor
 from receiver.store.database import StoreUnavailableError
@@ -15,7 +14,7 @@ from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.media import media_origins
 from receiver.web.admin.system_state import overdue_before, read_system_state, unreadable
 from receiver.web.current import current_runtime
-from receiver.web.problems import RETRY_AFTER_S, ProblemError
+from receiver.web.problems import describe
 from receiver.web.storage_health import short_cause
 
 log = logging.getLogger(__name__)
@@ -90,30 +89,22 @@ def _form_refused(error: CSRFError) -> Response:
     return error_page(400, "This form was refused", f"{advice} if that does not help, sign in again.")
 
 
-@blueprint.errorhandler(ProblemError)
-def _answer_error(error: ProblemError) -> Response:
-    return error_page(error.status, error.title, str(error))
-
-
-@blueprint.errorhandler(HTTPException)
-def _http(error: HTTPException) -> Response:
-    return error_page(error.code or 500, error.name, error.description or "")
-
-
 @blueprint.errorhandler(StoreUnavailableError)
 def _unavailable(error: StoreUnavailableError) -> Response:
-    log.error("the database cannot be used: %s", error)
+    problem = describe(error)
     detail = f"Nothing was changed: {short_cause(str(error))}. Try again in a moment."
     health = build_banner(unreadable(error)) if g.get("signed_in") else None
-    answer = error_page(503, "The database cannot be used", detail, health)
-    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer
+    response = error_page(problem.status, problem.type.title, detail, health)
+    response.headers.update(problem.headers)
+    return response
 
 
 @blueprint.errorhandler(Exception)
-def _ours(error: Exception) -> Response:
-    log.error("unexpected error", exc_info=error)
-    return error_page(500, "Internal error", "A fault of this receiver, not yours; see its log.")
+def _show_problem(error: Exception) -> Response:
+    problem = describe(error)
+    response = error_page(problem.status, problem.type.title, problem.detail)
+    response.headers.update(problem.headers)
+    return response
 
 
 @blueprint.route("/<path:anything>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])

@@ -26,7 +26,7 @@ from receiver.web.admin.layout import (
 from receiver.web.admin.presenters import delivery_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 PAGE_SIZE = 25
 CHANGES_SHOWN = 50
@@ -117,7 +117,7 @@ def _wanted() -> QuarantineFilter:
     """Which deliveries the address is about; what is not understood must not widen it."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
     if cause not in (None, *(one.value for one in CAUSES)):
-        raise ProblemError(422, "No such filter", "Choose one of the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
     return QuarantineFilter(cause=cause, seen=request.args.get("seen") == "yes", only=only)
 
 

@@ -20,7 +20,7 @@ from receiver.web.admin.layout import blueprint, current_actor, gather_health, l
 from receiver.web.admin.presenters import task_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
@@ -108,7 +108,7 @@ def _filter_arguments() -> dict[str, Any]:
     given = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
     known = {name: value for name, value in given.items() if value}
     if known.get("flag") not in (None, *FLAGS):
-        raise ProblemError(422, "No such filter", "Choose one of the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
     return known
 
 
