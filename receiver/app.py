@@ -9,7 +9,7 @@ from receiver.logs import set_up_logging
 from receiver.runtime import Background, Runtime, build_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
-from receiver.web import admin, api, callbacks, health, metrics
+from receiver.web import admin, api, callbacks, docs, health, metrics
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
@@ -56,8 +56,8 @@ def build_app(runtime: Runtime) -> Flask:
     register_redirects(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)
-    for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
-        app.register_blueprint(blueprint)
+    for edge in (callbacks, api, health, metrics, docs):
+        app.register_blueprint(edge.blueprint)
     admin.register(app)
     app.wsgi_app = with_single_slashes(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:

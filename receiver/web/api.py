@@ -15,19 +15,10 @@ from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.task_list import TaskFilter
-from receiver.web.api_input import (
-    LABEL,
-    NEW_TASK,
-    NOTHING,
-    PAGE,
-    TASK_PAGE,
-    WAIT,
-    json_body,
-    load,
-    parameters,
-)
+from receiver.web.api_input import NOTHING, json_body, load, parameters
 from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
+from receiver.web.endpoints import BY_NAME
 from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.serializers import serialize_delivery, serialize_task
@@ -36,15 +27,6 @@ from receiver.web.stats import gather_stats
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 
 CHECK_INTERVAL_S = 0.2
-# What each call takes in its query string; all others take nothing.
-PARAMETERS = {
-    "api.list_tasks": TASK_PAGE,
-    "api.read_task": WAIT,
-    "api.list_deliveries": PAGE,
-    "api.list_quarantine": PAGE,
-}
-# The same for bodies.
-BODIES = {"api.create_task": NEW_TASK, "api.change_task": LABEL}
 EVERY_ONE = quarantine.QuarantineFilter(seen=True)
 
 
@@ -85,9 +67,9 @@ def _read_input() -> None:
     task_id = (request.view_args or {}).get("task_id", "")
     if UNSTORABLE.search(task_id):  # PostgreSQL would not even look for it
         raise _unknown(task_id)
-    called = request.endpoint or ""
-    g.parameters = parameters(PARAMETERS.get(called, NOTHING))
-    g.body = load(BODIES.get(called, NOTHING), json_body())
+    endpoint = BY_NAME[request.endpoint or ""]
+    g.parameters = parameters(endpoint.query)
+    g.body = load(endpoint.body or NOTHING, json_body())
 
 
 @blueprint.after_request

@@ -9,7 +9,7 @@ from typing import Any
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.envelope import TASK_ID_LENGTH, readable_task_id
 from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.product import Product
@@ -47,14 +47,17 @@ def storable(text: str) -> None:
         raise ValidationError("Must not hold NUL or half a surrogate pair.")
 
 
-def _label(**options: Any) -> fields.String:
+def _label(description: str, *, allow_none: bool = True, **options: Any) -> fields.String:
+    metadata = {"description": description, "examples": ["order 17"]}
+    valid = [validate.Length(max=MAX_LABEL_CHARS), storable]
+    return fields.String(allow_none=allow_none, validate=valid, metadata=metadata, **options)
+
+
+def _one_of(names: type[Outcome] | type[Product], default: str | None, description: str) -> fields.String:
+    allowed = validate.OneOf([name.value for name in names])
     return fields.String(
-        allow_none=True, validate=[validate.Length(max=MAX_LABEL_CHARS), storable], **options
+        load_default=default, allow_none=False, validate=allowed, metadata={"description": description}
     )
-
-
-def _one_of(names: type[Outcome] | type[Product], default: str | None) -> fields.String:
-    return fields.String(load_default=default, validate=validate.OneOf([name.value for name in names]))
 
 
 class StrictSchema(Schema):
@@ -68,32 +71,73 @@ class StrictSchema(Schema):
 
 
 class NewTaskSchema(StrictSchema):
-    taskId = TaskIdField(required=True)
-    label = _label(load_default=None)
-    product = _one_of(Product, Product.MUSIC.value)
+    taskId = TaskIdField(
+        required=True,
+        metadata={
+            "type": ["string", "integer"],
+            "pattern": r"^\s*[^\s/\\]+\s*$",
+            "description": f"The upstream's id: no white space, no slash, {TASK_ID_LENGTH} characters at most.",
+            "examples": ["9f3c-task"],
+        },
+    )
+    label = _label("Your own name for the task.", load_default=None)
+    product = _one_of(Product, Product.MUSIC.value, "What kind of task it is.")
 
 
 class LabelSchema(StrictSchema):
-    label = _label(required=True)
+    label = _label("Your own name for the task; null removes it.", required=True)
 
 
 class PageSchema(StrictSchema):
-    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
-    cursor = fields.String(load_default=None)
+    limit = fields.Integer(
+        load_default=50,
+        validate=validate.Range(min=1, max=200),
+        metadata={"description": "Entries at most; a page may be shorter."},
+    )
+    cursor = fields.String(
+        load_default=None,
+        allow_none=False,
+        metadata={"description": "The `next` of the page before, of the same list."},
+    )
 
 
 class TaskPageSchema(PageSchema):
-    outcome = _one_of(Outcome, None)
-    status = fields.String(load_default=None, validate=storable)
-    q = fields.String(load_default=None, validate=[validate.Length(max=MAX_SEARCH_CHARS), storable])
-    label = _label(load_default=None)
-    product = _one_of(Product, None)
-    settled = fields.Boolean(load_default=None)
-    changedSince = Timestamp(load_default=None)
+    outcome = _one_of(Outcome, None, "Tasks with this outcome.")
+    status = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=storable,
+        metadata={"description": "Tasks with this status."},
+    )
+    q = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=[validate.Length(max=MAX_SEARCH_CHARS), storable],
+        metadata={"description": "Words of the id, the label or a track's title."},
+    )
+    label = _label("Tasks with exactly this label.", load_default=None, allow_none=False)
+    product = _one_of(Product, None, "Tasks of this kind.")
+    settled = fields.Boolean(
+        load_default=None, allow_none=False, metadata={"description": "Settled tasks, or the others."}
+    )
+    changedSince = Timestamp(
+        load_default=None,
+        allow_none=False,
+        metadata={
+            "type": "string",
+            "format": "date-time",
+            "description": "Tasks that changed since then, in order of change. Without a zone it is UTC.",
+            "examples": ["2026-01-31T12:00:00Z"],
+        },
+    )
 
 
 class WaitSchema(StrictSchema):
-    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=MAX_WAIT_S))
+    wait = fields.Float(
+        load_default=0,
+        validate=validate.Range(min=0, max=MAX_WAIT_S),
+        metadata={"description": "Seconds to wait until the task settles."},
+    )
 
 
 NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
