@@ -49,8 +49,12 @@ def storable(text: str) -> None:
 
 def _label(description: str, *, allow_none: bool = True, **options: Any) -> fields.String:
     metadata = {"description": description, "examples": ["order 17"]}
-    valid = [validate.Length(max=MAX_LABEL_CHARS), storable]
-    return fields.String(allow_none=allow_none, validate=valid, metadata=metadata, **options)
+    return fields.String(
+        allow_none=allow_none,
+        validate=[validate.Length(max=MAX_LABEL_CHARS), storable],
+        metadata=metadata,
+        **options,
+    )
 
 
 def _one_of(names: type[Outcome] | type[Product], default: str | None, description: str) -> fields.String:

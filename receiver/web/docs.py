@@ -42,7 +42,8 @@ def show_docs() -> Response:
 def _cached(body: bytes, content_type: str) -> Response:
     response = Response(body, content_type=content_type, headers=HEADERS)
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @cache
