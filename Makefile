@@ -1,22 +1,24 @@
 # Two commands from an empty clone: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# The versions that were tested together; `make constraints` renews them.
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-min screenshots lint clean
+.PHONY: demo test test-min coverage lint audit constraints screenshots clean
 .DEFAULT_GOAL := test
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable .
+	$(INSTALL) .
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(INSTALL) '.[test]'
 	touch $@
 
 .venv/installed-lint: .venv/installed-test
-	$(BIN)/pip install --quiet --editable '.[test,lint]'
+	$(INSTALL) '.[test,lint]'
 	touch $@
 
 demo: .venv/installed
@@ -34,6 +36,24 @@ test-min:
 	tests/system-packages
 	.venv-min/bin/pytest
 
+# The suite with the coverage of receiver/, in all its processes; fails below the floor in pyproject.toml.
+coverage: .venv/installed-test
+	tests/system-packages
+	rm -f .coverage .coverage.*
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report --skip-covered
+
+# Known vulnerabilities of the versions in constraints.txt; asks a service on the internet.
+audit: .venv/installed-lint
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+# The newest versions that pyproject.toml allows, for `git diff` and `make test` to judge.
+constraints:
+	$(PYTHON) -m venv --clear .venv-new
+	.venv-new/bin/pip install --quiet --editable '.[test,lint]'
+	.venv-new/bin/pip freeze --exclude-editable > constraints.txt
+	rm -r .venv-new
+
 # The admin page in every look, into ./screenshots, for people to look at.
 screenshots: .venv/installed-test
 	tests/system-packages
@@ -46,4 +66,4 @@ lint: .venv/installed-lint
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-min instance screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-min .venv-new instance .coverage* screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

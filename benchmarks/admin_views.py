@@ -13,12 +13,13 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.measuring import Measured, Query, explain, measure
-from benchmarks.site import API_TOKEN, open_site, sign_in
+from benchmarks.processes import API_TOKEN
+from benchmarks.site import open_site, sign_in
 from benchmarks.views import View, admin_views, api_views
 from receiver.store.database import Database
 
 SLOW_MS = 30.0
-LONGEST_SHOWN = 300
+MAX_SHOWN = 300
 MANY = re.compile(r"\(\?(, \?){7,}\)")
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 
@@ -38,11 +39,10 @@ def main(file: Path, runs: int, api: bool, plans: bool, only: str) -> None:
     sign_in(client)
     with runtime.database.read() as connection:
         views = [*admin_views(client, connection), *(api_views() if api else ())]
-    chosen = [view for view in views if only in (view.name or view.address)]
-    told = Console(stderr=True)
+    selected = [view for view in views if only in (view.name or view.address)]
     measured = [
         measure_view(runtime.database, client, view, runs=runs)
-        for view in track(chosen, description="views", console=told)
+        for view in track(selected, description="views", console=Console(stderr=True))
     ]
     console.print(table_of(measured))
     console.print(slow_of(measured), highlight=False, markup=False)
@@ -51,11 +51,11 @@ def main(file: Path, runs: int, api: bool, plans: bool, only: str) -> None:
 
 
 def measure_view(database: Database, client: FlaskClient, view: View, *, runs: int) -> Measured:
-    def ask() -> tuple[int, int]:
-        answer = client.get(view.address, headers=BEARER if view.address.startswith("/api/") else {})
-        return answer.status_code, len(answer.data)
+    def get() -> tuple[int, int]:
+        response = client.get(view.address, headers=BEARER if view.address.startswith("/api/") else {})
+        return response.status_code, len(response.data)
 
-    return measure(database, view.name or view.address, ask, runs=runs)
+    return measure(database, view.name or view.address, get, runs=runs)
 
 
 def table_of(measured: Iterable[Measured]) -> Table:
@@ -63,30 +63,30 @@ def table_of(measured: Iterable[Measured]) -> Table:
     table.add_column("view", no_wrap=True)
     for name in ("status", "queries", "median ms", "p95 ms", "slowest query ms", "KB"):
         table.add_column(name, justify="right")
-    for one in measured:
-        style = "red" if one.median_ms > SLOW_MS else None
-        times = (f"{value:.1f}" for value in (one.median_ms, one.p95_ms, one.slowest_query_ms))
-        status = "404: no such page" if one.status == 404 else str(one.status)
-        table.add_row(one.name, status, str(len(one.queries)), *times, f"{one.size / 1000:.0f}", style=style)
+    for view in measured:
+        style = "red" if view.median_ms > SLOW_MS else None
+        times = (f"{value:.1f}" for value in (view.median_ms, view.p95_ms, view.slowest_query_ms))
+        figures = (str(view.status), str(len(view.queries)), *times, f"{view.size / 1000:.0f}")
+        table.add_row(view.name, *figures, style=style)
     return table
 
 
 def slow_of(measured: Sequence[Measured]) -> str:
-    slow = [f"{one.name} ({one.median_ms:.0f} ms)" for one in measured if one.median_ms > SLOW_MS]
+    slow = [f"{view.name} ({view.median_ms:.0f} ms)" for view in measured if view.median_ms > SLOW_MS]
     return f"slower than {SLOW_MS:.0f} ms: {', '.join(slow) or 'nothing'}"
 
 
 def print_plans(database: Database, measured: Iterable[Measured]) -> None:
     """The slowest first, each with the view that took longest with it."""
     found: dict[str, tuple[float, str, Query]] = {}
-    for one in measured:
-        for query, took_ms in one.queries:
+    for view in measured:
+        for query, took_ms in view.queries:
             alike = MANY.sub("(?, …)", query[0])
             if alike not in found or took_ms > found[alike][0]:
-                found[alike] = (took_ms, one.name, query)
+                found[alike] = (took_ms, view.name, query)
     for text, (took_ms, name, query) in sorted(found.items(), key=lambda each: -each[1][0]):
-        given = str(query[1])[:LONGEST_SHOWN]
-        lines = [f"\n{took_ms:.1f} ms in {name}", " ".join(text.split()), f"given {given}"]
+        parameters = str(query[1])[:MAX_SHOWN]
+        lines = [f"\n{took_ms:.1f} ms in {name}", " ".join(text.split()), f"with {parameters}"]
         lines += explain(database, query)
         console.print("\n".join(lines), highlight=False, markup=False)
 

@@ -1,7 +1,7 @@
 """What a task leaves behind: rows, bytes and writes, on SQLite and on PostgreSQL: `python -m benchmarks.footprint`.
 
-The lives are those of the simulator's generations: one in five loses its last callback and is polled, one in ten
-callbacks comes twice. They are lived through the product's own operations, one transaction each, as in a quiet hour.
+The tasks are the simulator's: one in five gets no last callback and is polled, one in ten has each callback twice.
+They go through the product's own operations, one transaction each, as in a quiet hour.
 """
 
 import logging
@@ -9,109 +9,55 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy import event, func, select, text, update
+from sqlalchemy import create_engine, event, func, select, text, update
 
-from benchmarks.life import SUBMITTED_AT, Story, story_of
-from benchmarks.templates import draw_generation
-from receiver.intake import Delivery, callback_delivery, poll_delivery
-from receiver.operations import register_task
+from benchmarks.generations import draw_generation, play
+from benchmarks.postgres import running_postgres
+from benchmarks.processes import environment
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import load_settings
-from receiver.store.audit_log import Actor
 from receiver.store.database import Database
 from receiver.store.schema import delivery, metadata, task
-from tests.conftest import environment
-from tests.postgres import running_postgres
 
-SOMEBODY = Actor(via="benchmark")
-LOST, DOUBLED = 0.2, 0.1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Footprint:
-    deliveries: int
-    transactions: int
-    log_bytes: int
-    body_bytes: int
-    sizes: dict[str, int]
-    pruned_sizes: dict[str, int]
+SUBMITTED_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FAULTS = {"callback-exception": 0.2, "callback-doubled": 0.1}
+MIN_SHOWN_BYTES = 100_000
 
 
 @click.command()
 @click.option("--tasks", default=2000, show_default=True)
 def main(tasks: int) -> None:
-    """Live through TASKS lives on each store, and print what one leaves behind."""
+    """Play TASKS generations on each store, and print what one leaves behind."""
     logging.disable(logging.CRITICAL)
     for store in (on_sqlite, on_postgresql):
         with tempfile.TemporaryDirectory() as folder, store(Path(folder)) as runtime:
-            told = measure(runtime, tasks)
-            kind = runtime.database.url.get_backend_name()
-            bodies, rows, times = told.body_bytes / tasks, told.deliveries / tasks, told.transactions / tasks
-            click.echo(f"\n{kind}, a task: {rows:.2f} deliveries, {times:.2f} transactions,")
-            click.echo(f"  {told.log_bytes / tasks / 1000:.1f} kB of log, bodies of {bodies / 1000:.1f} kB")
-            for name, size in told.sizes.items():
-                pruned = told.pruned_sizes[name]
-                click.echo(f"  {name:20}{size / tasks / 1000:8.2f} kB, pruned {pruned / tasks / 1000:.2f} kB")
+            measure(runtime, tasks)
 
 
-def measure(runtime: Runtime, count: int) -> Footprint:
-    rng = random.Random(1)
-    committed = _count_commits(runtime.database)
-    before = _log_bytes(runtime.database)
-    for _ in range(count):
-        _live(runtime, story_of(draw_generation((), rng)[0], registered=True), rng)
-    with runtime.database.read() as connection:
-        rows = connection.scalar(select(func.count()).select_from(delivery)) or 0
-        bodies = connection.scalar(select(func.sum(func.length(delivery.c.body)))) or 0
-        unsettled = connection.scalar(
-            select(func.count()).select_from(task).where(task.c.settled_at.is_(None))
-        )
-    assert unsettled == 0, f"{unsettled} lives have no end"
-    transactions, log_bytes = len(committed), _log_bytes(runtime.database) - before
-    sizes = _sizes(runtime.database)
-    _forget_bodies(runtime.database)
-    return Footprint(
-        deliveries=rows,
-        transactions=transactions,
-        log_bytes=log_bytes,
-        body_bytes=int(bodies),
-        sizes=sizes,
-        pruned_sizes=_sizes(runtime.database),
+def measure(runtime: Runtime, tasks: int) -> None:
+    database, rng = runtime.database, random.Random(1)
+    committed, written = _count_commits(database), _log_bytes(database)
+    for _ in range(tasks):
+        play(runtime, draw_generation(SUBMITTED_AT, rng, faults=FAULTS), rng, label="order 17")
+    transactions, log_kb = len(committed) / tasks, (_log_bytes(database) - written) / tasks / 1000
+    with database.read() as connection:
+        count, sum_of_bodies = func.count(), func.sum(func.length(delivery.c.body))
+        rows, bodies = connection.execute(select(count, sum_of_bodies).select_from(delivery)).one()
+        unsettled = select(task.c.task_id).where(task.c.settled_at.is_(None)).limit(1)
+        assert connection.execute(unsettled).first() is None, "a task has no end"
+    click.echo(f"\n{database.url.get_backend_name()}, a task: {rows / tasks:.2f} deliveries,")
+    click.echo(
+        f"  {transactions:.2f} transactions, {log_kb:.1f} kB of log, bodies of {bodies / tasks / 1000:.1f} kB"
     )
-
-
-def _forget_bodies(database: Database) -> None:
-    """As retention does in the end, and the space given back."""
-    with database.write() as connection:
-        connection.execute(update(delivery).values(body=None))
-    raw = database.engine.raw_connection()  # past SQLAlchemy, which would open a transaction first
-    if not database.is_sqlite:
-        assert raw.driver_connection is not None
-        raw.driver_connection.autocommit = True
-    raw.cursor().execute("VACUUM" if database.is_sqlite else "VACUUM FULL")
-    raw.close()
-
-
-def _live(runtime: Runtime, story: Story, rng: random.Random) -> None:
-    register_task(runtime, story.task_id, label="order 17", now=SUBMITTED_AT, actor=SOMEBODY)
-    for told in _told(story, rng):
-        runtime.intake.accept([told])
-
-
-def _told(story: Story, rng: random.Random) -> Iterator[Delivery]:
-    lost = rng.random() < LOST
-    callbacks = story.callbacks[:-1] if lost else story.callbacks
-    for each in callbacks:
-        for _ in range(1 + (rng.random() < DOUBLED)):
-            yield callback_delivery(each.body, now=each.at, secrets=())
-    if lost:
-        now = story.callbacks[-1].at + timedelta(seconds=90)
-        yield poll_delivery(story.record_info(now), story.task_id, now=now, secrets=())
+    sizes = _sizes(database)
+    _forget_bodies(database)
+    for name, pruned in _sizes(database).items():
+        kb, pruned_kb = sizes[name] / tasks / 1000, pruned / tasks / 1000
+        click.echo(f"  {name:20}{kb:8.2f} kB, pruned {pruned_kb:.2f} kB")
 
 
 def _count_commits(database: Database) -> Sequence[None]:
@@ -129,20 +75,28 @@ def _log_bytes(database: Database) -> int:
 
 
 def _sizes(database: Database) -> dict[str, int]:
-    """Bytes of each table with its indexes, the larger ones."""
-    names = {str(table) for table in metadata.tables}
+    """Bytes of each large table with its indexes; of SQLite's index of words, too."""
+    names = sorted(metadata.tables)
     with database.read() as connection:
         if database.is_sqlite:
-            page = "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
-            found = {row[0]: row[1] for row in connection.execute(text(page))}
-            words = sum(size for name, size in found.items() if name.startswith("task_words"))
-            found["index of words"] = words
-            names |= {"index of words"}
+            pages = "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
+            found = {str(name): int(size) for name, size in connection.execute(text(pages))}
+            found["index of words"] = sum(found[name] for name in found if name.startswith("task_words"))
+            names.append("index of words")
         else:
-            found = {
-                name: connection.scalar(text(f"SELECT pg_total_relation_size('{name}')")) for name in names
-            }
-    return {name: size for name, size in sorted(found.items()) if name in names and size > 100_000}
+            relation = text("SELECT pg_total_relation_size(CAST(:name AS regclass))")
+            found = {name: connection.scalars(relation, {"name": name}).one() for name in names}
+    return {name: found[name] for name in names if found[name] > MIN_SHOWN_BYTES}
+
+
+def _forget_bodies(database: Database) -> None:
+    """As retention does in the end, and the space given back."""
+    with database.write() as connection:
+        connection.execute(update(delivery).values(body=None))
+    engine = create_engine(database.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("VACUUM" if database.is_sqlite else "VACUUM FULL"))
+    engine.dispose()
 
 
 @contextmanager

@@ -41,13 +41,13 @@ class Measured:
         return max((took_ms for _, took_ms in self.queries), default=0.0)
 
 
-def measure(database: Database, name: str, ask: Callable[[], tuple[int, int]], *, runs: int) -> Measured:
-    """`ask` answers with a status and a size."""
+def measure(database: Database, name: str, get: Callable[[], tuple[int, int]], *, runs: int) -> Measured:
+    """`get` returns a status and a size in bytes."""
     with _watched(database) as queries:
-        status, size = ask()
+        status, size = get()
     for _ in range(WARM_UP):
-        ask()
-    times_ms = [_timed_ms(ask) for _ in range(runs)]
+        get()
+    times_ms = [_timed_ms(get) for _ in range(runs)]
     timed = [(query, _query_ms(database, query)) for query in queries if _only_reads(query)]
     return Measured(name=name, status=status, size=size, times_ms=times_ms, queries=timed)
 
@@ -68,14 +68,14 @@ def explain(database: Database, query: Query) -> Sequence[str]:
 def _watched(database: Database) -> Iterator[list[Query]]:
     queries: list[Query] = []
 
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+    def record(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
         queries.append((statement, parameters))
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    event.listen(database.engine, "before_cursor_execute", record)
     try:
         yield queries
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        event.remove(database.engine, "before_cursor_execute", record)
 
 
 def _query_ms(database: Database, query: Query) -> float:
@@ -93,9 +93,9 @@ def _cursor(database: Database) -> Iterator[Any]:
         connection.close()
 
 
-def _timed_ms(ask: Callable[[], object]) -> float:
+def _timed_ms(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    ask()
+    work()
     return (time.perf_counter() - started) * 1000
 
 

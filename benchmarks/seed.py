@@ -1,182 +1,170 @@
 """Fills a new SQLite database with three months of a receiver's life: `python -m benchmarks.seed FILE`."""
 
+import logging
+import math
 import random
 import resource
-import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from operator import itemgetter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, create_engine, event, func, insert, select, text
 
-from benchmarks import checks, others
-from benchmarks.rows import DeliveryLog, Row, counted, fill_task
-from benchmarks.schedule import Schedule, Visit, draw_schedule
-from benchmarks.templates import settled_templates, unfinished_templates
+from benchmarks import multiply
+from benchmarks.checks import check
+from benchmarks.processes import environment
+from benchmarks.site import keep_poller, open_site
+from benchmarks.templates import OLDEST_H, Template, Templates
 from receiver.maintenance import roll_up_counts
-from receiver.store import hourly_counts
+from receiver.runtime import build_runtime
+from receiver.settings import load_settings
+from receiver.store.change_clock import time_of_change
 from receiver.store.database import Database
-from receiver.store.hourly_counts import Tallies
-from receiver.store.schema import action, delivery, task
+from receiver.store.schema import task
 
-AT_ONCE = 2_000
-IN_TRANSACTION = 40_000
-CACHE_KB = 1_000_000
-QUARANTINED, UNSEEN = 3000, 200
-KEPT_BODIES = timedelta(days=2)
-REMEMBERED = 1000
-
-console = Console()
+DAYS = 90
+OTHERS_SHARE = 0.01  # bodies that name no task of ours, to a task
+OVERDUE_EVERY, OVERDUE_H = 7, 3
+BODIES_KEPT = timedelta(days=2)
+CACHE_KB = 300_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    tasks: int
-    deliveries: int
-    now: datetime
-    rng: random.Random
+class Copy(NamedTuple):
+    """A template `hours` later than it was; it starts at that moment."""
+
+    starts_at: datetime
+    template: Template
+    hours: int
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--tasks", default=1_000_000, show_default=True)
+@click.option("--tasks", type=click.IntRange(10_000), default=1_000_000, show_default=True)
 @click.option("--deliveries", default=1_000_000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(file: Path, tasks: int, deliveries: int, seed: int) -> None:
     """Fill a new database FILE."""
     if file.exists():
-        sys.exit(f"{file} exists; remove it first")
-    started = time.monotonic()
+        raise click.ClickException(f"{file} exists; remove it first")
+    logging.disable(logging.WARNING)
+    now, rng, started = datetime.now(UTC), random.Random(seed), time.monotonic()
     database = Database(f"sqlite:///{file}")
     database.migrate()
-    _hurry(database)
-    wanted = Wanted(tasks=tasks, deliveries=deliveries, now=datetime.now(UTC), rng=random.Random(seed))
-    fill(database, wanted)
-    took_s = time.monotonic() - started
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with tempfile.TemporaryDirectory() as folder:
+        runtime = build_runtime(load_settings(environment(Path(folder))))
+        event.listen(runtime.database.engine, "connect", _hurry)
+        templates = list(Templates(runtime, now=now, rng=rng).make_all())
+        runtime.database.engine.dispose()
+        copies = sorted(schedule(templates, tasks, now=now, rng=rng), key=itemgetter(0))
+        with _connected(file, Path(folder) / "receiver.db") as connection:
+            fill(connection, templates, copies, deliveries=deliveries, now=now, rng=rng)
+    _finish(database, now=now)
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(
-        f"seeded in {took_s:.0f} s, {file.stat().st_size / 1e6:,.0f} MB, {memory_mb:,.0f} MB of memory"
+    click.echo(
+        f"seeded in {time.monotonic() - started:.0f} s, {file.stat().st_size / 1e6:,.0f} MB,"
+        f" {memory_mb:,.0f} MB of memory"
     )
-    checks.print_rows(database, console)
-    checks.check_rows(database, console)
-    checks.check_search(database, console)
+    check(open_site(file)[0], now=now)
 
 
-def fill(database: Database, wanted: Wanted) -> None:
-    """All tables, in the order of time."""
-    settled, unfinished = list(settled_templates(wanted.rng)), list(unfinished_templates(wanted.rng))
-    schedule = draw_schedule(settled, unfinished, tasks=wanted.tasks, now=wanted.now, rng=wanted.rng)
-    first = schedule.newest_with(max(wanted.deliveries - min(QUARANTINED, wanted.deliveries // 100), 0))
-    log = _delivery_log(schedule, first, wanted)
-    counts: Tallies = Counter()
-    about: list[tuple[datetime, str]] = []
-    visits = schedule.visits(wanted.rng)
-    with _progress() as progress:
-        bar = progress.add_task("tasks", total=wanted.tasks)
-        while batch := list(islice(visits, IN_TRANSACTION)):
-            with database.write() as connection:
-                for at in range(0, len(batch), AT_ONCE):
-                    _add_tasks(connection, batch[at : at + AT_ONCE], first, log, counts, about, wanted)
-                    progress.advance(bar, len(batch[at : at + AT_ONCE]))
-    with database.write() as connection:
-        _add_deliveries(connection, log, wanted.now + timedelta(days=1))
-        _add_others(connection, counts, about, wanted)
-    while roll_up_counts(database, now=wanted.now):
-        pass
+def schedule(
+    templates: Sequence[Template], tasks: int, *, now: datetime, rng: random.Random
+) -> Iterator[Copy]:
+    """So many tasks, and what comes beside them."""
+    for template in templates:
+        for number in range(template.present):
+            overdue = template.ends_at == now and number == 0 and template.number % OVERDUE_EVERY == 0
+            yield _copy(template, -OVERDUE_H if overdue else 0)
+    of_tasks = [template for template in templates if template.weight and template.has_task]
+    others = [template for template in templates if template.weight and not template.has_task]
+    left = tasks - sum(template.present for template in templates if template.has_task)
+    yield from _draw(of_tasks, left, now=now, rng=rng)
+    yield from _draw(others, round(tasks * OTHERS_SHARE), now=now, rng=rng)
 
 
-def _add_tasks(
+def _draw(templates: Sequence[Template], count: int, *, now: datetime, rng: random.Random) -> Iterator[Copy]:
+    """More by day than by night, and on workdays; what would not have ended yet comes a day earlier."""
+    hours = range(OLDEST_H - DAYS * 24, OLDEST_H)
+    busy = [_activity(templates[0].starts_at + timedelta(hours=hour)) for hour in hours]
+    drawn = rng.choices(templates, [template.weight for template in templates], k=count)
+    for hour, template in zip(rng.choices(hours, busy, k=count), drawn, strict=True):
+        too_late = template.ends_at + timedelta(hours=hour) - now
+        yield _copy(template, hour - 24 * max(math.ceil(too_late / timedelta(days=1)), 0))
+
+
+def _copy(template: Template, hours: int) -> Copy:
+    return Copy(template.starts_at + timedelta(hours=hours), template, hours)
+
+
+def _activity(hour: datetime) -> float:
+    by_day = 0.55 + 0.45 * math.cos(2 * math.pi * (hour.hour - 15) / 24)
+    return by_day * (0.7 if hour.weekday() >= 5 else 1.0)
+
+
+def fill(
     connection: Connection,
-    visits: list[Visit],
-    first: int,
-    log: DeliveryLog,
-    counts: Tallies,
-    about: list[tuple[datetime, str]],
-    wanted: Wanted,
+    templates: Sequence[Template],
+    copies: Sequence[Copy],
+    *,
+    deliveries: int,
+    now: datetime,
+    rng: random.Random,
 ) -> None:
-    rows = []
-    for visit in visits:
-        filled = fill_task(visit, wanted.rng)
-        rows.append(filled.row)
-        counts.update(counted(filled))
-        if visit.number >= first:
-            log.add(filled)
-        if visit.acknowledged and wanted.rng.random() < REMEMBERED * 60 / wanted.tasks:
-            about.append((visit.first_seen_at, filled.task_id))
-    connection.execute(insert(task), rows)
-    _add_deliveries(connection, log, visits[-1].first_seen_at)
+    multiply.SCRATCH.create_all(connection)
+    numbers = [{"number": template.number, "task_id": template.task_id} for template in templates]
+    connection.execute(insert(multiply.template), numbers)
+    rows = ((copy.template.number, f"{copy.hours} hours", f"{rng.getrandbits(128):032x}") for copy in copies)
+    driver: Any = connection.connection.driver_connection  # which takes a million rows one by one
+    driver.executemany("INSERT INTO scratch.copy (template, shift, task_id) VALUES (?, ?, ?)", rows)
+    multiply.copy_tasks(connection)
+    first = _newest_with(copies, deliveries)
+    multiply.copy_deliveries(connection, first=first, bodies_since=now - BODIES_KEPT)
+    multiply.copy_actions(connection)
+    multiply.copy_counts(connection)
 
 
-def _add_deliveries(connection: Connection, log: DeliveryLog, until: datetime) -> None:
-    rows: Iterator[Row] = log.until(until)
-    while chunk := list(islice(rows, AT_ONCE)):
-        connection.execute(insert(delivery), chunk)
+def _newest_with(copies: Sequence[Copy], deliveries: int) -> int:
+    """From which number on the copies have so many deliveries, or a few less."""
+    for number in range(len(copies), 0, -1):
+        deliveries -= copies[number - 1].template.deliveries
+        if deliveries < 0:
+            return number + 1
+    return 1
 
 
-def _add_others(
-    connection: Connection, counts: Tallies, about: list[tuple[datetime, str]], wanted: Wanted
-) -> None:
-    counts.update(others.hourly_counts(now=wanted.now, rng=wanted.rng))
-    hourly_counts.add(connection, counts)
-    connection.execute(insert(action), others.actions(about, now=wanted.now, rng=wanted.rng))
-    others.keep_poller(connection, now=datetime.now(UTC))
+@contextmanager
+def _connected(file: Path, scratch: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{file}", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("ATTACH :scratch AS scratch"), {"scratch": str(scratch)})
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KB}"):
+            connection.execute(text(f"PRAGMA {pragma}"))
+        connection.execute(text("BEGIN"))
+        yield connection
+        connection.execute(text("COMMIT"))
+        connection.execute(text("DETACH scratch"))
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+    engine.dispose()
 
 
-def _delivery_log(schedule: Schedule, first: int, wanted: Wanted) -> DeliveryLog:
-    """A log that knows of the deliveries of no task, so many that all together are as many as wanted."""
-    of_tasks = [schedule.templates[index] for index in schedule.chosen[first:]]
-    since = datetime.fromtimestamp(schedule.moments[min(first, wanted.tasks - 1)], UTC)
-    left = wanted.deliveries - sum(len(template.told) for template in of_tasks)
-    unread = [
-        datetime.fromtimestamp(moment, UTC) + one.after
-        for moment, template in zip(schedule.moments[first:], of_tasks, strict=True)
-        for one in template.told
-        if one.columns["cause"]
-    ]
-    strays = max(min(QUARANTINED - len(unread), left), 0)
-    rows = list(
-        others.stray_deliveries(strays, max(left - strays, 0), since=since, now=wanted.now, rng=wanted.rng)
-    )
-    moments = sorted([*unread, *(row["received_at"] for row in rows if row["cause"])])
-    log = DeliveryLog(
-        bodies_since=wanted.now - KEPT_BODIES,
-        seen_before=moments[-min(UNSEEN, len(moments))] if moments else wanted.now,
-        rng=wanted.rng,
-    )
-    for row in rows:
-        log.add_row(row)
-    return log
-
-
-def _hurry(database: Database) -> None:
+def _hurry(connection: Any, _: Any) -> None:
     """What is lost in a power cut can be seeded again."""
-
-    @event.listens_for(database.engine, "connect")
-    def _configure(connection: object, _: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA synchronous=OFF")
-        cursor.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+    connection.execute("PRAGMA synchronous=OFF")
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+def _finish(database: Database, *, now: datetime) -> None:
+    """What the product keeps beside the rows: the last change, counts by the day, a poller that is alive."""
+    with database.write() as connection:
+        time_of_change(connection, connection.scalars(select(func.max(task.c.changed_at))).one())
+        keep_poller(connection, now=now)
+    while roll_up_counts(database, now=now):
+        pass
 
 
 if __name__ == "__main__":

@@ -5,56 +5,47 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from benchmarks.others import keep_poller
+from benchmarks.processes import ADMIN_PASSWORD, environment
 from receiver.app import build_app
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import load_settings
-from receiver.store import lease
+from receiver.store import lease, poll_queue
 from receiver.store.database import Database
 from receiver.store.schema import task
 
-PASSWORD = "correct horse"  # noqa: S105
-API_TOKEN = "api-token-000000001"  # noqa: S105
-ENVIRONMENT = {
-    "RECEIVER_CALLBACK_TOKENS": "callback-token-0001",
-    "RECEIVER_API_TOKENS": API_TOKEN,
-    "RECEIVER_ADMIN_PASSWORD": PASSWORD,
-    "RECEIVER_SECRET_KEY": "0123456789abcdef0123456789abcdef",
-    "RECEIVER_UPSTREAM_API_KEY": "upstream-key",
-    "RECEIVER_UPSTREAM_URL": "http://127.0.0.1:9",
-}
-
 
 def open_site(file: Path) -> tuple[Runtime, FlaskClient]:
-    runtime = build_runtime(load_settings(ENVIRONMENT | {"RECEIVER_DATABASE_URL": f"sqlite:///{file}"}))
+    runtime = build_runtime(load_settings(environment(file.parent, DATABASE_URL=f"sqlite:///{file}")))
     freshen(runtime.database, now=datetime.now(UTC))
     return runtime, build_app(runtime).test_client()
 
 
 def sign_in(client: FlaskClient) -> None:
     found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/admin/sign-in").text)
-    if not found:
-        raise SystemExit("the sign-in page has no form with a token")
-    form = {"csrf_token": found[1], "password": PASSWORD}
-    answer = client.post("/admin/sign-in", data=form)
-    if answer.status_code != 303:
-        raise SystemExit(f"signing in was answered {answer.status_code}")
+    assert found, "the sign-in page has no form with a token"
+    response = client.post("/admin/sign-in", data={"csrf_token": found[1], "password": ADMIN_PASSWORD})
+    assert response.status_code == 303, f"signing in was answered {response.status_code}"
 
 
 def freshen(database: Database, *, now: datetime) -> None:
-    """Plan the looks at tasks in progress anew, as if no time had gone by since they were planned.
+    """Plan the polls of tasks in progress anew, as if no time had gone by since they were planned.
 
     Nobody polls here; without this every task in progress would be overdue an hour after the seeding.
     """
+    due = select(task.c.number.label("key"), task.c.next_poll_at).where(task.c.next_poll_at.is_not(None))
+    later = update(task).where(task.c.number == bindparam("key")).values(next_poll_at=bindparam("later"))
     with database.write() as connection:
         held = lease.read(connection)
         gone = now - (held.heartbeat_at if held else now)
-        planned = connection.execute(
-            select(task.c.number, task.c.next_poll_at).where(task.c.next_poll_at.is_not(None))
-        ).all()
-        for number, next_poll_at in planned:
-            later = {"next_poll_at": next_poll_at + gone}
-            connection.execute(update(task).where(task.c.number == number).values(later))
+        rows = [{"key": row.key, "later": row.next_poll_at + gone} for row in connection.execute(due)]
+        if rows:
+            connection.execute(later, rows)
         keep_poller(connection, now=now)
+
+
+def keep_poller(connection: Connection, *, now: datetime) -> None:
+    """A poller that is alive at that moment."""
+    lease.take(connection, holder="benchmark:1:0", now=now, ttl_s=10)
+    poll_queue.resize_slots(connection, 2)

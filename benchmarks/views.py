@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, select
 
-from benchmarks.titles import RARE, sought_words
+from benchmarks.templates import COMMON, RARE
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.store import quarantine
@@ -19,6 +19,15 @@ from receiver.web.cursors import cursor_at
 
 DEEP = 200
 BEFORE_THE_END = 60
+SEARCHES = {
+    "a common word": "rain",
+    "a rare word": RARE.lower(),
+    "two words": COMMON.lower(),
+    "a word of another script": "ветер",
+    "a label": "order 4321",
+    "one letter": "m",
+    "a word that is nowhere": "xylophonist",
+}
 NEXT = re.compile(r'href="(/admin/\?[^"]*cursor=[^"]+)"')
 
 
@@ -63,7 +72,7 @@ def _filtered() -> Iterator[View]:
 
 
 def _searches(connection: Connection) -> Iterator[View]:
-    for name, words in sought_words().items():
+    for name, words in SEARCHES.items():
         yield View(address=_list(q=words), name=f"/admin/?q=<{name}: {words}>")
     for outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
         yield View(address=_list(q="rain", outcome=outcome.value))
@@ -82,11 +91,9 @@ def _deep(client: FlaskClient, connection: Connection) -> Iterator[View]:
     place = connection.execute(oldest.offset(BEFORE_THE_END).limit(1)).first()
     if place:
         cursor = cursor_at((place.first_seen_at, place.task_id))
-        for kept in ({}, {"outcome": "failed"}, {"flag": "recovered", "outcome": "failed"}):
-            name = _list(**kept, cursor="<near the end>")
-            yield View(
-                address=_list(**kept, cursor=cursor), name=name.replace("%3C", "<").replace("%3E", ">")
-            )
+        for filters in ({}, {"outcome": "failed"}, {"flag": "recovered", "outcome": "failed"}):
+            name = f"{_list(**filters)} <near the end>"
+            yield View(address=_list(**filters, cursor=cursor), name=name)
 
 
 def _other_pages() -> Iterator[View]:

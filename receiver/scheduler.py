@@ -4,7 +4,10 @@ import logging
 from collections.abc import Callable
 from threading import Event
 
+from apscheduler.events import EVENT_JOB_SUBMITTED
 from apscheduler.schedulers.background import BackgroundScheduler
+
+SUBMIT_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,8 @@ class Scheduler:
         self._tick_s = tick_s
         self._stop = Event()
         self._scheduler = BackgroundScheduler(daemon=True, timezone="UTC")
+        self._submitted = Event()
+        self._scheduler.add_listener(lambda _: self._submitted.set(), EVENT_JOB_SUBMITTED)
         self._scheduler.add_job(self._run_until_stopped, misfire_grace_time=None)
 
     def start(self) -> None:
@@ -31,6 +36,7 @@ class Scheduler:
         """End the job: a pass under way finishes its calls and starts no more."""
         self._stop.set()
         if self._scheduler.running:
+            self._submitted.wait(SUBMIT_TIMEOUT_S)  # APScheduler fails on a shutdown before
             self._scheduler.shutdown(wait=True)
 
     def _run_until_stopped(self) -> None:

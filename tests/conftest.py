@@ -2,21 +2,21 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from benchmarks.postgres import Postgres, running_postgres
+from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
 from receiver.runtime import Runtime, build_runtime
 from receiver.settings import Settings, load_settings
 from receiver.store.audit_log import Actor
 from receiver.store.database import Database
-from tests.postgres import Postgres, running_postgres
 
-CALLBACK_TOKEN = "callback-token-0001"
-API_TOKEN = "api-token-000000001"
+__all__ = ["API_TOKEN", "CALLBACK_TOKEN", "environment", "eventually"]
+
 SOMEBODY = Actor(via="test")
 T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -33,20 +33,6 @@ def _no_settings_from_outside() -> None:
     """What a test starts gets the settings that it is given, whatever the one who runs the tests has set."""
     for name in [name for name in os.environ if name.startswith("RECEIVER_")]:
         del os.environ[name]
-
-
-def environment(folder: Path, **changes: str) -> dict[str, str]:
-    """Valid settings on a SQLite file in `folder`, with changes by their names without prefix."""
-    values = {
-        "DATABASE_URL": f"sqlite:///{folder}/receiver.db",
-        "CALLBACK_TOKENS": CALLBACK_TOKEN,
-        "API_TOKENS": API_TOKEN,
-        "ADMIN_PASSWORD": "correct horse",
-        "SECRET_KEY": "0123456789abcdef0123456789abcdef",
-        "UPSTREAM_API_KEY": "upstream-key",
-        "UPSTREAM_URL": "http://127.0.0.1:9",
-    }
-    return {f"RECEIVER_{name}": value for name, value in (values | changes).items()}
 
 
 @pytest.fixture
@@ -118,15 +104,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-def eventually(holds: Callable[[], object], *, within_s: float = 20, why: str = "") -> None:
-    """Wait for a condition; fails when it does not come in time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"did not happen within {within_s:g} s: {why or holds}")
-        time.sleep(0.05)
 
 
 def need(program: str, path: str | None) -> str:

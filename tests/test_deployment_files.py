@@ -16,6 +16,7 @@ from tests.conftest import need
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 UNIT, DOCKERFILE, COMPOSE = CONFIG / "receiver.service", CONFIG / "Dockerfile", CONFIG / "compose.yaml"
+GUNICORN_CONFIG = CONFIG.parent / "receiver" / "gunicorn_config.py"
 SECRET_FILES = {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
 
 
@@ -104,7 +105,7 @@ def test_only_the_proxy_can_be_reached_and_nobody_has_more_rights_than_he_needs(
 
 
 def test_whoever_stops_the_receiver_waits_longer_than_gunicorn(services: dict[str, Any]) -> None:
-    graceful = seconds(CONFIG / "gunicorn.conf.py", r"graceful_timeout = (\d+)")
+    graceful = seconds(GUNICORN_CONFIG, r"graceful_timeout = (\d+)")
     assert seconds(UNIT, r"TimeoutStopSec=(\d+)") > graceful
     assert int(services["receiver"]["stop_grace_period"].removesuffix("s")) > graceful
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "receiver"
-BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
+BENCHMARKS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
 
 # Who a part may know, beside itself. Arrows run one way: edges, operations, foreign systems, core.
@@ -53,6 +53,8 @@ MAY_KNOW = {
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),
     "demo": {"core", "simulator"},
+    "wsgi": set(),
+    "gunicorn_config": {"app", "logs", "metrics", "serving", "settings", "web"},
     "app": {"web", "runtime", "settings", "store", "logs"},
     "cli": {
         "core",
@@ -66,6 +68,7 @@ MAY_KNOW = {
         "demo",
         "simulator",
     },
+    "__main__": {"cli"},
     "": {"app", "settings", "store"},
 }
 
@@ -153,9 +156,36 @@ def test_the_core_does_no_io_and_has_no_clock() -> None:
         assert "now()" not in path.read_text(encoding="utf-8"), f"{path.name} reads a clock"
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_benchmark_finds_what_it_needs_of_the_product(name: str) -> None:
-    importlib.import_module(f"benchmarks.{name}")
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_benchmark_finds_what_it_needs_of_the_product(path: Path) -> None:
+    importlib.import_module(f"benchmarks.{path.stem}")
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_benchmark_needs_no_test_and_nothing_private(path: Path) -> None:
+    assert not [name for name in imports_of(path) if name.partition(".")[0] == "tests"]
+    assert not private_names_of(path), "it would break with a change that changes nothing"
+
+
+def private_names_of(path: Path) -> set[str]:
+    """What a module imports though it begins with `_`; that it reads none of another object is ruff's to find."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+            found |= {part for name in names for part in name.split(".")}
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+@pytest.mark.parametrize(
+    "statement", ["from receiver.store import _x", "from receiver._x import tasks", "import receiver._x"]
+)
+def test_a_private_name_is_found_however_it_is_imported(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "benchmark.py"
+    path.write_text(
+        f"import receiver.store\nfrom receiver.store import tasks\n{statement}\n", encoding="utf-8"
+    )
+    assert private_names_of(path) == {"_x"}
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

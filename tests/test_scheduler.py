@@ -98,3 +98,16 @@ def test_a_stop_waits_for_the_run_under_way_and_ends_the_job() -> None:
     assert not stopping.is_alive()
     assert ended == [1]
     eventually(lambda: not any(thread.is_alive() for thread in threads), why="no run comes after the stop")
+
+
+def test_a_stop_right_after_the_start_is_no_failure() -> None:
+    failures: list[object] = []
+    hook, threading.excepthook = threading.excepthook, failures.append
+    try:
+        for _ in range(50):
+            scheduler = Scheduler(lambda _: None, tick_s=1)
+            scheduler.start()
+            scheduler.stop()
+    finally:
+        threading.excepthook = hook
+    assert not failures

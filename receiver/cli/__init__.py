@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from receiver.cli import backup, demo, maintenance, tasks
+from receiver.cli import backup, demo, maintenance, serve, tasks
 from receiver.settings import SettingsError
 from receiver.store.backup import BackupError
 from receiver.store.database import StoreUnavailableError
@@ -46,6 +46,6 @@ def main(context: click.Context) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-for module in (demo, tasks, maintenance, backup):
+for module in (demo, serve, tasks, maintenance, backup):
     for command in module.COMMANDS:
         main.add_command(command)

@@ -69,10 +69,12 @@ def simulator(
         click.echo(json.dumps(dict(FAULTS)) if as_json else "\n".join(lines))
         return
     try:
-        wanted = {name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)}
+        probabilities = {
+            name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)
+        }
         chosen = random.randrange(1_000_000) if seed is None else seed
         upstream = Simulator(
-            faults=wanted, speed=speed, seed=chosen, api_key=api_key, signing_key=signing_key
+            faults=probabilities, speed=speed, seed=chosen, api_key=api_key, signing_key=signing_key
         )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None

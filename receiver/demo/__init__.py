@@ -1,4 +1,4 @@
-"""The demo: the real gunicorn command against the simulator, and every task compared with the truth."""
+"""The demo: the real server against the simulator, and every task compared with its truth."""
 
 import contextlib
 import tempfile
@@ -18,8 +18,8 @@ from receiver.demo.comparison import find_mismatches
 from receiver.demo.deployment import SPEED, Access, DemoError, serve_receiver
 from receiver.simulator import POISONS, Simulator, SimulatorServer
 
-LONGEST_S = 300.0
-LATE_EVERY = 10  # every so manieth task is registered only after its first callbacks may have come
+TIMEOUT_S = 300.0
+LATE_EVERY = 10  # one task in ten is registered only after its first callbacks may have come
 
 FAULTS: Mapping[str, float] = {
     "callback-lost": 0.15,
@@ -77,13 +77,13 @@ def run_demo(*, count: int, seed: int, stay: bool, console: Console) -> Report:
         console.print(f"Upstream simulator: {upstream.url}   Admin page: {access.url}/admin/")
         console.print(f"Admin password: {access.admin_password}   Callback URL: {access.callback_url}")
         task_ids = _submit(session, upstream.url, access, count)
-        _watch(session, access, count, console)
-        wrong = find_mismatches(session, upstream.url, access, task_ids)
-        for task_id, parts in wrong.items():
+        _wait_until_settled(session, access, count, console)
+        mismatches = find_mismatches(session, upstream.url, access, task_ids)
+        for task_id, parts in mismatches.items():
             console.print(f"[red]{task_id} differs in {', '.join(parts)}[/]")
-        report = _report(access.get(session, "/api/stats"), mismatched=len(wrong))
+        report = _report(access.get(session, "/api/stats"), mismatched=len(mismatches))
         if stay:
-            _stay(console, report)
+            _serve_until_interrupted(console, report)
         return report
 
 
@@ -92,15 +92,15 @@ def _submit(session: requests.Session, upstream_url: str, access: Access, count:
     task_ids: list[str] = []
     late: list[str] = []
     for number in range(count):
-        wanted = {
+        generation = {
             "prompt": f"A song about the number {number}",
             "customMode": False,
             "instrumental": number % 3 == 0,
             "model": "V5",
             "callBackUrl": access.callback_url,
         }
-        answer = session.post(f"{upstream_url}/api/v1/generate", json=wanted, timeout=10).json()
-        task_ids.append(answer["data"]["taskId"])
+        response = session.post(f"{upstream_url}/api/v1/generate", json=generation, timeout=10).json()
+        task_ids.append(response["data"]["taskId"])
         if number % LATE_EVERY == LATE_EVERY - 1:
             late.append(task_ids[-1])
         else:
@@ -111,13 +111,13 @@ def _submit(session: requests.Session, upstream_url: str, access: Access, count:
 
 
 def _register(session: requests.Session, access: Access, task_id: str, label: str) -> None:
-    told = {"taskId": task_id, "label": label}
-    session.post(f"{access.url}/api/tasks", json=told, headers=access.bearer, timeout=10).raise_for_status()
+    task = {"taskId": task_id, "label": label}
+    session.post(f"{access.url}/api/tasks", json=task, headers=access.bearer, timeout=10).raise_for_status()
 
 
-def _watch(session: requests.Session, access: Access, count: int, console: Console) -> None:
+def _wait_until_settled(session: requests.Session, access: Access, count: int, console: Console) -> None:
     """Show a live table until every task is settled."""
-    deadline = time.monotonic() + LONGEST_S
+    deadline = time.monotonic() + TIMEOUT_S
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while True:
             stats = access.get(session, "/api/stats")
@@ -125,7 +125,7 @@ def _watch(session: requests.Session, access: Access, count: int, console: Conso
             if sum(stats["tasks"].values()) >= count and not stats["tasks"]["in_progress"]:
                 break
             if time.monotonic() > deadline:
-                raise DemoError(f"Not every task was settled after {LONGEST_S:g} seconds: {stats}")
+                raise DemoError(f"Not every task was settled after {TIMEOUT_S:g} seconds: {stats}")
             time.sleep(0.25)
 
 
@@ -134,10 +134,9 @@ def _table(stats: Mapping[str, Any], count: int) -> Table:
     table.add_column(min_width=12)
     table.add_column(min_width=60)
     settled = sum(number for outcome, number in stats["tasks"].items() if outcome != "in_progress")
-    told = {"tasks": stats["tasks"], **stats["deliveries"]}
     table.add_row("settled", ProgressBar(total=count, completed=settled, width=50))
-    for name, counts in told.items():
-        table.add_row(name, ", ".join(f"{what} {number}" for what, number in counts.items()))
+    for name, counts in {"tasks": stats["tasks"], **stats["deliveries"]}.items():
+        table.add_row(name, ", ".join(f"{kind} {number}" for kind, number in counts.items()))
     table.add_row("recovered", str(stats["recovered"]))
     table.add_row("upstream", stats["poller"]["trouble"] or stats["poller"]["state"])
     return table
@@ -157,7 +156,7 @@ def _report(stats: Mapping[str, Any], *, mismatched: int) -> Report:
     )
 
 
-def _stay(console: Console, report: Report) -> None:
+def _serve_until_interrupted(console: Console, report: Report) -> None:
     console.print(f"Every task is settled: {asdict(report)}")
     console.print("Still serving; Ctrl-C ends it.")
     with contextlib.suppress(KeyboardInterrupt):

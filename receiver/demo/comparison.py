@@ -1,4 +1,4 @@
-"""Is each reconciled state what the simulator knows to be true."""
+"""Compares each reconciled task with the simulator's truth."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,24 @@ from receiver.core.observation import TRACK_FIELDS
 from receiver.core.payloads.fields import Timestamp
 from receiver.demo.deployment import Access
 
-LONGEST_REST_S = 30
+REST_TIMEOUT_S = 30
 
 
 def find_mismatches(
     session: requests.Session, upstream_url: str, access: Access, task_ids: Sequence[str]
 ) -> Mapping[str, Sequence[str]]:
+    """What differs, by task id; only tasks that differ are in it."""
     truths = session.get(f"{upstream_url}/simulator/tasks", timeout=30).json()["tasks"]
     by_id = {truth["taskId"]: truth for truth in truths}
-    compared = {key: _differences(by_id[key], _rested(session, access, key)) for key in task_ids}
-    return {key: parts for key, parts in compared.items() if parts}
+    differences = {
+        key: _differences(by_id[key], _wait_until_at_rest(session, access, key)) for key in task_ids
+    }
+    return {key: parts for key, parts in differences.items() if parts}
 
 
-def _rested(session: requests.Session, access: Access, task_id: str) -> Mapping[str, Any]:
-    """The task once nothing more is asked about it: a settled one may still have lost values fetched."""
-    deadline = time.monotonic() + LONGEST_REST_S
+def _wait_until_at_rest(session: requests.Session, access: Access, task_id: str) -> Mapping[str, Any]:
+    """The task once no poll is due: a settled one may still be polled for values that a callback lost."""
+    deadline = time.monotonic() + REST_TIMEOUT_S
     while True:
         task: Mapping[str, Any] = access.get(session, f"/api/tasks/{task_id}")
         if task["nextPollAt"] is None or time.monotonic() > deadline:
@@ -33,7 +36,6 @@ def _rested(session: requests.Session, access: Access, task_id: str) -> Mapping[
 
 
 def _differences(truth: Mapping[str, Any], task: Mapping[str, Any]) -> Sequence[str]:
-    """Which parts of the reconciled state are not as the simulator knows them."""
     names = ["outcome", "status"] + (["errorCode", "errorMessage"] if truth["outcome"] == "failed" else [])
     wrong = [f"{name} ({task[name]!r}, not {truth[name]!r})" for name in names if task[name] != truth[name]]
     rows = [_comparable(row) for row in task["tracks"]]

@@ -1,4 +1,4 @@
-"""The receiver under demonstration: the documented gunicorn command on SQLite, in a process of its own."""
+"""The demo's receiver: `receiver serve` on SQLite, in a process of its own."""
 
 import contextlib
 import os
@@ -14,7 +14,6 @@ from typing import Any
 
 import requests
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 SPEED = 40.0  # how many times faster than real: a generation of 160 seconds takes 4
 
 
@@ -24,7 +23,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where the demo's receiver is, and what opens it."""
+    """Where the demo's receiver listens, and its secrets."""
 
     url: str
     callback_token: str
@@ -33,24 +32,24 @@ class Access:
 
     @property
     def callback_url(self) -> str:
+        """With the token in it."""
         return f"{self.url}/callbacks/{self.callback_token}"
 
     def get(self, session: requests.Session, path: str) -> Any:
-        """What the API answers, as a program of the tasks' owner sees it."""
-        answer = session.get(f"{self.url}{path}", headers=self.bearer, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        """The JSON of an API path. Raises requests.HTTPError when it is refused."""
+        response = session.get(f"{self.url}{path}", headers=self.bearer, timeout=30)
+        response.raise_for_status()
+        return response.json()
 
     @property
     def bearer(self) -> Mapping[str, str]:
+        """The header that authorizes API calls."""
         return {"Authorization": f"Bearer {self.api_token}"}
 
 
 @contextlib.contextmanager
 def serve_receiver(folder: Path, upstream_url: str) -> Iterator[Access]:
-    """The documented command on SQLite, in a process of its own."""
-    if not (PROJECT / "wsgi.py").exists():
-        raise DemoError("Run the demo from a checkout of the project: it starts the command of its wsgi.py.")
+    """Run it in `folder` until the block ends. Raises DemoError if it does not start."""
     port = _free_port()
     access = Access(
         url=f"http://127.0.0.1:{port}",
@@ -59,10 +58,10 @@ def serve_receiver(folder: Path, upstream_url: str) -> Iterator[Access]:
         admin_password=secrets.token_urlsafe(9),
     )
     log_path = folder / "receiver.log"
-    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"]
+    command = [sys.executable, "-m", "receiver", "serve"]
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  a fixed command
-            command, cwd=PROJECT, env=_environment(folder, upstream_url, port, access), stdout=log, stderr=log
+            command, cwd=folder, env=_environment(folder, upstream_url, port, access), stdout=log, stderr=log
         )
         try:
             _wait_until_ready(access, process, log_path)
@@ -83,7 +82,7 @@ def _environment(folder: Path, upstream_url: str, port: int, access: Access) -> 
         "RECEIVER_API_TOKENS": access.api_token,
         "RECEIVER_ADMIN_PASSWORD": access.admin_password,
         "RECEIVER_SECRET_KEY": secrets.token_urlsafe(32),
-        # As much faster as the simulator's generations are.
+        # Divided by SPEED, like the simulator's generations, as far as whole seconds go.
         "RECEIVER_CALLBACK_GRACE": str(90 / SPEED),
         "RECEIVER_POLL_INTERVAL": "1",
         "RECEIVER_POLL_MAX_INTERVAL": "8",

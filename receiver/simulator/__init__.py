@@ -1,7 +1,7 @@
 """A simulated upstream: real HTTP, reproducible tasks, faults on demand."""
 
-from .faults import FAULTS, POISONS
-from .server import SimulatorServer
-from .simulation import Simulator
+from receiver.simulator.faults import FAULTS, POISONS
+from receiver.simulator.server import SimulatorServer
+from receiver.simulator.simulation import Simulator
 
 __all__ = ["FAULTS", "POISONS", "Simulator", "SimulatorServer"]

@@ -1,6 +1,4 @@
-"""What can go wrong, by name, and how it is drawn."""
-
-from __future__ import annotations
+"""The faults by name, and how they are drawn."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -28,7 +26,7 @@ CALLBACK_FAULTS: Mapping[str, str] = MappingProxyType(
         "callback-forged": "An attacker posts a success to a wrong token and a failure to the right one.",
     }
 )
-ANSWER_FAULTS: Mapping[str, str] = MappingProxyType(
+RECORD_FAULTS: Mapping[str, str] = MappingProxyType(
     {"not-yet": "record-info answers code 200 with data null for a while after the submit."}
 )
 CALL_FAULTS: Mapping[str, str] = MappingProxyType(
@@ -41,7 +39,7 @@ CALL_FAULTS: Mapping[str, str] = MappingProxyType(
         "refused": "A record-info call is answered with HTTP 200 and body code 401.",
     }
 )
-# Of one task, not of one call: whatever is asked about it is answered so.
+# Of one task, not of one call: every call about it gets this response.
 POISONS: Mapping[str, str] = MappingProxyType(
     {
         "poison-code-451": "record-info answers this task with body code 451.",
@@ -61,17 +59,20 @@ POISONS: Mapping[str, str] = MappingProxyType(
         "poison-junk": "record-info answers this task with JSON that is no envelope.",
         "poison-other-product": "record-info answers this task with a WAV's record.",
         "poison-other-task": "record-info answers this task with another task's record.",
-        "poison-long-status": "record-info tells a status of 2,800 letters for this task.",
+        "poison-long-status": "record-info answers this task with a status of 2,800 letters.",
         "poison-param": "record-info's answer about this task has a wrongly escaped param: it is no JSON.",
     }
 )
 FAULTS: Mapping[str, str] = MappingProxyType(
-    {**CALLBACK_FAULTS, **ENDING_FAULTS, **ANSWER_FAULTS, **CALL_FAULTS, **POISONS}
+    {**CALLBACK_FAULTS, **ENDING_FAULTS, **RECORD_FAULTS, **CALL_FAULTS, **POISONS}
 )
 
 
-def checked_faults(faults: Mapping[str, float]) -> dict[str, float]:
-    """The same probabilities, or ValueError saying which one cannot be."""
+def validate_faults(faults: Mapping[str, float]) -> dict[str, float]:
+    """The same probabilities as floats.
+
+    Raises ValueError for an unknown name or a probability that is no number from 0 to 1.
+    """
     unknown = sorted(set(faults) - set(FAULTS))
     if unknown:
         raise ValueError(f"unknown fault {', '.join(unknown)}; known: {', '.join(sorted(FAULTS))}")

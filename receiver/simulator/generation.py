@@ -1,22 +1,22 @@
-"""One simulated task: what record-info says of it, what is called back, and what is true."""
-
-from __future__ import annotations
+"""One simulated task: its record, its callbacks and its true end."""
 
 import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
-from .callbacks import Callback, plan_callbacks
-from .faults import POISONS, draw_one
-from .plan import Plan, draw_plan
-from .tracks import Row, model_slug
+from receiver.simulator.callbacks import Callback, plan_callbacks
+from receiver.simulator.faults import POISONS, draw_one
+from receiver.simulator.media import EXAMPLE_FILES_URL
+from receiver.simulator.plan import Plan, draw_plan
+from receiver.simulator.tracks import Row, model_slug
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     plan: Plan
-    planned_callbacks: tuple[Callback, ...]
+    callbacks: tuple[Callback, ...]
     faults: tuple[str, ...]
     poison: str | None = None
     delivery_failed_at: float | None = None
@@ -31,8 +31,9 @@ class Generation:
         rng: random.Random,
         faults: Mapping[str, float],
         speed: float = 1.0,
-        files_url: str = "",
-    ) -> Generation:
+        files_url: str = EXAMPLE_FILES_URL,
+    ) -> Self:
+        """Draw a task with these probabilities of faults; `submitted_at` is in epoch seconds."""
         plan = draw_plan(
             task_id=task_id,
             request=request,
@@ -42,33 +43,34 @@ class Generation:
             speed=speed,
             files_url=files_url,
         )
-        called = plan_callbacks(plan, faults, rng)
+        callbacks, callback_faults = plan_callbacks(plan, faults, rng)
         poison = draw_one(tuple(POISONS), faults, rng)  # last, so that it shifts no other draw
-        drawn = (*_plan_faults(plan), *called.faults, *([poison] if poison else []))
-        return cls(plan=plan, planned_callbacks=called.callbacks, faults=drawn, poison=poison)
+        drawn = (*_plan_faults(plan), *callback_faults, *([poison] if poison else []))
+        return cls(plan=plan, callbacks=callbacks, faults=drawn, poison=poison)
 
     @property
     def task_id(self) -> str:
+        """32 hexadecimal digits."""
         return self.plan.task_id
 
     @property
     def ends_at(self) -> float:
-        """From here on record-info's answer stays as it is, unless the delivery of `complete` fails."""
+        """From here on the record stays the same, unless the delivery of `complete` fails."""
         return self.plan.ends_at
 
-    def callbacks(self) -> list[Callback]:
-        return list(self.planned_callbacks)
-
-    def with_failed_delivery(self, now: float) -> Generation:
+    def with_failed_delivery(self, now: float) -> Self:
+        """The same task after no retry of `complete` was accepted."""
         return replace(self, delivery_failed_at=now)
 
     def record_info(self, now: float) -> dict[str, object]:
+        """The JSON of record-info at this epoch second."""
         if now < self.plan.known_at:
             return {"code": 200, "msg": "success", "data": None}
         status, rows = self._state(now)
         return {"code": 200, "msg": "success", "data": self._data(status, rows)}
 
     def truth(self) -> dict[str, object]:
+        """What a receiver should know in the end, and the faults that were drawn."""
         failure = self.plan.failure
         outcome, status, rows = "succeeded", "SUCCESS", self.plan.rows("final")
         if failure is not None:

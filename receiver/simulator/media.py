@@ -1,17 +1,17 @@
-"""The files of a track: their addresses, and what is found there."""
+"""The files of a track: a gradient as its cover and a tone as its audio, the same for the same track id."""
 
-from __future__ import annotations
-
-import base64
+import array
+import io
+import math
+import random
+import wave
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
-from .answers import Answer
-from .cover import draw_cover
-from .melody import play_melody
+from receiver.simulator.responses import HttpResponse
 
-FILES: Mapping[str, str] = MappingProxyType(
+EXAMPLE_FILES_URL = "https://files.simulator.example"  # where nothing is
+FILE_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "audioUrl": "audio.wav",
         "sourceAudioUrl": "source-audio.wav",
@@ -21,34 +21,46 @@ FILES: Mapping[str, str] = MappingProxyType(
         "sourceImageUrl": "source-cover.svg",
     }
 )
+COVER = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 512 512" width="512" height="512">
+<defs><linearGradient id="cover" x2="1" y2="1">\
+<stop offset="0" stop-color="hsl({hue}, 55%, 35%)"/><stop offset="1" stop-color="hsl({end}, 65%, 65%)"/>\
+</linearGradient></defs>
+<rect width="512" height="512" fill="url(#cover)"/>
+</svg>
+"""
+SAMPLE_RATE_HZ = 11_025
+TONE_S = 4
+PEAK = 24_000  # of 32,767
 
 
 def media_urls(track_id: str, files_url: str) -> dict[str, object]:
-    """Where a row says that its files are; with no `files_url` in the upstream's form, and nothing is there."""
-    if not files_url:
-        return _example_urls(track_id)
-    return {field: f"{files_url}/{track_id}/{name}" for field, name in FILES.items()}
+    """The URL fields of a row, below `files_url`."""
+    return {field: f"{files_url}/{track_id}/{name}" for field, name in FILE_NAMES.items()}
 
 
-def media_answer(track_id: str, name: str) -> Answer | None:
-    if name not in FILES.values():
+def media_response(track_id: str, name: str) -> HttpResponse | None:
+    """The file of this name, None if a track has no such file."""
+    if name not in FILE_NAMES.values():
         return None
     if name.endswith(".svg"):
-        return Answer(body=draw_cover(track_id), content_type="image/svg+xml")
-    return Answer(body=_melody(track_id), content_type="audio/wav")
+        return HttpResponse(body=_cover(track_id), content_type="image/svg+xml")
+    return HttpResponse(body=_tone(track_id), content_type="audio/wav")
 
 
-# A player asks for one file many times, range by range.
-_melody = lru_cache(maxsize=32)(play_melody)
+def _cover(track_id: str) -> bytes:
+    hue = random.Random(track_id).uniform(0, 360)
+    return COVER.format(hue=round(hue, 2), end=round(hue + 50, 2)).encode()
 
 
-def _example_urls(track_id: str) -> dict[str, object]:
-    name = base64.urlsafe_b64encode(track_id.encode()).decode()
-    return {
-        "audioUrl": f"https://files.simulator.example/{name}.mp3",
-        "sourceAudioUrl": f"https://cdn1.simulator.example/{track_id}.mp3",
-        "streamAudioUrl": f"https://stream.simulator.example/{name}",
-        "sourceStreamAudioUrl": f"https://pipe.simulator.example/?item_id={track_id}",
-        "imageUrl": f"https://files.simulator.example/{name}.jpeg",
-        "sourceImageUrl": f"https://cdn2.simulator.example/image_{track_id}.jpeg",
-    }
+def _tone(track_id: str) -> bytes:
+    """A WAV file, mono, 16 bits a sample; it fades in and out, so that it does not click."""
+    step = math.tau * random.Random(track_id).uniform(220, 440) / SAMPLE_RATE_HZ
+    length = TONE_S * SAMPLE_RATE_HZ
+    samples = (PEAK * math.sin(math.pi * at / length) * math.sin(step * at) for at in range(length))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(SAMPLE_RATE_HZ)
+        sound.writeframes(array.array("h", map(int, samples)).tobytes())
+    return file.getvalue()

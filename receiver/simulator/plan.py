@@ -1,14 +1,13 @@
-"""What will become of one task, decided when it is submitted."""
-
-from __future__ import annotations
+"""The course of one task, decided when it is submitted."""
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .faults import ENDING_FAULTS, draw_one, happens
-from .tracks import Row, Track, draw_tracks
+from receiver.simulator.faults import ENDING_FAULTS, draw_one, happens
+from receiver.simulator.media import EXAMPLE_FILES_URL
+from receiver.simulator.tracks import Row, Track, draw_tracks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ FAILURES: Mapping[str, Failure] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Times are epoch seconds; `settled_at` is when record-info's answer changes for the last time."""
+    """Times are epoch seconds; at `settled_at` the record changes for the last time, from `known_at` it is there."""
 
     task_id: str
     request: Mapping[str, object]
@@ -53,10 +52,12 @@ class Plan:
 
     @property
     def failure(self) -> Failure | None:
+        """How the task fails, None if it does not."""
         return FAILURES.get(self.ending or "")
 
     @property
     def ends_at(self) -> float:
+        """From here on record-info's response stays the same."""
         return max(self.settled_at, self.known_at)
 
     def rows(self, stage: str) -> list[Row]:
@@ -85,8 +86,10 @@ def draw_plan(
     rng: random.Random,
     faults: Mapping[str, float],
     speed: float,
-    files_url: str = "",
+    files_url: str = EXAMPLE_FILES_URL,
 ) -> Plan:
+    """Draw times, tracks and ending; `speed` divides every duration."""
+
     def after(low: float, high: float, start: float = submitted_at) -> float:
         return start + rng.uniform(low, high) / speed
 

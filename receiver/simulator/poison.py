@@ -1,13 +1,17 @@
-"""What record-info answers about a poisoned task, whoever asks and however often."""
-
-from __future__ import annotations
+"""The responses of record-info about a poisoned task, whoever calls and however often."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .answers import CALL_FAULT_ANSWERS, NO_ACCESS, Answer, code_answer, json_answer
+from receiver.simulator.responses import (
+    CALL_FAULT_RESPONSES,
+    NO_ACCESS,
+    HttpResponse,
+    error_response,
+    json_response,
+)
 
 HANG = "poison-hang"
 BROKEN_PARAM = "poison-param"
@@ -16,7 +20,7 @@ LONG_STATUS_LETTERS = 2800
 
 @dataclass(frozen=True, kw_only=True)
 class Trickle:
-    """Raw bytes instead of an answer: the `start`, and then `again` for as long as the caller waits."""
+    """Raw bytes instead of a response: `start`, and then `again` for as long as the caller waits."""
 
     start: bytes
     again: bytes = b" "
@@ -34,26 +38,28 @@ TRICKLES: Mapping[str, Trickle] = MappingProxyType(
 )
 
 
-def _plain(text: str, http_status: int) -> Answer:
-    return Answer(body=text.encode(), http_status=http_status, content_type="text/plain")
+def _plain_text(text: str, http_status: int) -> HttpResponse:
+    return HttpResponse(body=text.encode(), http_status=http_status, content_type="text/plain")
 
 
-def _record(task_id: str, **told: object) -> Answer:
-    return json_answer({"code": 200, "msg": "success", "data": {"taskId": task_id, **told}})
+def _record(task_id: str, **fields: object) -> HttpResponse:
+    return json_response({"code": 200, "msg": "success", "data": {"taskId": task_id, **fields}})
 
 
-ANSWERS: Mapping[str, Callable[[str], Answer]] = MappingProxyType(
+RESPONSES: Mapping[str, Callable[[str], HttpResponse]] = MappingProxyType(
     {
-        "poison-code-451": lambda _: code_answer(451, "Failed to fetch the audio."),
-        "poison-code-500": lambda _: code_answer(500, "Internal Error, Please try again later."),
+        "poison-code-451": lambda _: error_response(451, "Failed to fetch the audio."),
+        "poison-code-500": lambda _: error_response(500, "Internal Error, Please try again later."),
         "poison-code-401": lambda _: NO_ACCESS,
-        "poison-http-401": lambda _: _plain("Unauthorized", 401),
-        "poison-http-403": lambda _: _plain("error code: 1010", 403),
-        "poison-http-500": lambda _: CALL_FAULT_ANSWERS["server-error"],
-        "poison-http-429": lambda _: CALL_FAULT_ANSWERS["rate-limited"],
-        "poison-redirect": lambda _: Answer(body=b"", http_status=302, headers={"Location": "/elsewhere"}),
-        "poison-html": lambda _: CALL_FAULT_ANSWERS["html"],
-        "poison-junk": lambda _: json_answer(["junk", {"of": "a task"}]),
+        "poison-http-401": lambda _: _plain_text("Unauthorized", 401),
+        "poison-http-403": lambda _: _plain_text("error code: 1010", 403),
+        "poison-http-500": lambda _: CALL_FAULT_RESPONSES["server-error"],
+        "poison-http-429": lambda _: CALL_FAULT_RESPONSES["rate-limited"],
+        "poison-redirect": lambda _: HttpResponse(
+            body=b"", http_status=302, headers={"Location": "/elsewhere"}
+        ),
+        "poison-html": lambda _: CALL_FAULT_RESPONSES["html"],
+        "poison-junk": lambda _: json_response(["junk", {"of": "a task"}]),
         "poison-other-product": lambda task_id: _record(
             task_id,
             musicId="m",
@@ -68,13 +74,13 @@ ANSWERS: Mapping[str, Callable[[str], Answer]] = MappingProxyType(
 )
 
 
-def with_broken_param(answer: Answer) -> Answer:
-    """The same record with its `param` escaped once too little, as it was seen on the wire."""
-    envelope = json.loads(answer.body)
+def with_broken_param(response: HttpResponse) -> HttpResponse:
+    """The same record with its `param` escaped once too little, as the real upstream has sent it."""
+    envelope = json.loads(response.body)
     data = envelope["data"]
     if not isinstance(data, dict):
-        return answer
-    inner = json.dumps({"input": data["param"]}, ensure_ascii=False)
-    once = json.dumps(inner, ensure_ascii=False)[1:-1].replace('\\\\\\"', '\\\\"')
-    whole = json.dumps(envelope | {"data": data | {"param": "PARAM"}}, ensure_ascii=False)
-    return Answer(body=whole.replace('"PARAM"', f'"{once}"', 1).encode())
+        return response
+    param = json.dumps({"input": data["param"]}, ensure_ascii=False)
+    escaped_once = json.dumps(param, ensure_ascii=False)[1:-1].replace('\\\\\\"', '\\\\"')
+    body = json.dumps(envelope | {"data": data | {"param": "PARAM"}}, ensure_ascii=False)
+    return HttpResponse(body=body.replace('"PARAM"', f'"{escaped_once}"', 1).encode())

@@ -1,24 +1,16 @@
 """`config/Caddyfile` in a real Caddy before the real command: the same promises as nginx.conf's."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
-from tests.e2e.proxied import (
-    CALLBACKS,
-    CLOSED,
-    FORGED,
-    HOST,
-    Proxy,
-    caddy_before,
-    callback,
-    in_chunks,
-    request,
-)
+from benchmarks.processes import Deployment, deployed
+from benchmarks.proxies import CALLBACKS, HOST, Proxy, caddy_before, callback, request
+from tests.conftest import CALLBACK_TOKEN, eventually, need
+from tests.e2e.proxied import CLOSED, FORGED, in_chunks
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"
@@ -31,6 +23,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    need("caddy", shutil.which("caddy"))
     folder = tmp_path_factory.mktemp("caddy")
     with (
         deployed(folder, WORKERS="1", THREADS="4", TRUSTED_PROXIES="1") as (receiver,),
@@ -52,9 +45,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     ],
 )
 def test_a_callback_is_taken_in_whatever_way_it_is_sent(site: Site, way: str, raw: bytes) -> None:
-    (answer,) = site.proxy.ask(raw)
-    assert (answer.status, answer.json["result"]) == (200, "accepted")
-    assert answer.headers["Strict-Transport-Security"]
+    (response,) = site.proxy.send(raw)
+    assert (response.status, response.json["result"]) == (200, "accepted")
+    assert response.headers["Strict-Transport-Security"]
     assert site.receiver.get(f"/api/tasks/{way}")["status"] == "SUCCESS"
 
 
@@ -62,8 +55,8 @@ def test_slow_clients_never_keep_a_callback_waiting(site: Site) -> None:
     with site.proxy.slow_clients(20):
         started = time.monotonic()
         for number in range(5):
-            (answer,) = site.proxy.ask(request("POST", CALLBACKS, callback(f"quick-{number}")))
-            assert answer.status == 200
+            (response,) = site.proxy.send(request("POST", CALLBACKS, callback(f"quick-{number}")))
+            assert response.status == 200
         assert time.monotonic() - started < 3, "callbacks waited for slow clients"
 
 
@@ -78,17 +71,17 @@ def test_half_a_body_is_nothing(site: Site) -> None:
 
 
 def test_what_is_too_large_is_refused(site: Site) -> None:
-    (answer,) = site.proxy.ask(in_chunks(CALLBACKS, b" " * (LIMIT + 1)))
-    assert (answer.status, answer.is_problem) == (413, True)
-    assert str(LIMIT) in answer.json["detail"], "the receiver says it, and counts it"
-    (answer,) = site.proxy.ask(request("POST", CALLBACKS, headers={"Content-Length": "10000000000"}))
-    assert (answer.status, answer.is_problem) == (413, True)
+    (response,) = site.proxy.send(in_chunks(CALLBACKS, b" " * (LIMIT + 1)))
+    assert (response.status, response.is_problem) == (413, True)
+    assert str(LIMIT) in response.json["detail"], "the receiver says it, and counts it"
+    (response,) = site.proxy.send(request("POST", CALLBACKS, headers={"Content-Length": "10000000000"}))
+    assert (response.status, response.is_problem) == (413, True)
 
 
 @pytest.mark.parametrize("path", [*CLOSED, f"/x{CALLBACKS}"])
 def test_nothing_else_is_open(site: Site, path: str) -> None:
-    (answer,) = site.proxy.ask(request("GET", path))
-    assert (answer.status, answer.is_problem) == (404, True)
+    (response,) = site.proxy.send(request("GET", path))
+    assert (response.status, response.is_problem) == (404, True)
 
 
 def test_what_is_open_reaches_the_receiver(site: Site) -> None:
@@ -102,31 +95,31 @@ def test_what_is_open_reaches_the_receiver(site: Site) -> None:
         "/admin/static/admin.css": 200,
     }
     for path, status in expected.items():
-        (answer,) = site.proxy.ask(request("GET", path))
-        assert answer.status == status, path
+        (response,) = site.proxy.send(request("GET", path))
+        assert response.status == status, path
 
 
 def test_the_sender_is_who_caddy_heard_whatever_he_tells_of_himself(site: Site) -> None:
-    (answer,) = site.proxy.ask(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
-    assert answer.status == 404
+    (response,) = site.proxy.send(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
+    assert response.status == 404
     assert f"from={SENDER}" in site.receiver.log.read_text()
-    (answer,) = site.proxy.ask(request("GET", "/admin/sign-in", headers=FORGED))
-    assert "; Secure" in answer.headers["Set-Cookie"]
+    (response,) = site.proxy.send(request("GET", "/admin/sign-in", headers=FORGED))
+    assert "; Secure" in response.headers["Set-Cookie"]
 
 
 def test_plain_http_leads_people_to_https_and_refuses_secrets(site: Site) -> None:
-    answer = site.proxy.ask_plainly(request("GET", "/admin/?q=x"))
-    assert (answer.status, answer.headers["Location"]) == (302, f"https://{HOST}/admin/?q=x")
-    answer = site.proxy.ask_plainly(request("POST", CALLBACKS, callback("by-http")))
-    assert (answer.status, answer.is_problem, answer.headers["Location"]) == (403, True, None)
+    response = site.proxy.send_plainly(request("GET", "/admin/?q=x"))
+    assert (response.status, response.headers["Location"]) == (302, f"https://{HOST}/admin/?q=x")
+    response = site.proxy.send_plainly(request("POST", CALLBACKS, callback("by-http")))
+    assert (response.status, response.is_problem, response.headers["Location"]) == (403, True, None)
 
 
 def test_no_log_holds_the_token_whatever_goes_wrong(site: Site) -> None:
     """The last of them: it takes the receiver away."""
-    site.proxy.ask(request("GET", "/healthz", headers={"Referer": f"https://{HOST}{CALLBACKS}"}))
+    site.proxy.send(request("GET", "/healthz", headers={"Referer": f"https://{HOST}{CALLBACKS}"}))
     site.receiver.stop()
-    (answer,) = site.proxy.ask(request("POST", CALLBACKS, callback("x")))
-    assert (answer.status, answer.is_problem, answer.headers["Retry-After"]) == (502, True, "10")
+    (response,) = site.proxy.send(request("POST", CALLBACKS, callback("x")))
+    assert (response.status, response.is_problem, response.headers["Retry-After"]) == (502, True, "10")
     log = (site.proxy.folder / "output.log").read_text()
     assert '"status":502' in log
     assert CALLBACK_TOKEN not in log

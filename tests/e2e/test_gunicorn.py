@@ -8,17 +8,18 @@ import socket
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
 
+from benchmarks.processes import GUNICORN, SERVE, Deployment, deployed
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store.database import Database
 from receiver.store.deliveries import of_task
 from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
 
 FAST = {"POLL_TICK": "0.2", "CALLBACK_GRACE": "0.5", "POLL_INTERVAL": "0.5", "POLL_MAX_INTERVAL": "2"}
 
@@ -196,8 +197,9 @@ def test_the_log_is_one_line_a_callback_and_holds_no_secret(tmp_path: Path) -> N
             assert secret not in receiver.log.read_text()
 
 
-def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path) -> None:
-    broken = Deployment(tmp_path, 0, {"WORKERS": "none", "SECRET_KEY": "short"})
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
+def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path, command: Sequence[str]) -> None:
+    broken = Deployment(tmp_path, 0, {"WORKERS": "none", "SECRET_KEY": "short"}, command=command)
     assert broken.process.wait(timeout=30) == os.EX_CONFIG
     told = broken.log.read_text()
     broken.session.close()

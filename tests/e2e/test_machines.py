@@ -1,5 +1,7 @@
 """Two machines and a database server, each on a host of its own: one poller, whose end is survived, and one quota."""
 
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from benchmarks.machines import HOSTS, NODES, Machines, other, several_machines
+from benchmarks.network import ADDRESSES
 from receiver.simulator import Simulator
-from tests.conftest import eventually
-from tests.e2e.machines import HOSTS, NODES, Machines, other, several_machines
-from tests.e2e.network import ADDRESSES
+from tests.conftest import eventually, need
 from tests.e2e.test_gunicorn import FAST, callback
 
 QUOTA = 8
@@ -22,6 +24,8 @@ HOME = pytest.mark.allow_hosts(["127.0.0.1", *(ADDRESSES.format(n + 1) for n in 
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
+    need("the right to make network namespaces", "root" if os.geteuid() == 0 else None)
+    need("ip", shutil.which("ip"))
     simulator = Simulator(speed=1, api_key="upstream-key")
     settings = {"POLL_LIMIT": f"{QUOTA}/second", "POLL_TIMEOUT": "3"}
     with several_machines(tmp_path, simulator, **FAST, **settings) as running:

@@ -13,8 +13,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.processes import Deployment, deployed
 from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
 from tests.e2e.test_gunicorn import callback
 
 SENT = 40

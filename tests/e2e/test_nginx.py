@@ -13,21 +13,20 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed, free_port
-from tests.e2e.proxied import (
+from benchmarks.processes import Deployment, deployed, free_port
+from benchmarks.proxies import (
     CALLBACKS,
-    CLOSED,
-    FORGED,
     HOST,
-    Answer,
+    Response,
     Proxy,
     callback,
-    in_chunks,
     nginx_before,
-    read_answer,
+    nginx_program,
+    read_response,
     request,
 )
+from tests.conftest import CALLBACK_TOKEN, eventually, need
+from tests.e2e.proxied import CLOSED, FORGED, in_chunks
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"
@@ -41,6 +40,11 @@ class Site(NamedTuple):
         return dict(self.receiver.get("/api/stats")["deliveries"].get("callback", {}))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _nginx() -> None:
+    need("nginx", nginx_program())
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("nginx")
@@ -51,8 +55,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(proxy, receiver)
 
 
-def send(site: Site, raw: bytes) -> Answer:
-    (answer,) = site.proxy.ask(raw)
+def send(site: Site, raw: bytes) -> Response:
+    (answer,) = site.proxy.send(raw)
     return answer
 
 
@@ -99,7 +103,7 @@ def test_a_sender_that_asks_first_is_told_to_go_on(site: Site) -> None:
 
 def test_two_callbacks_in_one_write_are_answered_in_their_order(site: Site) -> None:
     raw = b"".join(request("POST", CALLBACKS, callback(f"pipelined-{number}")) for number in range(2))
-    told = [answer.json["taskId"] for answer in site.proxy.ask(raw, answers=2)]
+    told = [answer.json["taskId"] for answer in site.proxy.send(raw, responses=2)]
     assert told == ["pipelined-0", "pipelined-1"]
 
 
@@ -223,13 +227,13 @@ def test_http_at_the_port_of_https_is_a_problem(site: Site) -> None:
     with socket.create_connection(("127.0.0.1", site.proxy.port), timeout=20) as connection:
         connection.sendall(request("GET", "/healthz"))
         with connection.makefile("rb") as stream:
-            answer = read_answer(stream)
+            answer = read_response(stream)
     assert (answer.status, answer.is_problem) == (400, True), answer
 
 
 def test_the_sender_is_who_nginx_heard_whatever_he_tells_of_himself(site: Site) -> None:
     before = site.receiver.log.read_text().count(f"from={SENDER}")
-    (answer,) = site.proxy.ask(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
+    (answer,) = site.proxy.send(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
     assert answer.status == 404
     told = site.receiver.log.read_text()
     assert told.count(f"from={SENDER}") == before + 1
@@ -237,9 +241,9 @@ def test_the_sender_is_who_nginx_heard_whatever_he_tells_of_himself(site: Site) 
 
 
 def test_a_person_signs_in_by_https_and_is_known_by_his_address(site: Site) -> None:
-    def ask(method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def ask(method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         given = FORGED | {"Host": f"{HOST}:{site.proxy.port}", "Referer": site.proxy.url} | headers
-        (answer,) = site.proxy.ask(request(method, path, body, given), source=SENDER)
+        (answer,) = site.proxy.send(request(method, path, body, given), source=SENDER)
         return answer
 
     form = ask("GET", "/admin/sign-in")
@@ -257,10 +261,10 @@ def test_a_person_signs_in_by_https_and_is_known_by_his_address(site: Site) -> N
 
 
 def test_plain_http_leads_people_to_https_and_refuses_secrets(site: Site) -> None:
-    answer = site.proxy.ask_plainly(request("GET", "/admin/?q=x"))
+    answer = site.proxy.send_plainly(request("GET", "/admin/?q=x"))
     assert (answer.status, answer.headers["Location"]) == (301, f"https://{HOST}/admin/?q=x")
     for path in (CALLBACKS, "/api/tasks"):
-        answer = site.proxy.ask_plainly(request("POST", path, callback("by-http")))
+        answer = site.proxy.send_plainly(request("POST", path, callback("by-http")))
         assert (answer.status, answer.is_problem, answer.headers["Location"]) == (403, True, None)
 
 
@@ -291,7 +295,7 @@ def test_a_callback_that_one_machine_dies_of_is_handed_to_the_other(site: Site, 
         ) as proxy,
     ):
         for number in range(2):
-            (answer,) = proxy.ask(request("POST", CALLBACKS, callback(f"handed-on-{number}")))
+            (answer,) = proxy.send(request("POST", CALLBACKS, callback(f"handed-on-{number}")))
             assert answer.json["result"] == "accepted"
     assert_token_free(tmp_path)
 
@@ -303,7 +307,7 @@ def test_without_a_receiver_the_sender_is_told_to_come_again(tmp_path: Path, the
         nginx_before(tmp_path / "proxy", f"127.0.0.1:{dying if there else free_port()}") as proxy,
     ):
         for path in (CALLBACKS, "/api/stats", "/healthz"):
-            (answer,) = proxy.ask(request("POST", path, callback("x")))
+            (answer,) = proxy.send(request("POST", path, callback("x")))
             assert (answer.status, answer.is_problem, answer.headers["Retry-After"]) == (502, True, "10")
         assert "/healthz" in (proxy.folder / "receiver.error.log").read_text(), "the one place that tells why"
     assert_token_free(tmp_path)
@@ -334,7 +338,7 @@ def test_no_log_holds_the_token_whatever_goes_wrong(site: Site) -> None:
     with socket.create_connection(("127.0.0.1", site.proxy.port), timeout=20) as connection:
         connection.sendall(request("POST", CALLBACKS, callback("x")))  # plain text to the TLS port
         assert b"400" in connection.recv(100)
-    site.proxy.ask_plainly(request("POST", CALLBACKS, headers={"Host": "a b"}))
+    site.proxy.send_plainly(request("POST", CALLBACKS, headers={"Host": "a b"}))
     assert_token_free(site.proxy.folder.parent)
 
 

@@ -4,15 +4,17 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import requests
 from sqlalchemy import text
 
+from benchmarks.processes import GUNICORN, SERVE, Deployment, deployed
 from receiver.store.database import Database
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, eventually
-from tests.e2e.deployment import Deployment, deployed
 
 NEW_TOKEN = "callback-token-0002"
 NEW_API_TOKEN = "api-token-000000002"
@@ -97,7 +99,10 @@ class Browser:
         self._session.close()
 
 
-def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
+def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(
+    tmp_path: Path, command: Sequence[str]
+) -> None:
     secret, bearers, password = (tmp_path / name for name in ("callback-tokens", "api-tokens", "password"))
     secret.write_text(CALLBACK_TOKEN)
     bearers.write_text(API_TOKEN)
@@ -108,7 +113,10 @@ def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(tmp
         "API_TOKENS_FILE": str(bearers),
         "ADMIN_PASSWORD_FILE": str(password),
     }
-    with deployed(tmp_path, **plain, **files) as (receiver,), closing(Browser(receiver)) as browser:
+    with (
+        deployed(tmp_path, command=command, **plain, **files) as (receiver,),
+        closing(Browser(receiver)) as browser,
+    ):
         assert browser.sign_in("an old password")
         sender = Sender(receiver.callback_url)
         try:

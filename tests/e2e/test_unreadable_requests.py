@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
+from benchmarks.processes import Deployment, deployed
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
-from tests.e2e.deployment import Deployment, deployed
 
 CALLBACK = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\n".encode()
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"

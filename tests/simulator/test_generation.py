@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""One simulated task: its record, its callbacks, its truth, with each fault."""
 
 import json
 import random
@@ -43,11 +43,11 @@ def data_at(generation: Generation, now: float) -> Any:
 
 
 def stages(generation: Generation) -> list[str]:
-    return [callback.stage for callback in generation.callbacks()]
+    return [callback.stage for callback in generation.callbacks]
 
 
 def payloads(generation: Generation) -> list[Any]:
-    return [json.loads(callback.body) for callback in generation.callbacks()]
+    return [json.loads(callback.body) for callback in generation.callbacks]
 
 
 def rows_of(data: Any) -> list[Any]:
@@ -61,13 +61,13 @@ def test_the_same_seed_draws_the_same_task() -> None:
 
 
 def test_a_task_takes_about_as_long_as_a_real_one() -> None:
-    at = {callback.stage: callback.at - START for callback in draw().callbacks()}
+    at = {callback.stage: callback.at - START for callback in draw().callbacks}
     assert 20 < at["text"] < 40 < 80 < at["first"] < 120 < 140 < at["complete"] < 180
 
 
 def test_speed_divides_every_duration() -> None:
     slow, fast = draw("callback-delayed"), draw("callback-delayed", speed=100)
-    for one, other in zip(slow.callbacks(), fast.callbacks(), strict=True):
+    for one, other in zip(slow.callbacks, fast.callbacks, strict=True):
         assert (other.at - START) * 100 == pytest.approx(one.at - START, rel=1e-3)
 
 
@@ -130,10 +130,10 @@ def test_callbacks_come_in_stage_shape() -> None:
     assert finished == complete["data"]["data"][0]
     assert set(unfinished) == SNAKE_KEYS - {"duration", "source_audio_url"}
     assert unfinished["audio_url"] == ""
-    assert {callback.url for callback in draw().callbacks()} == {URL}
+    assert {callback.url for callback in draw().callbacks} == {URL}
 
 
-def test_answers_never_go_back() -> None:
+def test_a_status_never_goes_back() -> None:
     generation = draw()
     statuses = [data_at(generation, START + second)["status"] for second in range(200)]
     assert statuses == sorted(statuses, key=RANK.index)
@@ -148,7 +148,7 @@ def test_answers_never_go_back() -> None:
         ("sensitive-word", "SENSITIVE_WORD_ERROR", 400, ["error"]),
     ],
 )
-def test_a_failure_is_told_by_record_info_callback_and_truth(
+def test_a_failure_is_the_same_in_record_info_callback_and_truth(
     fault: str, status: str, code: int, sent: list[str]
 ) -> None:
     generation = draw(fault)
@@ -231,16 +231,16 @@ def test_single_callbacks_are_lost_on_their_own() -> None:
         )
         for seed in range(40)
     ]
-    assert {len(generation.callbacks()) for generation in drawn} == {0, 1, 2, 3}
-    assert all((len(each.callbacks()) < 3) == (each.faults == ("callback-lost",)) for each in drawn)
+    assert {len(generation.callbacks) for generation in drawn} == {0, 1, 2, 3}
+    assert all((len(each.callbacks) < 3) == (each.faults == ("callback-lost",)) for each in drawn)
 
 
 def test_all_callbacks_can_be_lost() -> None:
-    assert draw("all-callbacks-lost").callbacks() == []
+    assert draw("all-callbacks-lost").callbacks == ()
 
 
 def test_doubled_callbacks_have_equal_bodies_and_only_one_is_retried() -> None:
-    callbacks = draw("callback-doubled").callbacks()
+    callbacks = draw("callback-doubled").callbacks
     assert sorted(each.stage for each in callbacks) == [
         "complete",
         "complete",
@@ -256,14 +256,14 @@ def test_doubled_callbacks_have_equal_bodies_and_only_one_is_retried() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_reordered_callbacks_are_never_early(seed: int) -> None:
     generation, usual = draw("callbacks-reordered", seed=seed), {}
-    usual = {each.stage: each.at for each in draw(seed=seed).callbacks()}
+    usual = {each.stage: each.at for each in draw(seed=seed).callbacks}
     assert stages(generation) != ["text", "first", "complete"]
-    assert all(each.at >= usual[each.stage] for each in generation.callbacks())
+    assert all(each.at >= usual[each.stage] for each in generation.callbacks)
 
 
 def test_delayed_callbacks_come_a_minute_or_more_late() -> None:
-    usual = draw().callbacks()
-    late = draw("callback-delayed").callbacks()
+    usual = draw().callbacks
+    late = draw("callback-delayed").callbacks
     assert all(60 <= b.at - a.at <= 300 for a, b in zip(usual, late, strict=True))
 
 
@@ -271,7 +271,7 @@ def test_malformed_bodies_come_in_four_kinds_and_keep_record_info_right() -> Non
     kinds = set()
     for seed in range(30):
         generation = draw("callback-malformed", seed=seed)
-        kinds |= {malformation(callback.body) for callback in generation.callbacks()}
+        kinds |= {malformation(callback.body) for callback in generation.callbacks}
         assert rows_of(data_at(generation, generation.ends_at)) == generation.truth()["tracks"]
     assert kinds == {"broken", "text-data", "text-rows", "duration"}
 
@@ -293,7 +293,7 @@ def malformation(body: bytes) -> str:
 
 def test_forged_callbacks_use_a_wrong_token_and_the_right_one() -> None:
     generation = draw("callback-forged")
-    forged = [each for each in generation.callbacks() if each.forged]
+    forged = [each for each in generation.callbacks if each.forged]
     wrong = next(each for each in forged if each.url != URL)
     right = next(each for each in forged if each.url == URL)
     token = wrong.url.removeprefix("http://127.0.0.1:9/callbacks/").removesuffix("?order=7")

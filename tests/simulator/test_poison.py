@@ -1,7 +1,5 @@
 """Poisoned tasks: record-info answers wrongly about them alone, and their truth stays what it was."""
 
-from __future__ import annotations
-
 import json
 import time
 
@@ -9,7 +7,7 @@ import pytest
 
 from receiver.core.payloads import ParseOutcome, Trouble, parse_poll, classify_response
 from receiver.simulator import FAULTS, POISONS, Simulator
-from receiver.simulator.answers import Answer
+from receiver.simulator.responses import HttpResponse
 
 CALLBACK = {"callBackUrl": "http://127.0.0.1:9/callbacks/token", "prompt": 'a "b"', "model": "V5"}
 TROUBLES = {
@@ -29,25 +27,26 @@ def poisoned(kind: str, poisoned_calls: int | None = None) -> tuple[Simulator, s
     return simulator, simulator.submit(CALLBACK)
 
 
-def is_true(simulator: Simulator, task_id: str, answer: Answer) -> bool:
+def is_true(simulator: Simulator, task_id: str, response: HttpResponse) -> bool:
     generation = simulator.generation(task_id)
     assert generation is not None
     return bool(
-        answer.http_status == 200 and answer.body == json.dumps(generation.record_info(time.time())).encode()
+        response.http_status == 200
+        and response.body == json.dumps(generation.record_info(time.time())).encode()
     )
 
 
 @pytest.mark.parametrize("kind", sorted(set(POISONS) - {"poison-hang", "poison-param"}))
-def test_a_poisoned_task_is_answered_wrongly_for_ever(kind: str) -> None:
+def test_a_poisoned_task_gets_a_wrong_response_for_ever(kind: str) -> None:
     simulator, task_id = poisoned(kind)
     for _ in range(5):
-        answer = simulator.record_info(task_id)
-        assert classify_response(answer.http_status, answer.body) == TROUBLES.get(kind)
-        assert not is_true(simulator, task_id, answer)
+        response = simulator.record_info(task_id)
+        assert classify_response(response.http_status, response.body) == TROUBLES.get(kind)
+        assert not is_true(simulator, task_id, response)
     assert kind in (simulator.truth(task_id) or {})["faults"]  # type: ignore[operator]
 
 
-def test_a_poisoned_task_that_hangs_holds_its_caller() -> None:
+def test_a_poisoned_task_that_hangs_keeps_its_caller_waiting() -> None:
     simulator, task_id = poisoned("poison-hang")
     began = time.monotonic()
     simulator.record_info(task_id)
@@ -66,7 +65,7 @@ def test_a_param_that_is_wrongly_escaped_makes_the_record_no_json_and_can_be_cut
 def test_a_poison_can_be_used_up_by_calls(kind: str) -> None:
     simulator, task_id = poisoned(kind, poisoned_calls=3)
     wrong = [simulator.record_info(task_id) for _ in range(3)]
-    assert kind == "poison-hang" or not any(is_true(simulator, task_id, answer) for answer in wrong)
+    assert kind == "poison-hang" or not any(is_true(simulator, task_id, response) for response in wrong)
     assert is_true(simulator, task_id, simulator.record_info(task_id))
 
 

@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""The simulator over HTTP: tasks, callbacks, faults, figures, connections."""
 
 import http.client
 import json
@@ -12,16 +12,17 @@ import pytest
 import requests
 
 from receiver.simulator import FAULTS, Simulator, SimulatorServer
-from receiver.simulator.delivery import signature
-from receiver.simulator.meter import busiest
-from tests.simulator.conftest import CallbackReceiver, wait_until
+from receiver.simulator.call_meter import max_in_window
+from receiver.simulator.callback_sender import signature
+from tests.conftest import eventually
+from tests.simulator.conftest import CallbackReceiver
 
 FAST = 2000.0
 NOWHERE = "http://127.0.0.1:9/callbacks/token"
 
 
 @contextmanager
-def client(**options: Any) -> Iterator[Client]:
+def client(**options: Any) -> Iterator["Client"]:
     with SimulatorServer(Simulator(**options)) as server, requests.Session() as session:
         session.trust_env = False
         yield Client(server, session)
@@ -37,9 +38,9 @@ class Client:
 
     def submit(self, url: str = NOWHERE) -> str:
         body = {"callBackUrl": url, "model": "V4", "prompt": "rain"}
-        answer = self.session.post(self.server.url + "/api/v1/generate", json=body, timeout=10).json()
-        task_id: str = answer["data"]["taskId"]
-        assert (answer["code"], answer["msg"], len(task_id)) == (200, "success", 32)
+        response = self.session.post(self.server.url + "/api/v1/generate", json=body, timeout=10).json()
+        task_id: str = response["data"]["taskId"]
+        assert (response["code"], response["msg"], len(task_id)) == (200, "success", 32)
         return task_id
 
     def record_info(self, task_id: str) -> requests.Response:
@@ -56,8 +57,8 @@ class Client:
 def test_a_task_goes_from_submit_to_success_and_is_called_back(callback_receiver: CallbackReceiver) -> None:
     with client(speed=FAST) as upstream:
         task_id = upstream.submit(callback_receiver.url + "/cb/token")
-        wait_until(lambda: upstream.status(task_id) == "SUCCESS")
-        wait_until(lambda: upstream.stats()["callbacksAnswered"] == {"200": 3})
+        eventually(lambda: upstream.status(task_id) == "SUCCESS")
+        eventually(lambda: upstream.stats()["callbacksAnswered"] == {"200": 3})
         rows = upstream.record_info(task_id).json()["data"]["response"]["sunoData"]
         assert rows == upstream.get(f"/simulator/tasks/{task_id}").json()["tracks"]
         assert [each["taskId"] for each in upstream.get("/simulator/tasks").json()["tasks"]] == [task_id]
@@ -81,7 +82,7 @@ def test_a_refused_callback_is_retried_three_times_and_ends_in_callback_exceptio
     callback_receiver.status = 302
     with client(speed=20_000.0) as upstream:
         task_id = upstream.submit(callback_receiver.url + "/cb/token")
-        wait_until(lambda: upstream.stats()["callbacksPending"] == 0)
+        eventually(lambda: upstream.stats()["callbacksPending"] == 0)
         data = upstream.record_info(task_id).json()["data"]
         truth = upstream.get(f"/simulator/tasks/{task_id}").json()
         assert upstream.stats()["callbacksAnswered"] == {"302": 12}
@@ -95,17 +96,17 @@ def test_a_retry_that_is_accepted_leaves_the_task_a_success(callback_receiver: C
     callback_receiver.status = 500
     with client(speed=500.0) as upstream:
         task_id = upstream.submit(callback_receiver.url + "/cb/token")
-        wait_until(lambda: upstream.stats()["callbacksAnswered"].get("500", 0) >= 3)
+        eventually(lambda: upstream.stats()["callbacksAnswered"].get("500", 0) >= 3)
         callback_receiver.status = 200
-        wait_until(lambda: upstream.stats()["callbacksPending"] == 0)
+        eventually(lambda: upstream.stats()["callbacksPending"] == 0)
         assert upstream.status(task_id) == "SUCCESS"
 
 
-def test_an_unreachable_receiver_counts_as_no_answer() -> None:
+def test_an_unreachable_receiver_counts_as_no_response() -> None:
     with client(speed=20_000.0) as upstream:
         task_id = upstream.submit(NOWHERE)
         upstream.submit("not a url")
-        wait_until(lambda: upstream.stats()["callbacksPending"] == 0)
+        eventually(lambda: upstream.stats()["callbacksPending"] == 0)
         assert upstream.stats()["callbacksAnswered"] == {"none": 24}
         assert upstream.status(task_id) == "CALLBACK_EXCEPTION"
 
@@ -115,7 +116,7 @@ def test_a_slow_receiver_does_not_hold_up_the_others(callback_receiver: Callback
     with client(speed=FAST) as upstream:
         upstream.submit(callback_receiver.url + "/slow")
         upstream.submit(callback_receiver.url + "/quick")
-        wait_until(lambda: upstream.stats()["callbacksAnswered"] == {"200": 3})
+        eventually(lambda: upstream.stats()["callbacksAnswered"] == {"200": 3})
         assert upstream.stats()["callbacksPending"] == 3
         callback_receiver.release.set()
 
@@ -125,7 +126,7 @@ def test_forged_callbacks_are_sent_once_and_unsigned(callback_receiver: Callback
     options = {"speed": 20_000.0, "signing_key": "key"}
     with client(faults={"callback-forged": 1, "all-callbacks-lost": 1}, **options) as upstream:
         upstream.submit(callback_receiver.url + "/cb/token")
-        wait_until(lambda: upstream.stats()["callbacksPending"] == 0)
+        eventually(lambda: upstream.stats()["callbacksPending"] == 0)
         assert upstream.stats()["callbacksSent"] == 2
     assert len({each.path for each in callback_receiver.received}) == 2
     assert not any("X-Webhook-Signature" in each.headers for each in callback_receiver.received)
@@ -134,7 +135,7 @@ def test_forged_callbacks_are_sent_once_and_unsigned(callback_receiver: Callback
 def test_the_signature_covers_task_id_and_timestamp(callback_receiver: CallbackReceiver) -> None:
     with client(speed=FAST, signing_key="key") as upstream:
         task_id = upstream.submit(callback_receiver.url + "/cb/token")
-        wait_until(lambda: len(callback_receiver.received) == 3)
+        eventually(lambda: len(callback_receiver.received) == 3)
     headers = callback_receiver.received[-1].headers
     timestamp = headers["X-Webhook-Timestamp"]
     assert abs(int(timestamp) - time.time()) < 30
@@ -154,39 +155,39 @@ def test_a_signature_is_the_one_computed_by_hand() -> None:
         ("refused", 200, 401),
     ],
 )
-def test_a_call_fault_answers_with_its_codes(fault: str, http_status: int, code: int) -> None:
+def test_a_call_fault_responds_with_its_codes(fault: str, http_status: int, code: int) -> None:
     with client(faults={fault: 1}) as upstream:
-        answer = upstream.record_info("a")
-    assert (answer.status_code, answer.json()["code"]) == (http_status, code)
-    assert answer.headers.get("Retry-After") == ("1" if fault == "rate-limited" else None)
+        response = upstream.record_info("a")
+    assert (response.status_code, response.json()["code"]) == (http_status, code)
+    assert response.headers.get("Retry-After") == ("1" if fault == "rate-limited" else None)
 
 
-def test_the_html_fault_answers_a_page_with_status_200() -> None:
+def test_the_html_fault_sends_a_page_with_status_200() -> None:
     with client(faults={"html": 1}) as upstream:
-        answer = upstream.record_info("a")
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        response = upstream.record_info("a")
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
-def test_the_timeout_fault_holds_the_answer_for_as_long_as_told() -> None:
+def test_the_timeout_fault_delays_the_response_for_as_long_as_configured() -> None:
     with client(faults={"timeout": 1}, hang_s=0.2) as upstream:
         started = time.monotonic()
         assert upstream.record_info("a").json()["data"] is None
         assert time.monotonic() - started >= 0.2
 
 
-def test_stopping_does_not_wait_for_a_held_answer() -> None:
+def test_stopping_does_not_wait_for_a_call_that_hangs() -> None:
     simulator = Simulator(faults={"timeout": 1}, hang_s=60)
     with SimulatorServer(simulator) as server:
-        held = threading.Thread(target=_ignore_answer, args=(server.url,))
-        held.start()
-        wait_until(lambda: simulator.stats()["calls"] == 1)
+        caller = threading.Thread(target=_ignore_response, args=(server.url,))
+        caller.start()
+        eventually(lambda: simulator.stats()["calls"] == 1)
         started = time.monotonic()
-    held.join(5)
-    assert not held.is_alive()
+    caller.join(5)
+    assert not caller.is_alive()
     assert time.monotonic() - started < 2
 
 
-def _ignore_answer(url: str) -> None:
+def _ignore_response(url: str) -> None:
     try:
         requests.get(f"{url}/api/v1/generate/record-info?taskId=a", timeout=20).close()
     except requests.RequestException:
@@ -215,9 +216,9 @@ def test_every_fault_is_described_by_one_sentence() -> None:
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"prompt": "x"}', b'{"callBackUrl": ""}'])
 def test_a_submit_without_callback_url_is_refused_in_http_200(body: bytes) -> None:
     with client() as upstream:
-        answer = upstream.session.post(upstream.server.url + "/api/v1/generate", data=body, timeout=5)
-    assert answer.status_code == 200
-    assert (answer.json()["code"], answer.json()["msg"]) == (422, "Please enter callBackUrl.")
+        response = upstream.session.post(upstream.server.url + "/api/v1/generate", data=body, timeout=5)
+    assert response.status_code == 200
+    assert (response.json()["code"], response.json()["msg"]) == (422, "Please enter callBackUrl.")
 
 
 def test_a_wrong_api_key_is_refused_in_http_200() -> None:
@@ -230,7 +231,7 @@ def test_a_wrong_api_key_is_refused_in_http_200() -> None:
     assert codes == [200, 401, 401]
 
 
-def test_an_answer_can_be_pinned_and_unpinned() -> None:
+def test_a_response_can_be_pinned_and_unpinned() -> None:
     with client(faults={"server-error": 1}) as upstream:
         url = upstream.server.url + "/simulator/tasks/some-id"
         assert upstream.session.put(url, json=["anything"], timeout=5).status_code == 204
@@ -256,13 +257,13 @@ def test_stats_count_calls_by_second_and_task() -> None:
     assert (stats["callbacksSent"], stats["callbacksAnswered"], stats["callbacksPending"]) == (0, {}, 0)
 
 
-def test_stats_see_simultaneous_calls_for_one_task() -> None:
+def test_stats_count_simultaneous_calls_for_one_task() -> None:
     simulator = Simulator(faults={"timeout": 1}, hang_s=60)
     with SimulatorServer(simulator) as server:
-        threads = [threading.Thread(target=_ignore_answer, args=(server.url,)) for _ in range(3)]
+        threads = [threading.Thread(target=_ignore_response, args=(server.url,)) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: simulator.stats()["concurrentTask"] == 3)
+        eventually(lambda: simulator.stats()["concurrentTask"] == 3)
     for thread in threads:
         thread.join(5)
 
@@ -272,7 +273,7 @@ def test_stats_see_simultaneous_calls_for_one_task() -> None:
     [([], 0), ([0.0], 1), ([0.0, 1.0], 1), ([0.0, 0.999], 2), ([0.0, 0.6, 1.1, 1.2, 2.5], 3)],
 )
 def test_the_busiest_window_slides(arrivals: list[float], most: int) -> None:
-    assert busiest(arrivals, 1.0) == most
+    assert max_in_window(arrivals, 1.0) == most
 
 
 def test_one_connection_carries_many_requests_even_after_an_unread_body() -> None:
@@ -285,8 +286,8 @@ def test_one_connection_carries_many_requests_even_after_an_unread_body() -> Non
             ("GET", "/simulator/stats"),
         ):
             connection.request(method, path, body=b"x" * 100_000)
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
             used.add(connection.sock.getsockname())
         assert json.loads(body)["calls"] == 0
         assert len(used) == 1

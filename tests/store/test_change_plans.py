@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from benchmarks.crowd import crowd
+from benchmarks.bulk import insert_tasks
 from receiver.core.task import Task
 from receiver.operations import delete_task
 from receiver.runtime import Runtime
@@ -34,7 +34,7 @@ def filled(runtime: Runtime) -> Runtime:
     for second in range(20):
         first, at = 1 + second * MANY // 20, T0 + timedelta(seconds=second)
         with runtime.database.write() as connection:
-            crowd(connection, MANY // 20, at=at, first=first, body="{}")
+            insert_tasks(connection, MANY // 20, at=at, first=first, body="{}")
     with runtime.database.write() as connection:
         connection.execute(text(VARIETY))
     with runtime.database.write() as connection:

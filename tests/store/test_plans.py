@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from benchmarks.crowd import crowd
-from receiver.maintenance import Maintenance, Pruning
+from benchmarks.bulk import insert_tasks
 from receiver.intake import callback_delivery, poll_delivery
+from receiver.maintenance import Maintenance, Pruning
 from receiver.operations import register_task, request_task_poll
 from receiver.runtime import Runtime
-from receiver.store import task_list, hourly_counts
+from receiver.store import hourly_counts, task_list
 from receiver.store.body_cap import BodyCap
-from receiver.store.task_list import TaskFilter, Flag
 from receiver.store.orphan_cap import OrphanCap
+from receiver.store.task_list import Flag, TaskFilter
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.statements import listening, walks_of
 from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
@@ -148,7 +148,7 @@ def test_no_statement_on_the_way_walks_over_what_is_stored(
 def fill(runtime: Runtime) -> None:
     """So much of everything that grows that a plan for a small table would be another."""
     with runtime.database.write() as connection:
-        crowd(connection, STORED, at=NOW - timedelta(days=3), body="{}")
+        insert_tasks(connection, STORED, at=NOW - timedelta(days=3), body="{}")
     hours = [NOW - timedelta(hours=number) for number in range(24 * 100)]
     subjects = ("callback", "poll", "task", "settling", "call")
     counts = Counter({(hour, subject, "some"): 1 for hour in hours for subject in subjects})

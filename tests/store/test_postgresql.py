@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
+from benchmarks.postgres import Postgres
+from benchmarks.processes import free_port
 from receiver.app import build_app
 from receiver.intake import callback_delivery
 from receiver.runtime import Background, Runtime
@@ -25,8 +27,6 @@ from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, environment, eventually, need
-from tests.e2e.deployment import free_port
-from tests.postgres import Postgres
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

@@ -1,14 +1,11 @@
-"""Hosts of a test's own: network namespaces on one switch, whose cables can be pulled."""
+"""Hosts of one's own: network namespaces on one switch, whose cables can be pulled."""
 
 import ctypes
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from tests.conftest import need
 
 CLONE_NEWNET = 0x40000000
 SWITCH = "switch"
@@ -66,9 +63,7 @@ class Network:
 
 @contextmanager
 def network(*names: str) -> Iterator[Network]:
-    """A network of these hosts; skipped where nobody may make one."""
-    need("the right to make network namespaces", "root" if os.geteuid() == 0 else None)
-    need("ip", shutil.which("ip"))
+    """A network of these hosts; only root may make one, and `ip` must be installed."""
     made = Network(*names)
     try:
         yield made

@@ -1,4 +1,4 @@
-"""A deployment on several machines: two nodes and a database server, each on a host of its own; the upstream at home."""
+"""A deployment on several machines: two nodes and a database server, each on its own host; the upstream at home."""
 
 import os
 import signal
@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.network import Network, network
+from benchmarks.postgres import PostgresServer, postgres_folder
+from benchmarks.processes import Deployment, wait_until_ready
 from receiver.simulator import Simulator, SimulatorServer
-from tests.conftest import eventually
-from tests.e2e.deployment import Deployment
-from tests.e2e.network import Network, network
-from tests.postgres import PostgresServer, postgres_folder
 
 HOSTS = ("home", "database", "one", "two")
 NODES = ("one", "two")
@@ -39,14 +38,14 @@ class Machines:
     def start(self, name: str) -> None:
         """Start the receiver on that machine, in the place of one that has ended."""
         before = self.nodes.get(name)
-        given = {"DATABASE_URL": self.postgres.url, "UPSTREAM_URL": self.upstream.url, **self._settings}
+        settings = {"DATABASE_URL": self.postgres.url, "UPSTREAM_URL": self.upstream.url, **self._settings}
         with self.wires.inside(name):
             self.nodes[name] = Deployment(
                 self._folder,
                 HOSTS.index(name),
-                given,
+                settings,
                 address=self.wires.address(name),
-                port=before and before.port,
+                port=before.port if before else None,
             )
 
     def start_database(self) -> None:
@@ -83,7 +82,7 @@ def several_machines(folder: Path, simulator: Simulator, **settings: str) -> Ite
         running = Machines(folder, wires, postgres, simulator, settings)
         try:
             for node in running.nodes.values():
-                eventually(lambda node=node: node.ready, within_s=30, why="the receiver starts")  # type: ignore[misc]
+                wait_until_ready(node)
             yield running
         finally:
             running.close()

@@ -1,7 +1,4 @@
-"""Many stored tasks and deliveries in little time: what a database holds after a year, without living through it.
-
-Each task has one delivery. The rows are made by the database itself.
-"""
+"""Many settled tasks in little time, each with one delivery: the database makes the rows itself."""
 
 from datetime import datetime
 
@@ -42,8 +39,8 @@ SPELLINGS = {
 }
 
 
-def crowd(connection: Connection, count: int, *, at: datetime, first: int = 1, body: str = "") -> None:
-    """Store so many settled tasks of which each was told by one callback, from the number `first` on."""
+def insert_tasks(connection: Connection, count: int, *, at: datetime, first: int = 1, body: str = "") -> None:
+    """So many settled tasks that one callback each has reported, numbered from `first` on."""
     store = connection.dialect.name
     moment = at.strftime("%Y-%m-%d %H:%M:%S.%f") if store == "sqlite" else at.isoformat()
     values = {"first": first, "last": first + count - 1, "at": moment}
@@ -53,6 +50,6 @@ def crowd(connection: Connection, count: int, *, at: datetime, first: int = 1, b
 
 
 def _spelled(statement: str, store: str) -> TextClause:
-    for mark, spelling in {"<numbers>": NUMBERS, **SPELLINGS[store]}.items():
-        statement = statement.replace(mark, spelling)
+    for place, spelling in {"<numbers>": NUMBERS, **SPELLINGS[store]}.items():
+        statement = statement.replace(place, spelling)
     return text(statement)

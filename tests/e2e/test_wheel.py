@@ -1,0 +1,110 @@
+"""The built wheel, installed by itself, in an empty folder: nothing of a checkout is needed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import requests
+
+from benchmarks.processes import ROOT, free_port
+from tests.conftest import environment, eventually
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed; what it depends on comes from the environment of the tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(ROOT / "receiver", source / "receiver", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wheels = folder / "wheels"
+    build = (*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, source)
+    subprocess.run(build, check=True, timeout=120)
+    (wheel,) = wheels.iterdir()
+    install = (*PIP, "install", "--no-deps", "--no-index", "--target", folder / "site", wheel)
+    subprocess.run(install, check=True, timeout=120)
+    return folder / "site"
+
+
+@contextmanager
+def started(
+    site: Path, folder: Path, *command: str | Path, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A command in `folder`, with the installed wheel before anything else; ended with the block."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RECEIVER_")}
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(site), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def run(site: Path, folder: Path, *command: str | Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error."""
+    with started(site, folder, *command) as process:
+        output, errors = process.communicate(timeout=240)
+        return process.returncode, output, errors
+
+
+def test_the_module_is_the_command_and_comes_from_the_wheel(site: Path, tmp_path: Path) -> None:
+    where = run(site, tmp_path, sys.executable, "-c", "import receiver; print(receiver.__file__)")
+    assert Path(where[1].strip()).is_relative_to(site)
+    assert (site / "receiver" / "py.typed").is_file()
+    expected = f"receiver, version {version('receiver')}\n"
+    for command in ((sys.executable, "-m", "receiver"), (site / "bin" / "receiver",)):
+        assert run(site, tmp_path, *command, "--version") == (0, expected, "")
+    assert "Usage: receiver " in run(site, tmp_path, sys.executable, "-m", "receiver", "--help")[1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.longest
+def test_the_demo_runs_in_an_empty_folder_and_leaves_nothing_there(site: Path, tmp_path: Path) -> None:
+    command = (site / "bin" / "receiver", "demo", "--tasks", "5", "--seed", "1", "--exit")
+    exit_code, output, errors = run(site, tmp_path, *command)
+    assert exit_code == 0, errors
+    report = json.loads(output.splitlines()[-1])
+    assert (report["tasks"], report["mismatched"]) == (5, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_server_serves_its_pages_and_stops_at_sigterm(site: Path, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    settings = environment(tmp_path, BIND=url.removeprefix("http://"))
+    with started(site, tmp_path, sys.executable, "-m", "receiver", "serve", **settings) as server:
+        eventually(
+            lambda: server.poll() is not None or responds(f"{url}/healthz"),
+            within_s=60,
+            why="the server starts",
+        )
+        assert server.poll() is None, server.communicate()
+        assert "Sign in" in requests.get(f"{url}/admin/sign-in", timeout=10).text
+        assert requests.get(f"{url}/admin/static/admin.css", timeout=10).ok
+        server.terminate()
+        _, log = server.communicate(timeout=60)
+    assert server.returncode == 0, log
+    assert "Shutting down: Master" in log
+    assert "Traceback" not in log, log
+
+
+def responds(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
