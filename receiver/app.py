@@ -10,6 +10,7 @@ from receiver.runtime import Background, Runtime, build_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, docs, health, metrics
+from receiver.web.long_polling import LongPollSlots
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
@@ -50,7 +51,7 @@ def build_app(runtime: Runtime) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # a task's keys stand in the contract's order
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
-    app.extensions["waiting_room"] = api.LongPollSlots(settings.threads // 2)
+    app.extensions["long_poll_slots"] = LongPollSlots(settings.threads // 2)
     app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
     register_redirects(app)
@@ -73,6 +74,6 @@ def background(app: Flask) -> Background:
 
 def shut_down(app: Flask) -> None:
     """Before the process ends: let waiting readers go with what there is, and stop what runs beside the requests."""
-    waiting_room: api.LongPollSlots = app.extensions["waiting_room"]
-    waiting_room.close()
+    slots: LongPollSlots = app.extensions["long_poll_slots"]
+    slots.close()
     background(app).stop()

@@ -1,4 +1,4 @@
-"""What the API takes: parameters and JSON bodies, checked whole; what nobody knows is refused by its name."""
+"""What the API takes: parameters and JSON bodies. Unknown ones are refused by name."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ class TaskIdField(fields.Field[str]):
 
 
 class Timestamp(fields.Field[datetime]):
-    """ISO 8601; without a zone it is UTC. A `+` that a query string has turned into a space is one again."""
+    """ISO 8601; without a zone it is UTC. In a query string `+` arrives as a space, and is restored."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         day, _, time = str(value).partition("T")
@@ -149,13 +149,13 @@ PAGE, TASK_PAGE, WAIT, NOTHING = PageSchema(), TaskPageSchema(), WaitSchema(), S
 
 
 def parameters(schema: Schema) -> dict[str, Any]:
-    """The request's query string; a parameter that is given twice would be half ignored, and so is refused."""
+    """The request's query string. Raises `ProblemError` for a parameter given twice: one would be ignored."""
     _refuse_repeated(name for name, values in request.args.lists() if len(values) > 1)
     return load(schema, request.args.to_dict())
 
 
 def json_body() -> Any:
-    """The request's body; nothing at all counts as an empty object."""
+    """The request's body; no body counts as an empty object."""
     request.max_content_length = min(request.max_content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
     raw = request.get_data()
     if raw and request.mimetype and not request.is_json:
@@ -170,7 +170,7 @@ def json_body() -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, at whatever level; of a field that is given twice the first would be lost."""
+    """A JSON object at any level. A field given twice is refused: the first would be lost."""
     values = dict(pairs)
     if len(values) < len(pairs):
         _refuse_repeated(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)

@@ -10,7 +10,7 @@ from werkzeug.routing import Rule
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
-from receiver.web.api import PARAMETERS
+from receiver.web.endpoints import ENDPOINTS
 from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, sign_in, tell, token_of
 
@@ -31,7 +31,7 @@ ODD = {
 }
 CHOSEN = ("cause", "seen", "only", "before")
 TAKEN = {
-    **{endpoint: tuple(schema.fields) for endpoint, schema in PARAMETERS.items()},
+    **{endpoint.name: tuple(endpoint.query.fields) for endpoint in ENDPOINTS},
     "admin.list_tasks": ("outcome", "status", "flag", "q", "cursor"),
     "admin.list_quarantine": CHOSEN,
     "admin.preview_reprocessing": CHOSEN,
