@@ -98,7 +98,7 @@ class ErrorType(Enum):
         500,
         "Internal error",
         (
-            "A fault of the receiver, not of your request. The receiver's log has the cause, under the id in the "
+            "A fault of the receiver, not of the request. The receiver's log has the cause, under the id in the "
             "response's `X-Request-Id`."
         ),
     )
@@ -162,7 +162,7 @@ def describe(error: Exception) -> Problem:
     if isinstance(error, StoreUnavailableError):
         return _describe_unavailable(error)
     log.error("unexpected error", exc_info=error)
-    detail = "This is a fault of the receiver, not of your request. Its log has the cause."
+    detail = "This is a fault of the receiver, not of the request. Its log has the cause."
     return Problem(type=ErrorType.INTERNAL_ERROR, status=500, detail=detail)
 
 
