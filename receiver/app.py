@@ -10,7 +10,8 @@ from receiver.logs import set_up_logging
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
-from receiver.web import admin, api, callbacks, health, metrics
+from receiver.web import admin, api, callbacks, docs, health, metrics
+from receiver.web.long_polling import LongPollSlots
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
@@ -51,14 +52,14 @@ def build_app(runtime: Runtime) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # keys stay in the order of docs/api.md
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
-    app.extensions["waiting_room"] = api.LongPollSlots(settings.threads // 2)
+    app.extensions["long_poll_slots"] = LongPollSlots(settings.threads // 2)
     app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_request_ids(app)
     register_redirects(app)
     metrics.measure_requests(app, runtime)
     register_problems(app)
-    for blueprint in (callbacks.blueprint, api.blueprint, health.blueprint, metrics.blueprint):
-        app.register_blueprint(blueprint)
+    for edge in (callbacks, api, health, metrics, docs):
+        app.register_blueprint(edge.blueprint)
     admin.register(app)
     app.wsgi_app = with_single_slashes(app.wsgi_app)  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
@@ -74,6 +75,6 @@ def background(app: Flask) -> Background:
 
 def shut_down(app: Flask) -> None:
     """Before the process ends: answer long polls with what there is, and stop the background tasks."""
-    waiting_room: api.LongPollSlots = app.extensions["waiting_room"]
-    waiting_room.close()
+    slots: LongPollSlots = app.extensions["long_poll_slots"]
+    slots.close()
     background(app).stop()

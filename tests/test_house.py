@@ -72,6 +72,7 @@ HOMES = {
     "alembic": {"store"},
     "requests": {"upstream", "simulator", "demo"},
     "marshmallow": {"core", "settings", "web"},
+    "apispec": {"web"},
     "apscheduler": {"scheduler"},
     "flask": {"web", "app", "simulator"},
     "flask_wtf": {"web"},

@@ -1,11 +1,10 @@
 """The API for the programs of the tasks' owner: bearer token, JSON, camelCase."""
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
 from receiver.clock import utc_now
 from receiver.core.payloads.fields import UNSTORABLE
@@ -15,20 +14,12 @@ from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.task_list import TaskFilter
-from receiver.web.api_input import (
-    LABEL,
-    NEW_TASK,
-    NOTHING,
-    PAGE,
-    TASK_PAGE,
-    WAIT,
-    json_body,
-    load,
-    parameters,
-)
+from receiver.web.api_input import NOTHING, json_body, load, parameters
 from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.endpoints import BY_NAME
+from receiver.web.long_polling import LongPollSlots
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.serializers import serialize_delivery, serialize_task
 from receiver.web.stats import gather_stats
@@ -36,196 +27,170 @@ from receiver.web.stats import gather_stats
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 
 CHECK_INTERVAL_S = 0.2
-# What each call takes in its query string; all others take nothing.
-PARAMETERS = {
-    "api.list_tasks": TASK_PAGE,
-    "api.read_task": WAIT,
-    "api.list_deliveries": PAGE,
-    "api.list_quarantine": PAGE,
-}
-# The same for bodies.
-BODIES = {"api.create_task": NEW_TASK, "api.change_task": LABEL}
-EVERY_ONE = quarantine.QuarantineFilter(seen=True)
-
-
-class LongPollSlots:
-    """Seats for readers that wait: fewer than there are threads, so that a callback always finds one."""
-
-    def __init__(self, seats: int) -> None:
-        self._seats = threading.BoundedSemaphore(seats) if seats else None
-        self._closed = threading.Event()
-
-    def enter(self) -> bool:
-        return self._seats is not None and self._seats.acquire(blocking=False)
-
-    def leave(self) -> None:
-        if self._seats is not None:
-            self._seats.release()
-
-    def close(self) -> None:
-        """Let everybody go: a process that is told to stop must not wait for its readers."""
-        self._closed.set()
-
-    def stay(self, seconds: float) -> bool:
-        """Wait; whether there may be more waiting after that."""
-        return not self._closed.wait(seconds)
+ALL_DELIVERIES = quarantine.QuarantineFilter(seen=True)
 
 
 @blueprint.before_app_request
 def _authorize() -> None:
-    """First of all, so that without a token nobody learns which paths there are."""
+    """Before anything else: without a token, no path can be told from another."""
     if not f"{request.path}/".startswith("/api/"):
         return
     if not has_bearer_token(current_runtime().settings.api_tokens):
-        raise ProblemError(401, "Unauthorized", "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
+        raise ProblemError(ErrorType.UNAUTHORIZED, "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 
 @blueprint.before_request
 def _read_input() -> None:
     task_id = (request.view_args or {}).get("task_id", "")
-    if UNSTORABLE.search(task_id):  # PostgreSQL would not even look for it
-        raise _unknown(task_id)
-    called = request.endpoint or ""
-    g.parameters = parameters(PARAMETERS.get(called, NOTHING))
-    g.body = load(BODIES.get(called, NOTHING), json_body())
+    if UNSTORABLE.search(task_id):  # PostgreSQL refuses to search for it
+        raise _unknown_task(task_id)
+    endpoint = BY_NAME[request.endpoint or ""]
+    g.parameters = parameters(endpoint.query)
+    g.body = load(endpoint.body or NOTHING, json_body())
 
 
 @blueprint.after_request
-def _challenge(response: Response) -> Response:
+def _forbid_caching(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @blueprint.post("/tasks")
-def create_task() -> tuple[Response, int]:
-    wanted = g.body
+def create_task() -> Response:
+    fields = g.body
     task, created = register_task(
-        current_runtime(), wanted["taskId"], label=wanted["label"], now=utc_now(), actor=_caller()
+        current_runtime(), fields["taskId"], label=fields["label"], now=utc_now(), actor=_caller()
     )
-    return jsonify(serialize_task(task)), 201 if created else 200
-
-
-@blueprint.get("/tasks")
-def list_tasks() -> Response:
-    wanted = g.parameters
-    if wanted["changedSince"] is not None:
-        return _list_changes()
-    chosen = replace(_filter(), before=task_cursor(wanted["cursor"]))
-    with current_runtime().database.read() as connection:
-        found = task_list.find(connection, chosen, limit=wanted["limit"])
-    return jsonify(
-        tasks=[serialize_task(task) for task in found.tasks], next=found.next and cursor_at(found.next)
-    )
-
-
-def _list_changes() -> Response:
-    wanted = g.parameters
-    since, after = wanted["changedSince"], change_cursor(wanted["cursor"])
-    with current_runtime().database.read() as connection:
-        found = changes.find_changes(connection, _filter(), since=since, after=after, limit=wanted["limit"])
-    going_on = found.next and change_cursor_at(found.next)
-    return jsonify(tasks=[serialize_task(task) for task in found.tasks], next=going_on)
-
-
-def _filter() -> TaskFilter:
-    """By product there is nothing to choose as long as there is one."""
-    wanted = g.parameters
-    names = ("outcome", "status", "label", "settled")
-    return TaskFilter(text=wanted["q"], **{name: wanted[name] for name in names})
-
-
-@blueprint.get("/tasks/<task_id>")
-def read_task(task_id: str) -> Response:
-    wait_s = g.parameters["wait"]
-    task = _known(task_id)
-    room: LongPollSlots = current_app.extensions["waiting_room"]
-    if wait_s and not task.settlement.settled:
-        if not room.enter():
-            answer = jsonify(serialize_task(task))
-            answer.headers["Retry-After"] = "1"
-            return answer
-        try:
-            task = _wait_until_settled(task, wait_s, room)
-        finally:
-            room.leave()
-    return jsonify(serialize_task(task))
-
-
-@blueprint.patch("/tasks/<task_id>")
-def change_task(task_id: str) -> Response:
-    task = label_task(current_runtime(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
-    if task is None:
-        raise _unknown(task_id)
-    return jsonify(serialize_task(task))
-
-
-@blueprint.delete("/tasks/<task_id>")
-def remove_task(task_id: str) -> Response:
-    if not delete_task(current_runtime(), task_id, now=utc_now(), actor=_caller()):
-        raise _unknown(task_id)
-    return Response(status=204)
-
-
-@blueprint.get("/tasks/<task_id>/deliveries")
-def list_deliveries(task_id: str) -> Response:
-    wanted = g.parameters
-    after = id_cursor(wanted["cursor"]) or 0
-    with current_runtime().database.read() as connection:
-        shown, last = deliveries.page_of_task(connection, task_id, after=after, limit=wanted["limit"])
-    if not shown and not after:
-        _known(task_id)
-    return _delivery_page(shown, last)
-
-
-@blueprint.post("/tasks/<task_id>/poll")
-def poll_task(task_id: str) -> tuple[Response, int]:
-    task = request_task_poll(current_runtime(), task_id, now=utc_now(), actor=_caller())
-    if task is None:
-        raise _unknown(task_id)
-    return jsonify(serialize_task(task)), 202
-
-
-@blueprint.get("/quarantine")
-def list_quarantine() -> Response:
-    wanted = g.parameters
-    before = id_cursor(wanted["cursor"])
-    with current_runtime().database.read() as connection:
-        shown, older = quarantine.page(connection, EVERY_ONE, limit=wanted["limit"], before=before)
-    return _delivery_page(shown, older)
-
-
-@blueprint.get("/stats")
-def read_stats() -> Response:
-    return jsonify(gather_stats(current_runtime()))
-
-
-def _delivery_page(shown: Sequence[StoredDelivery], going_on: int | None) -> Response:
-    return jsonify(deliveries=[serialize_delivery(one) for one in shown], next=going_on and str(going_on))
+    response = jsonify(serialize_task(task))
+    if created:
+        response.status_code = 201
+        response.headers["Location"] = url_for("api.read_task", task_id=task.task_id)
+    return response
 
 
 def _caller() -> Actor:
     return Actor(via="API", address=request.remote_addr)
 
 
-def _known(task_id: str) -> Task:
+@blueprint.get("/tasks")
+def list_tasks() -> Response:
+    query = g.parameters
+    if query["changedSince"] is not None:
+        return _list_changes()
+    filters = replace(_filters(), before=task_cursor(query["cursor"]))
     with current_runtime().database.read() as connection:
-        task = tasks.load(connection, task_id)
-    if task is None:
-        raise _unknown(task_id)
-    return task
-
-
-def _unknown(task_id: str) -> ProblemError:
-    return ProblemError(
-        404, "Unknown task", f"No task {task_id!r} is known here; register it with POST /api/tasks."
+        page = task_list.find(connection, filters, limit=query["limit"])
+    return jsonify(
+        tasks=[serialize_task(task) for task in page.tasks], next=page.next and cursor_at(page.next)
     )
 
 
-def _wait_until_settled(task: Task, wait_s: float, room: LongPollSlots) -> Task:
-    """The task once it has settled, or as it is when the time is over; another process may settle it."""
-    deadline = time.monotonic() + wait_s
-    staying = True
-    while staying and not task.settlement.settled and (left := deadline - time.monotonic()) > 0:
-        staying = room.stay(min(CHECK_INTERVAL_S, left))
-        task = _known(task.task_id)
+def _list_changes() -> Response:
+    query = g.parameters
+    since, after = query["changedSince"], change_cursor(query["cursor"])
+    with current_runtime().database.read() as connection:
+        page = changes.find_changes(connection, _filters(), since=since, after=after, limit=query["limit"])
+    return jsonify(
+        tasks=[serialize_task(task) for task in page.tasks], next=page.next and change_cursor_at(page.next)
+    )
+
+
+def _filters() -> TaskFilter:
+    """Without the product: as long as there is one, every task has it."""
+    query = g.parameters
+    names = ("outcome", "status", "label", "settled")
+    return TaskFilter(text=query["q"], **{name: query[name] for name in names})
+
+
+@blueprint.get("/tasks/<task_id>")
+def read_task(task_id: str) -> Response:
+    wait_s = g.parameters["wait"]
+    task = _load_task(task_id)
+    if not wait_s or task.settlement.settled:
+        return jsonify(serialize_task(task))
+    slots: LongPollSlots = current_app.extensions["long_poll_slots"]
+    if not slots.acquire():
+        response = jsonify(serialize_task(task))
+        response.headers["Retry-After"] = "1"
+        return response
+    try:
+        return jsonify(serialize_task(_wait_until_settled(task, wait_s, slots)))
+    finally:
+        slots.release()
+
+
+def _load_task(task_id: str) -> Task:
+    with current_runtime().database.read() as connection:
+        task = tasks.load(connection, task_id)
+    if task is None:
+        raise _unknown_task(task_id)
     return task
+
+
+def _unknown_task(task_id: str) -> ProblemError:
+    detail = f"There is no task {task_id!r}. Register it with POST /api/tasks."
+    return ProblemError(ErrorType.UNKNOWN_TASK, detail)
+
+
+def _wait_until_settled(task: Task, wait_s: float, slots: LongPollSlots) -> Task:
+    """The task once it is settled, or as it is after `wait_s` seconds. Another process may settle it."""
+    deadline = time.monotonic() + wait_s
+    waiting = True
+    while waiting and not task.settlement.settled and (left_s := deadline - time.monotonic()) > 0:
+        waiting = slots.wait(min(CHECK_INTERVAL_S, left_s))
+        task = _load_task(task.task_id)
+    return task
+
+
+@blueprint.patch("/tasks/<task_id>")
+def change_task(task_id: str) -> Response:
+    task = label_task(current_runtime(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
+    if task is None:
+        raise _unknown_task(task_id)
+    return jsonify(serialize_task(task))
+
+
+@blueprint.delete("/tasks/<task_id>")
+def remove_task(task_id: str) -> Response:
+    if not delete_task(current_runtime(), task_id, now=utc_now(), actor=_caller()):
+        raise _unknown_task(task_id)
+    return Response(status=204)
+
+
+@blueprint.get("/tasks/<task_id>/deliveries")
+def list_deliveries(task_id: str) -> Response:
+    query = g.parameters
+    after = id_cursor(query["cursor"]) or 0
+    with current_runtime().database.read() as connection:
+        page, last_id = deliveries.page_of_task(connection, task_id, after=after, limit=query["limit"])
+    if not page and not after:
+        _load_task(task_id)
+    return _delivery_page(page, last_id)
+
+
+def _delivery_page(page: Sequence[StoredDelivery], last_id: int | None) -> Response:
+    return jsonify(
+        deliveries=[serialize_delivery(delivery) for delivery in page], next=last_id and str(last_id)
+    )
+
+
+@blueprint.post("/tasks/<task_id>/poll")
+def poll_task(task_id: str) -> tuple[Response, int]:
+    task = request_task_poll(current_runtime(), task_id, now=utc_now(), actor=_caller())
+    if task is None:
+        raise _unknown_task(task_id)
+    return jsonify(serialize_task(task)), 202
+
+
+@blueprint.get("/quarantine")
+def list_quarantine() -> Response:
+    query = g.parameters
+    before = id_cursor(query["cursor"])
+    with current_runtime().database.read() as connection:
+        page, last_id = quarantine.page(connection, ALL_DELIVERIES, limit=query["limit"], before=before)
+    return _delivery_page(page, last_id)
+
+
+@blueprint.get("/stats")
+def read_stats() -> Response:
+    return jsonify(gather_stats(current_runtime()))

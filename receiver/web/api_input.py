@@ -1,4 +1,4 @@
-"""What the API takes: parameters and JSON bodies, checked whole; what nobody knows is refused by its name."""
+"""What the API takes: parameters and JSON bodies. Unknown ones are refused by name."""
 
 import json
 from collections import Counter
@@ -9,13 +9,13 @@ from typing import Any
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from receiver.core.payloads.envelope import readable_task_id
+from receiver.core.payloads.envelope import TASK_ID_LENGTH, readable_task_id
 from receiver.core.payloads.errors import flat_errors
 from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
 from receiver.core.task import MAX_LABEL_CHARS
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 MAX_WAIT_S = 60
 MAX_SEARCH_CHARS = 500
@@ -31,7 +31,7 @@ class TaskIdField(fields.Field[str]):
 
 
 class Timestamp(fields.Field[datetime]):
-    """ISO 8601; without a zone it is UTC. A `+` that a query string has turned into a space is one again."""
+    """ISO 8601; without a zone it is UTC. In a query string `+` arrives as a space, and is restored."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         day, _, time = str(value).partition("T")
@@ -47,48 +47,101 @@ def storable(text: str) -> None:
         raise ValidationError("Must not hold NUL or half a surrogate pair.")
 
 
-def _label(**options: Any) -> fields.String:
+def _label(description: str, *, allow_none: bool = True, **options: Any) -> fields.String:
+    metadata = {"description": description, "examples": ["order 17"]}
     return fields.String(
-        allow_none=True, validate=[validate.Length(max=MAX_LABEL_CHARS), storable], **options
+        allow_none=allow_none,
+        validate=[validate.Length(max=MAX_LABEL_CHARS), storable],
+        metadata=metadata,
+        **options,
     )
 
 
-def _one_of(names: type[Outcome] | type[Product], default: str | None) -> fields.String:
-    return fields.String(load_default=default, validate=validate.OneOf([name.value for name in names]))
+def _one_of(names: type[Outcome] | type[Product], default: str | None, description: str) -> fields.String:
+    allowed = validate.OneOf([name.value for name in names])
+    return fields.String(
+        load_default=default, allow_none=False, validate=allowed, metadata={"description": description}
+    )
 
 
 class StrictSchema(Schema):
+    error_messages = {  # noqa: RUF012
+        "unknown": "There is no parameter or field of this name here.",
+        "type": "Send one JSON object.",
+    }
+
     class Meta:
         unknown = RAISE
 
 
 class NewTaskSchema(StrictSchema):
-    taskId = TaskIdField(required=True)
-    label = _label(load_default=None)
-    product = _one_of(Product, Product.MUSIC.value)
+    taskId = TaskIdField(
+        required=True,
+        metadata={
+            "type": ["string", "integer"],
+            "pattern": r"^\s*[^\s/\\]+\s*$",
+            "description": f"The upstream's id: no white space, no slash, {TASK_ID_LENGTH} characters at most.",
+            "examples": ["9f3c-task"],
+        },
+    )
+    label = _label("Your own name for the task.", load_default=None)
+    product = _one_of(Product, Product.MUSIC.value, "What kind of task it is.")
 
 
 class LabelSchema(StrictSchema):
-    label = _label(required=True)
+    label = _label("Your own name for the task; null removes it.", required=True)
 
 
 class PageSchema(StrictSchema):
-    limit = fields.Integer(load_default=50, validate=validate.Range(min=1, max=200))
-    cursor = fields.String(load_default=None)
+    limit = fields.Integer(
+        load_default=50,
+        validate=validate.Range(min=1, max=200),
+        metadata={"description": "Entries at most; a page may be shorter."},
+    )
+    cursor = fields.String(
+        load_default=None,
+        allow_none=False,
+        metadata={"description": "The `next` of the page before, of the same list."},
+    )
 
 
 class TaskPageSchema(PageSchema):
-    outcome = _one_of(Outcome, None)
-    status = fields.String(load_default=None, validate=storable)
-    q = fields.String(load_default=None, validate=[validate.Length(max=MAX_SEARCH_CHARS), storable])
-    label = _label(load_default=None)
-    product = _one_of(Product, None)
-    settled = fields.Boolean(load_default=None)
-    changedSince = Timestamp(load_default=None)
+    outcome = _one_of(Outcome, None, "Tasks with this outcome.")
+    status = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=storable,
+        metadata={"description": "Tasks with this status."},
+    )
+    q = fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=[validate.Length(max=MAX_SEARCH_CHARS), storable],
+        metadata={"description": "Words of the id, the label or a track's title."},
+    )
+    label = _label("Tasks with exactly this label.", load_default=None, allow_none=False)
+    product = _one_of(Product, None, "Tasks of this kind.")
+    settled = fields.Boolean(
+        load_default=None, allow_none=False, metadata={"description": "Settled tasks, or the others."}
+    )
+    changedSince = Timestamp(
+        load_default=None,
+        allow_none=False,
+        metadata={
+            "type": "string",
+            "format": "date-time",
+            "description": "Tasks that changed since then, in order of change. Without a zone it is UTC.",
+            "examples": ["2026-01-31T12:00:00Z"],
+        },
+    )
 
 
 class WaitSchema(StrictSchema):
-    wait = fields.Float(load_default=0, validate=validate.Range(min=0, max=MAX_WAIT_S))
+    wait = fields.Float(
+        load_default=0,
+        validate=validate.Range(min=0, max=MAX_WAIT_S),
+        metadata={"description": "Seconds to wait until the task settles."},
+    )
 
 
 NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
@@ -96,28 +149,28 @@ PAGE, TASK_PAGE, WAIT, NOTHING = PageSchema(), TaskPageSchema(), WaitSchema(), S
 
 
 def parameters(schema: Schema) -> dict[str, Any]:
-    """The request's query string; a parameter that is given twice would be half ignored, and so is refused."""
+    """The request's query string. Raises `ProblemError` for a parameter given twice: one would be ignored."""
     _refuse_repeated(name for name, values in request.args.lists() if len(values) > 1)
     return load(schema, request.args.to_dict())
 
 
 def json_body() -> Any:
-    """The request's body; nothing at all counts as an empty object."""
+    """The request's body; no body counts as an empty object."""
     request.max_content_length = min(request.max_content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
     raw = request.get_data()
     if raw and request.mimetype and not request.is_json:
         detail = f"Send the body as application/json, not as {request.mimetype}."
-        raise ProblemError(415, "Unsupported media type", detail)
+        raise ProblemError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         return json.loads(raw, object_pairs_hook=_object) if raw else {}
     except RecursionError:
         raise _invalid({"": ["Nested too deeply."]}) from None
     except ValueError:
-        raise ProblemError(400, "Not JSON", "The body must be one JSON object.") from None
+        raise ProblemError(ErrorType.NOT_JSON, "The body is not valid JSON. Send one JSON object.") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, at whatever level; of a field that is given twice the first would be lost."""
+    """A JSON object at any level. A field given twice is refused: the first would be lost."""
     values = dict(pairs)
     if len(values) < len(pairs):
         _refuse_repeated(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -138,4 +191,4 @@ def load(schema: Schema, values: Any) -> dict[str, Any]:
 
 
 def _invalid(errors: Mapping[str, Any]) -> ProblemError:
-    return ProblemError(422, "Invalid request", "Correct the fields named in errors.", errors=errors)
+    return ProblemError(ErrorType.INVALID_REQUEST, "Correct what `errors` names.", errors=errors)

@@ -1,7 +1,7 @@
-"""`POST /callbacks/<token>`: the code answers the upstream's delivery machine, the body a person.
+"""`POST /callbacks/<token>`: the status is for the upstream's machine, the body for people.
 
-A 4xx or 5xx makes the upstream retry and then hide the task's real status behind `CALLBACK_EXCEPTION`;
-so what came by the right address and names its task is answered 200, understood or not, once it is stored.
+A 4xx or 5xx makes the upstream retry, and then hide the task's real status behind `CALLBACK_EXCEPTION`. So a
+callback with the right token that names its task gets a 200 once it is stored, understood or not.
 """
 
 import logging
@@ -21,7 +21,7 @@ from receiver.runtime import Runtime
 from receiver.store.deliveries import QUARANTINED
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import same_secret
 
 READ_TO_REFUSE = 2
@@ -34,7 +34,7 @@ blueprint = Blueprint("callbacks", __name__)
 
 @blueprint.record
 def _add_addresses(state: BlueprintSetupState) -> None:
-    """Every method and every path below `/callbacks` comes here: what is refused is counted, nothing is redirected."""
+    """Route every method and every path below `/callbacks` here: refusals are counted, nothing is redirected."""
     for path in ("/callbacks", "/callbacks/<path:address>"):
         state.app.url_map.add(Rule(path, endpoint="callbacks.receive", strict_slashes=False))
     state.app.view_functions["callbacks.receive"] = receive
@@ -53,21 +53,24 @@ def receive(address: str = "") -> Response:
     _check_signature(runtime, delivery)
     result = runtime.intake.submit(delivery)
     _refuse_unreadable(delivery)
-    return jsonify(_answer(delivery, result))
+    return jsonify(_response_fields(delivery, result))
 
 
 def _check_address(runtime: Runtime, address: str) -> None:
-    """The token, with a slash behind it or without, and at most one more part, which is kept for later use."""
+    """The token, with or without a slash behind it, and at most one more part, which is not read yet."""
     token, *rest = address.rstrip("/").split("/")
     if len(rest) > 1 or not same_secret(token, runtime.settings.callback_tokens):
         _refuse(runtime, "wrong_token")
-        raise ProblemError(404, "Not found", "No callback address here; check the URL's last part.")
+        raise ProblemError(
+            ErrorType.UNKNOWN_CALLBACK_URL,
+            "This is not the callback URL. Its last part must be one of RECEIVER_CALLBACK_TOKENS.",
+        )
 
 
 def _read_body(runtime: Runtime) -> bytes:
     """The whole body, whether its length was announced or it comes in chunks."""
     limit, announced = runtime.settings.max_body_bytes, request.content_length
-    # What is a little too large is read all the same: a proxy that is still sending loses an answer given early.
+    # Read what is a little too large all the same: a proxy that still sends loses an early response.
     read = READ_TO_REFUSE * limit
     body = b"" if (announced or 0) > read else _read_at_most(runtime, read)
     if max(len(body), announced or 0) > limit:
@@ -93,12 +96,15 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
 def _too_large(runtime: Runtime) -> ProblemError:
     _refuse(runtime, "too_large")
     limit = runtime.settings.max_body_bytes
-    return ProblemError(413, "Too large", f"At most {limit} bytes are read here; nothing was stored.")
+    return ProblemError(ErrorType.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Nothing is stored.")
 
 
 def _cut_off(runtime: Runtime) -> ProblemError:
     _refuse(runtime, "cut_off")
-    return ProblemError(400, "Cut off", "The body ended before its announced end; nothing was stored.")
+    return ProblemError(
+        ErrorType.BODY_INCOMPLETE,
+        "The body ended before its announced length. Nothing is stored. Send it again.",
+    )
 
 
 def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
@@ -115,7 +121,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
     )
     if wrong:
         _refuse(runtime, "bad_signature")
-        raise ProblemError(401, "Signature refused", wrong)
+        raise ProblemError(ErrorType.SIGNATURE_REFUSED, wrong)
 
 
 def _refuse(runtime: Runtime, reason: str) -> None:
@@ -126,19 +132,19 @@ def _refuse(runtime: Runtime, reason: str) -> None:
 def _refuse_unreadable(delivery: Delivery) -> None:
     kind, errors = delivery.reading.kind, delivery.reading.errors
     if kind is ParseOutcome.NOT_JSON:
-        raise ProblemError(400, "Not JSON", f"Stored in quarantine. {TO_SEND}", errors=errors)
+        raise ProblemError(ErrorType.NOT_JSON, f"Stored in quarantine. {TO_SEND}", errors=errors)
     if kind is ParseOutcome.NO_TASK_ID:
         detail = "Stored in quarantine. A callback must be a JSON object that names its task."
-        raise ProblemError(422, "No task id", detail, errors=errors)
+        raise ProblemError(ErrorType.NO_TASK_ID, detail, errors=errors)
 
 
-def _answer(delivery: Delivery, result: Result) -> dict[str, Any]:
-    told: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
+def _response_fields(delivery: Delivery, result: Result) -> dict[str, Any]:
+    fields: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
     if result.outcome:
-        told["status"] = result.status
-        told["outcome"] = result.outcome.value
+        fields["status"] = result.status
+        fields["outcome"] = result.outcome.value
     if delivery.reading.product:
-        told["product"] = delivery.reading.product
+        fields["product"] = delivery.reading.product
     if result.errors and result.result in (QUARANTINED, "accepted"):
-        told["errors"] = result.errors
-    return told
+        fields["errors"] = result.errors
+    return fields

@@ -1,4 +1,4 @@
-"""`Content-Encoding` undone, never past the limit: a small body may hold a thousand times its size."""
+"""Undoes `Content-Encoding`, never past a limit: a small body may hold a thousand times its size."""
 
 import zlib
 
@@ -12,14 +12,16 @@ class InflatedTooLargeError(ValueError):
     """The body would be larger than the limit."""
 
 
-class _NotEncodedSoError(ValueError):
+class _WrongEncodingError(ValueError):
     pass
 
 
 def decode(body: bytes, encodings: str, *, limit: int) -> bytes:
-    """The body without these encodings; as it came where one is unknown, or was not really used.
+    """The body without these encodings; unchanged where one is unknown or was not really used.
 
-    What reads the body says then that it is not JSON, unless a proxy had undone the encoding and left the header.
+    A proxy may undo the encoding and leave the header. Otherwise the parser says that the body is not JSON.
+
+    Raises `InflatedTooLargeError` beyond `limit` bytes.
     """
     names = [name for part in encodings.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if len(names) > MAX_ENCODINGS or not all(name in FORMATS for name in names):
@@ -28,7 +30,7 @@ def decode(body: bytes, encodings: str, *, limit: int) -> bytes:
     try:
         for name in reversed(names):
             inner = _undo(inner, FORMATS[name], limit)
-    except _NotEncodedSoError:
+    except _WrongEncodingError:
         return body
     return inner
 
@@ -39,7 +41,7 @@ def _undo(body: bytes, formats: tuple[int, ...], limit: int) -> bytes:
             return _inflated(body, window, limit)
         except zlib.error:
             continue
-    raise _NotEncodedSoError
+    raise _WrongEncodingError
 
 
 def _inflated(body: bytes, window: int, limit: int) -> bytes:

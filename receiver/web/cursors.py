@@ -1,4 +1,4 @@
-"""Where a page of a list goes on, as a text for an address."""
+"""Cursors: where the next page of a list begins, as text for a URL."""
 
 import base64
 import binascii
@@ -11,26 +11,26 @@ from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.schema import LARGEST_ID
 from receiver.store.task_list import TaskPosition
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 CHANGE = "~"  # no sign of base64
 Numbered = TypeVar("Numbered", Action, StoredDelivery)
 
 
-def cursor_at(place: TaskPosition) -> str:
-    """The place as a text for an address."""
-    moment, task_id = place
-    raw = f"{moment.astimezone(UTC).isoformat()}|{task_id}"
+def cursor_at(position: TaskPosition) -> str:
+    """The position as text for a URL."""
+    changed_at, task_id = position
+    raw = f"{changed_at.astimezone(UTC).isoformat()}|{task_id}"
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def change_cursor_at(place: TaskPosition) -> str:
-    """The same for the list of changes, which is another order."""
-    return CHANGE + cursor_at(place)
+def change_cursor_at(position: TaskPosition) -> str:
+    """The same for the list of changes, which has another order."""
+    return CHANGE + cursor_at(position)
 
 
 def change_cursor(cursor: str | None) -> TaskPosition | None:
-    """The change to go on behind; None at the beginning."""
+    """The change after which the page begins; None for the first page."""
     if cursor is None:
         return None
     if not cursor.startswith(CHANGE):
@@ -39,7 +39,7 @@ def change_cursor(cursor: str | None) -> TaskPosition | None:
 
 
 def task_cursor(cursor: str | None) -> TaskPosition | None:
-    """The task to go on behind; None at the beginning."""
+    """The task after which the page begins; None for the first page."""
     if cursor is None:
         return None
     try:
@@ -47,14 +47,14 @@ def task_cursor(cursor: str | None) -> TaskPosition | None:
         raw = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
         if UNSTORABLE.search(raw):
             raise _bad_cursor()
-        moment, _, task_id = raw.partition("|")
-        return datetime.fromisoformat(moment).astimezone(UTC), task_id
+        changed_at, _, task_id = raw.partition("|")
+        return datetime.fromisoformat(changed_at).astimezone(UTC), task_id
     except (ValueError, OverflowError, binascii.Error):
         raise _bad_cursor() from None
 
 
 def id_cursor(cursor: str | None) -> int | None:
-    """The row to go on before; None at the beginning."""
+    """The row before which the page begins; None for the first page."""
     if not cursor:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
@@ -62,16 +62,15 @@ def id_cursor(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def page_of(found: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], int | None]:
-    """Rows to show out of one more than fit, and the id to go on before; None where nothing follows."""
-    shown = found[:limit]
-    return shown, shown[-1].id if len(found) > limit else None
+def page_of(rows: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], int | None]:
+    """The page out of one row more than fits, and the next page's cursor; None on the last page."""
+    page = rows[:limit]
+    return page, page[-1].id if len(rows) > limit else None
 
 
 def _bad_cursor() -> ProblemError:
     return ProblemError(
-        422,
-        "Invalid request",
+        ErrorType.INVALID_REQUEST,
         "Take the cursor from `next` of the same list.",
-        errors={"cursor": ["Not one of ours."]},
+        errors={"cursor": ["Not a cursor of this list."]},
     )

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: the database takes callbacks, whatever else is wrong."""
+"""`/healthz`: the process responds. `/readyz`: callbacks can be stored, whatever else is wrong."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -18,7 +18,7 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Only what keeps callbacks from being stored makes it 503; `problems` lists all that is wrong."""
+    """503 only if callbacks cannot be stored; `problems` lists all that is wrong."""
     try:
         condition = read_system_state(current_runtime(), now=utc_now())
     except StoreUnavailableError as error:

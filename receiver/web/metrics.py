@@ -22,7 +22,7 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
 from receiver.web.current import current_runtime
 from receiver.web.database_metrics import alarm_metrics, disk_metrics, metric_families, read_database_metrics
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.storage_health import write_probe
 
@@ -46,7 +46,7 @@ LOCAL_HEADERS = {
 
 
 def measure_requests(app: Flask, runtime: Runtime) -> None:
-    """Time every request; to be put onto the application before anything that may answer one."""
+    """Time every request. Call it before registering anything that may respond to one."""
     requests = runtime.metrics.requests
     for status in STATUSES:  # there from the start, so that the first one that fails is an increase
         requests.labels("callbacks.receive", "POST", status)
@@ -71,29 +71,28 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
 
 @blueprint.get("/metrics")
 def read_metrics() -> Response:
-    if not (_asked_here() or has_bearer_token(current_runtime().settings.api_tokens)):
+    if not (_is_local_request() or has_bearer_token(current_runtime().settings.api_tokens)):
         detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
-        raise ProblemError(401, "Unauthorized", detail)
-    collected = [*_about_the_database(), *current_runtime().metrics.collect(), _about_us()]
+        raise ProblemError(ErrorType.UNAUTHORIZED, detail)
+    collected = [*_database_metrics(), *current_runtime().metrics.collect(), _info_metric()]
     return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
 
 
-def _asked_here() -> bool:
-    """Whether a program on this machine asks: by loopback, or by a unix socket, which tells no address.
+def _is_local_request() -> bool:
+    """Whether the request comes from this machine: by loopback, or by a unix socket, which has no address.
 
-    What a proxy hands on is from anywhere, though the proxy be here, and not every proxy says that it is one. So it
-    counts only where no proxy is configured, the request has no header that a proxy may have added, and its host is
-    this machine's.
+    A proxy on this machine forwards requests from anywhere, and not every proxy says that it is one. So no proxy may be
+    configured, no header may be there that a proxy adds, and the host must be this machine's.
     """
-    told = {name.lower() for name, _ in request.headers}
-    if current_runtime().settings.trusted_proxies or told - LOCAL_HEADERS:
+    headers = {name.lower() for name, _ in request.headers}
+    if current_runtime().settings.trusted_proxies or headers - LOCAL_HEADERS:
         return False
     if request.remote_addr and not ipaddress.ip_address(request.remote_addr).is_loopback:
         return False
-    return _is_local(request.headers.get("Host", ""))
+    return _is_local_host(request.headers.get("Host", ""))
 
 
-def _is_local(address: str) -> bool:
+def _is_local_host(address: str) -> bool:
     try:
         host = urlsplit(f"//{address}").hostname or ""
     except ValueError:  # such as a bracket alone
@@ -104,15 +103,13 @@ def _is_local(address: str) -> bool:
         return host in ("localhost", "")
 
 
-def _about_the_database() -> Iterator[Metric]:
+def _database_metrics() -> Iterator[Metric]:
     runtime = current_runtime()
     try:
         stored = read_database_metrics(runtime)
         condition = system_state_of(runtime, stored.overview, stored.poller, now=stored.now)
         yield from metric_families(stored)
-    except (
-        StoreUnavailableError
-    ) as error:  # an answer all the same: silence would not tell this from a dead receiver
+    except StoreUnavailableError as error:  # still a response: silence would look like a dead receiver
         condition = unreadable(error)
     text = (
         "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
@@ -122,7 +119,7 @@ def _about_the_database() -> Iterator[Metric]:
     yield from disk_metrics(condition.storage.disks)
 
 
-def _about_us() -> Metric:
+def _info_metric() -> Metric:
     info = GaugeMetricFamily("receiver_info", "Always 1; tells the version.", labels=["version"])
     info.add_metric([version("receiver")], 1)
     return info

@@ -1,4 +1,4 @@
-"""Who sent a request, and how he reached us, where proxies stand in front of gunicorn."""
+"""Who sent a request, and to which URL, where proxies stand in front of gunicorn."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def behind_proxies(app: "WSGIApplication", count: int) -> ProxyFix:
-    """Believe the nearest `count` proxies, and nobody before them.
+    """Trust the nearest `count` proxies, and nothing before them.
 
-    Each proxy adds to `X-Forwarded-For` whom it heard, so the sender is the `count`-th from the end; a list that
-    is too short did not come through them. `X-Forwarded-Proto` and `-Host` are handed on or replaced, not added
-    to: there is one value, whatever `count` is, and of several the last is the nearest proxy's.
+    Each proxy appends its client to `X-Forwarded-For`, so the sender is the `count`-th from the end. A shorter list
+    did not come through them. `X-Forwarded-Proto` and `-Host` have one value, whatever `count` is; of several the
+    last is the nearest proxy's.
     """
     return ProxyFix(OnlyAddresses(app), x_for=count, x_proto=1, x_host=1)
 
 
 class OnlyAddresses:
-    """Takes a told address that is none for not told: the proxy's own stands for it.
+    """Replaces a forwarded address that is invalid by the proxy's own, and removes a port.
 
-    Some proxies tell the port too, and each connection would be a sender of its own.
+    Some proxies add the port, which would make each connection a sender of its own.
     """
 
     def __init__(self, app: "WSGIApplication") -> None:
@@ -36,10 +36,10 @@ class OnlyAddresses:
         return self._app(environ, start_response)
 
 
-def plain_address(told: str) -> str | None:
-    """The address without port, brackets and zone; None if this is no address."""
+def plain_address(address: str) -> str | None:
+    """The address without port, brackets and zone; None if there is none."""
     try:
-        host = urlsplit(f"//{told}").hostname if "[" in told or told.count(":") == 1 else told
+        host = urlsplit(f"//{address}").hostname if "[" in address or address.count(":") == 1 else address
         plain = (host or "").partition("%")[0]
         ipaddress.ip_address(plain)
     except ValueError:

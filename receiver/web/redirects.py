@@ -1,4 +1,4 @@
-"""Redirects lead to the same host, whatever host a request claims to be for."""
+"""Redirects lead to the same host, whatever `Host` a request has."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Each request has an id: in its answer, and on every line logged for it."""
+"""Each request has an id: in its response, and on every line logged for it."""
 
 import re
 from uuid import uuid4
@@ -12,15 +12,15 @@ SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def register_request_ids(app: Flask) -> None:
-    """Take the id that a proxy or a program gave, or a new one."""
+    """Take the id that a proxy or a client sent, or a new one."""
 
     @app.before_request
     def _begin() -> None:
-        given = request.headers.get(HEADER, "")
-        request_id.set(given if SANE.fullmatch(given) else uuid4().hex)
+        sent = request.headers.get(HEADER, "")
+        request_id.set(sent if SANE.fullmatch(sent) else uuid4().hex)
 
     @app.after_request
-    def _tell(response: Response) -> Response:
+    def _add_header(response: Response) -> Response:
         response.headers[HEADER] = request_id.get() or ""
         return response
 

@@ -1,4 +1,4 @@
-"""Who may: secrets compared in a time that tells nothing of how much was right."""
+"""Checks of secrets, in a time that does not depend on how much of one is right."""
 
 import hmac
 

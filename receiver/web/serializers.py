@@ -1,4 +1,4 @@
-"""Tasks and deliveries as JSON, with the names and order of docs/api.md."""
+"""Tasks and deliveries as JSON: the names and the order of `api_output`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -73,7 +73,7 @@ def _serialize_track(claims: Claims) -> dict[str, Any]:
 
 
 def is_confirmed(claims: Claims) -> bool:
-    """Whether record-info told of the track, and every URL that is shown of it."""
+    """Whether record-info reported the track, and each of its URLs."""
     urls = [claim for name, claim in claims.items() if name in URL_FIELDS]
     return any(claim.confirmed for claim in claims.values()) and all(claim.confirmed for claim in urls)
 

@@ -1,4 +1,4 @@
-"""Doubled slashes in a path are read as one, and without a redirect: that would send the token back in `Location`."""
+"""Doubled slashes in a path count as one. No redirect: that would send the token back in `Location`."""
 
 import re
 from collections.abc import Iterable

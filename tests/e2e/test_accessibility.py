@@ -52,6 +52,14 @@ def test_axe_has_nothing_to_say_about_a_page(page: Page, name: str) -> None:
     assert complaints(page) == []
 
 
+def test_axe_has_nothing_to_say_about_the_description_of_the_api(page: Page) -> None:
+    page.goto("../docs")
+    open_everything(page)
+    assert complaints(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(SIDEWAYS) == []
+
+
 def test_axe_has_nothing_to_say_about_signing_in_where_nothing_is_known_yet(
     browser: Browser, empty_site: Site
 ) -> None:

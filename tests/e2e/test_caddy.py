@@ -87,6 +87,8 @@ def test_nothing_else_is_open(site: Site, path: str) -> None:
 def test_what_is_open_reaches_the_receiver(site: Site) -> None:
     expected = {
         "/healthz": 200,
+        "/docs": 200,
+        "/openapi.json": 200,
         "/api/stats": 401,
         CALLBACKS: 200,
         "/admin": 308,

@@ -160,11 +160,12 @@ def test_nothing_else_is_open(site: Site, path: str) -> None:
 
 
 def test_what_is_open_reaches_the_receiver(site: Site) -> None:
-    answers = {
-        path: send(site, request("GET", path)) for path in ("/healthz", "/api/stats", CALLBACKS, "/admin/")
-    }
+    paths = ("/healthz", "/docs", "/openapi.json", "/api/stats", CALLBACKS, "/admin/")
+    answers = {path: send(site, request("GET", path)) for path in paths}
     assert {path: answer.status for path, answer in answers.items()} == {
         "/healthz": 200,
+        "/docs": 200,
+        "/openapi.json": 200,
         "/api/stats": 401,
         CALLBACKS: 200,
         "/admin/": 303,

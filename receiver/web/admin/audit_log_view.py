@@ -11,7 +11,7 @@ from receiver.web.admin.layout import page
 from receiver.web.admin.times import humanize
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 PAGE_SIZE = 50
 
@@ -40,5 +40,5 @@ def list_actions() -> Response:
 def _kind() -> ActionKind | None:
     kind = request.args.get("kind") or None
     if kind not in (None, *ActionKind):
-        raise ProblemError(422, "Unknown filter value", "Choose a value from the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return None if kind is None else ActionKind(kind)

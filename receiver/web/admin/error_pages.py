@@ -4,14 +4,13 @@ import logging
 
 from flask import Response, g, request
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
 
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.blueprint import blueprint
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.layout import page
 from receiver.web.admin.system_state import unreadable
-from receiver.web.problems import RETRY_AFTER_S, ProblemError
+from receiver.web.problems import Problem, describe
 from receiver.web.storage_health import short_cause
 
 log = logging.getLogger(__name__)
@@ -36,28 +35,21 @@ def _form_refused(error: CSRFError) -> Response:
     return error_page(400, "Form refused", f"{advice} If that does not help, sign in again.")
 
 
-@blueprint.errorhandler(ProblemError)
-def _problem(error: ProblemError) -> Response:
-    return error_page(error.status, error.title, str(error))
-
-
-@blueprint.errorhandler(HTTPException)
-def _http(error: HTTPException) -> Response:
-    return error_page(error.code or 500, error.name, error.description or "")
-
-
 @blueprint.errorhandler(StoreUnavailableError)
 def _unavailable(error: StoreUnavailableError) -> Response:
-    log.error("the database cannot be used: %s", error)
     if g.get("signed_in"):
         g.health = build_banner(unreadable(error))
     detail = f"Nothing was saved: {short_cause(str(error))}. Try again in a moment."
-    response = error_page(503, "Database unavailable", detail)
-    response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return response
+    return _problem_page(describe(error), "Database unavailable", detail)
 
 
 @blueprint.errorhandler(Exception)
-def _unexpected(error: Exception) -> Response:
-    log.error("unexpected error", exc_info=error)
-    return error_page(500, "Internal error", "This is a fault of the receiver, not yours. Its log says more.")
+def _failed(error: Exception) -> Response:
+    problem = describe(error)
+    return _problem_page(problem, problem.type.title, problem.detail)
+
+
+def _problem_page(problem: Problem, title: str, detail: str) -> Response:
+    response = error_page(problem.status, title, detail)
+    response.headers.update(problem.headers)
+    return response

@@ -22,7 +22,7 @@ from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import delivery_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 PAGE_SIZE = 25
 CHANGES_SHOWN = 50
@@ -116,7 +116,7 @@ def _filter() -> QuarantineFilter:
     """The deliveries that the URL is about; a value that is not understood must not widen them."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
     if cause not in (None, *(known.value for known in CAUSES)):
-        raise ProblemError(422, "Unknown filter value", "Choose a value from the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return QuarantineFilter(cause=cause, seen=request.args.get("seen") == "yes", only=only)
 
 

@@ -20,7 +20,7 @@ from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import TaskRow, task_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
-from receiver.web.problems import ProblemError
+from receiver.web.problems import ErrorType, ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
@@ -109,7 +109,7 @@ def _filter_arguments() -> dict[str, Any]:
     values = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
     arguments = {name: value for name, value in values.items() if value}
     if arguments.get("flag") not in (None, *FLAGS):
-        raise ProblemError(422, "Unknown filter value", "Choose a value from the list.")
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return arguments
 
 
