@@ -85,7 +85,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """The next request on a connection that was kept open."""
+        """The next request on a connection that stayed open."""
         if not isinstance(conn, Connection):
             super().on_client_socket_readable(conn, client)
             return
@@ -158,7 +158,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if data:
             self._take_in(conn, data)
         elif conn.buffer.stage is Stage.BODY:
-            self._hand_on(conn)  # it is told that it was cut off
+            self._hand_on(conn)  # the response says that it was cut off
         else:
             self._forget(conn)
 

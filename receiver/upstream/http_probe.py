@@ -16,7 +16,7 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeResult:
-    """An HTTP answer; `status` is 0 where none came, and `why` then tells the reason."""
+    """An HTTP answer; `status` is 0 where none came, and `why` then says the reason."""
 
     status: int = 0
     is_problem: bool = False
