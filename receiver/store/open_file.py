@@ -52,7 +52,7 @@ class OpenFile:
             return
         file = identity(self._path)
         if file is None:
-            raise sqlite3.OperationalError(FileState.MISSING)
+            raise sqlite3.OperationalError(FileState.MISSING.value)
         log = identity(self._log_path())
         if file != self._last.file and log is not None and log == self._last.log:
             raise sqlite3.OperationalError(LOG_OF_FORMER)
