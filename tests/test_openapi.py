@@ -114,7 +114,7 @@ def test_each_error_type_is_one_problem_of_the_document() -> None:
 
 def test_what_is_served_is_what_the_schemas_say(client: FlaskClient) -> None:
     """Every field that a serializer writes is in its schema, in the same order, and with its type."""
-    answers = {
+    responses = {
         "created": (TaskSchema, client.post("/api/tasks", headers=BEARER, json={"taskId": "one"})),
         "accepted": (CallbackSchema, client.post(CALLBACKS, json=callback("one"))),
         "quarantined": (CallbackSchema, client.post(CALLBACKS, json=callback("two", duration="long"))),
@@ -127,7 +127,7 @@ def test_what_is_served_is_what_the_schemas_say(client: FlaskClient) -> None:
         "readiness": (ReadinessSchema, client.get("/readyz")),
         "problem": (ProblemSchema, client.get("/api/tasks?x=1", headers=BEARER)),
     }
-    for name, (schema, response) in answers.items():
+    for name, (schema, response) in responses.items():
         assert schema().validate(response.json) == {}, name
         served, described = list(response.json), list(schema().fields)
         assert served == [key for key in described if key in served], name

@@ -29,11 +29,11 @@ def client(runtime: Runtime) -> FlaskClient:
 
 
 def body(task_id: str = "task-1", **data: Any) -> bytes:
-    told = {"callbackType": "complete", "task_id": task_id, "data": [ROW], **data}
-    return json.dumps({"code": 200, "msg": "ok", "data": told}).encode()
+    fields = {"callbackType": "complete", "task_id": task_id, "data": [ROW], **data}
+    return json.dumps({"code": 200, "msg": "ok", "data": fields}).encode()
 
 
-def ask(
+def request(
     client: FlaskClient, path: str, *, method: str = "POST", data: bytes = b"", query: str = ""
 ) -> TestResponse:
     """Ask for a path to the letter: a client would take `//callbacks` for a host."""
@@ -51,15 +51,15 @@ def refused(runtime: Runtime) -> dict[str, int]:
 
 
 def deliveries(client: FlaskClient, task_id: str = "task-1") -> list[dict[str, Any]]:
-    answer = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
-    assert answer.json is not None
-    return list(answer.json["deliveries"])
+    response = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
+    assert response.json is not None
+    return list(response.json["deliveries"])
 
 
 def task(client: FlaskClient, task_id: str = "task-1") -> dict[str, Any]:
-    answer = client.get(f"/api/tasks/{task_id}", headers=BEARER)
-    assert answer.json is not None
-    return dict(answer.json)
+    response = client.get(f"/api/tasks/{task_id}", headers=BEARER)
+    assert response.json is not None
+    return dict(response.json)
 
 
 SAME = [
@@ -78,11 +78,11 @@ SAME = [
 
 @pytest.mark.parametrize("path", SAME)
 def test_every_form_of_the_address_is_the_same_address(client: FlaskClient, path: str) -> None:
-    answer = ask(client, path, data=body())
-    assert answer.status_code == 200
-    assert answer.json is not None
-    assert answer.json["result"] == "accepted"
-    assert "Location" not in answer.headers
+    response = request(client, path, data=body())
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["result"] == "accepted"
+    assert "Location" not in response.headers
 
 
 REFUSED = [
@@ -115,10 +115,10 @@ def test_a_refused_address_is_a_404_counted_and_logged(
     monkeypatch.setattr(logging.getLogger("receiver"), "propagate", True)
     client = build_app(runtime).test_client()
     with caplog.at_level(logging.WARNING):
-        answer = ask(client, path, method=method, data=body())
-    assert answer.status_code == 404
-    assert "Location" not in answer.headers
-    assert CALLBACK_TOKEN not in answer.text
+        response = request(client, path, method=method, data=body())
+    assert response.status_code == 404
+    assert "Location" not in response.headers
+    assert CALLBACK_TOKEN not in response.text
     assert refused(runtime) == {"wrong_token": 1}
     assert [record.getMessage() for record in caplog.records] == ["callback refused"]
     assert client.get("/api/tasks", headers=BEARER).json == {"tasks": [], "next": None}
@@ -127,12 +127,12 @@ def test_a_refused_address_is_a_404_counted_and_logged(
 @pytest.mark.parametrize("path", SAME)
 def test_a_person_who_looks_is_told_that_this_is_a_callback_url(runtime: Runtime, path: str) -> None:
     client = build_app(runtime).test_client()
-    answer = ask(client, path, method="GET", query="hub.challenge=1")
-    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
-    assert answer.text.count("\n") == 1
-    assert "callback URL" in answer.text
-    assert "POST" in answer.text
-    head = ask(client, path, method="HEAD")
+    response = request(client, path, method="GET", query="hub.challenge=1")
+    assert (response.status_code, response.mimetype) == (200, "text/plain")
+    assert response.text.count("\n") == 1
+    assert "callback URL" in response.text
+    assert "POST" in response.text
+    head = request(client, path, method="HEAD")
     assert (head.status_code, head.data) == (200, b"")
     assert refused(runtime) == {}
 
@@ -141,7 +141,7 @@ def test_a_person_who_looks_is_told_that_this_is_a_callback_url(runtime: Runtime
     "path", ["/api//tasks", "//api/tasks", "/api/tasks/", "//admin//", f"//metrics/{CALLBACK_TOKEN}"]
 )
 def test_doubled_slashes_redirect_nobody_elsewhere(client: FlaskClient, path: str) -> None:
-    assert "tasks" not in ask(client, path, method="GET").headers.get("Location", "")
+    assert "tasks" not in request(client, path, method="GET").headers.get("Location", "")
 
 
 class TestQuery:
@@ -157,9 +157,9 @@ class TestQuery:
             client.post(f"{URL}?{query}", data=data)
         client.post(f"{URL}?n=4", data=b"<html>")
         assert [one["query"] for one in deliveries(client)] == ["n=1", "n=2", "n=3"]
-        kept = client.get("/api/quarantine", headers=BEARER).json
-        assert kept is not None
-        assert kept["deliveries"][0]["query"] == "n=4"
+        quarantine = client.get("/api/quarantine", headers=BEARER).json
+        assert quarantine is not None
+        assert quarantine["deliveries"][0]["query"] == "n=4"
 
     def test_without_one_it_is_null(self, client: FlaskClient) -> None:
         client.post(URL, data=body())
@@ -253,10 +253,10 @@ ENCODED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 @pytest.mark.parametrize("way", ENCODED)
 def test_a_content_encoding_is_undone(client: FlaskClient, way: str) -> None:
     name, encode = ENCODED[way]
-    answer = client.post(URL, data=encode(body()), headers={"Content-Encoding": name})
-    assert answer.status_code == 200
-    assert answer.json is not None
-    assert answer.json["result"] == "accepted"
+    response = client.post(URL, data=encode(body()), headers={"Content-Encoding": name})
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["result"] == "accepted"
     assert deliveries(client)[0]["body"] == body().decode(), "what is stored can be read"
 
 
@@ -280,13 +280,13 @@ def test_what_cannot_be_undone_is_a_400_that_says_what_to_send_and_kept(
     client: FlaskClient, way: str
 ) -> None:
     name, data = UNREADABLE[way]
-    answer = client.post(URL, data=data, headers={"Content-Encoding": name})
-    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
-    assert answer.json is not None
-    assert "gzip or deflate" in answer.json["detail"]
-    kept = client.get("/api/quarantine", headers=BEARER).json
-    assert kept is not None
-    assert len(kept["deliveries"]) == 1
+    response = client.post(URL, data=data, headers={"Content-Encoding": name})
+    assert (response.status_code, response.content_type) == (400, "application/problem+json")
+    assert response.json is not None
+    assert "gzip or deflate" in response.json["detail"]
+    quarantine = client.get("/api/quarantine", headers=BEARER).json
+    assert quarantine is not None
+    assert len(quarantine["deliveries"]) == 1
 
 
 def bomb(size: int) -> bytes:
@@ -312,8 +312,8 @@ def test_what_would_be_larger_than_the_limit_is_a_413_and_not_kept(
 ) -> None:
     client = build_app(runtime).test_client()
     assert len(data) < 1 << 20
-    answer = client.post(URL, data=data, headers={"Content-Encoding": name})
-    assert (answer.status_code, answer.content_type) == (413, "application/problem+json")
+    response = client.post(URL, data=data, headers={"Content-Encoding": name})
+    assert (response.status_code, response.content_type) == (413, "application/problem+json")
     assert client.get("/api/quarantine", headers=BEARER).json == {"deliveries": [], "next": None}
     assert refused(runtime) == {"too_large": 1}
 
@@ -321,9 +321,9 @@ def test_what_would_be_larger_than_the_limit_is_a_413_and_not_kept(
 def test_a_body_of_exactly_the_limit_is_taken_however_it_is_encoded(client: FlaskClient) -> None:
     whole = body() + b" " * ((1 << 20) - len(body()))
     assert client.post(URL, data=whole).status_code == 200
-    answer = client.post(URL, data=gzip.compress(whole), headers={"Content-Encoding": "gzip"})
-    assert answer.json is not None
-    assert answer.json["result"] == "duplicate"
+    response = client.post(URL, data=gzip.compress(whole), headers={"Content-Encoding": "gzip"})
+    assert response.json is not None
+    assert response.json["result"] == "duplicate"
 
 
 @pytest.mark.parametrize(
@@ -346,23 +346,27 @@ def test_a_body_of_exactly_the_limit_is_taken_however_it_is_encoded(client: Flas
 def test_a_wrapped_body_is_accepted_whatever_its_type(
     client: FlaskClient, content_type: str, data: bytes
 ) -> None:
-    answer = client.post(URL, data=data, content_type=content_type)
-    assert answer.json is not None
-    assert (answer.status_code, answer.json["result"]) == (200, "accepted")
+    response = client.post(URL, data=data, content_type=content_type)
+    assert response.json is not None
+    assert (response.status_code, response.json["result"]) == (200, "accepted")
     assert deliveries(client)[0]["body"] == data.decode()
 
 
 @pytest.mark.parametrize("notes", [3500, 11_000])
 def test_a_large_midi_callback_is_stored(client: FlaskClient, notes: int) -> None:
     played = [{"pitch": 60, "start": n / 7, "end": str(n / 7 + 0.5), "velocity": 0.75} for n in range(notes)]
-    told = {
+    fields = {
         "code": 200,
         "task_id": "task-1",
         "data": {"state": "complete", "instruments": [{"name": "P", "notes": played}]},
     }
-    data = json.dumps(told).encode()
+    data = json.dumps(fields).encode()
     assert 290_000 < len(data) < 1 << 20
-    answer = client.post(URL, data=data)
-    assert answer.json is not None
-    assert (answer.status_code, answer.json["result"], answer.json["product"]) == (200, "unsupported", "midi")
+    response = client.post(URL, data=data)
+    assert response.json is not None
+    assert (response.status_code, response.json["result"], response.json["product"]) == (
+        200,
+        "unsupported",
+        "midi",
+    )
     assert deliveries(client)[0]["body"] == data.decode()

@@ -34,14 +34,14 @@ class Api:
         self.client = client
 
     def get(self, path: str, status: int = 200) -> Any:
-        answer = self.client.get(f"/api{path}", headers=BEARER)
-        assert answer.status_code == status, answer.text
-        return answer.json
+        response = self.client.get(f"/api{path}", headers=BEARER)
+        assert response.status_code == status, response.text
+        return response.json
 
     def post(self, path: str, status: int, body: Any = None) -> Any:
-        answer = self.client.post(f"/api{path}", headers=BEARER, json=body)
-        assert answer.status_code == status, answer.text
-        return answer.json
+        response = self.client.post(f"/api{path}", headers=BEARER, json=body)
+        assert response.status_code == status, response.text
+        return response.json
 
     def callback(
         self, task_id: str, kind: str = "complete", code: int = 200, url: str = "https://e.org/a"
@@ -61,10 +61,10 @@ def api(runtime: Runtime) -> Api:
 )
 def test_without_a_token_nothing_is_answered(api: Api, headers: dict[str, str]) -> None:
     for path in ("/tasks", "/stats", "/quarantine", "/tasks/x"):
-        answer = api.client.get(f"/api{path}", headers=headers)
-        assert answer.status_code == 401
-        assert answer.content_type == "application/problem+json"
-        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        response = api.client.get(f"/api{path}", headers=headers)
+        assert response.status_code == 401
+        assert response.content_type == "application/problem+json"
+        assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_registering_is_idempotent_and_adopts_an_orphan(api: Api) -> None:
@@ -97,9 +97,9 @@ def test_an_orphan_is_confirmed_before_it_settles_and_a_registered_task_is_not(a
     [None, {}, [], "x", {"taskId": ""}, {"taskId": "a b"}, {"taskId": "a/b"}, {"taskId": "x", "labl": "y"}],
 )
 def test_a_wrong_registration_names_the_fields_at_fault(api: Api, body: Any) -> None:
-    answer = api.post("/tasks", 422, body)
-    assert answer["errors"]
-    assert answer["title"]
+    response = api.post("/tasks", 422, body)
+    assert response["errors"]
+    assert response["title"]
 
 
 def test_a_task_has_the_contracts_fields_in_their_order_and_no_others(api: Api) -> None:
@@ -119,14 +119,14 @@ def test_tasks_are_listed_newest_first_in_pages_without_loss(api: Api) -> None:
     names = [f"task-{number}" for number in range(7)]
     for name in names:
         api.post("/tasks", 201, {"taskId": name})
-    seen, cursor = [], ""
+    collected, cursor = [], ""
     while True:
         page = api.get(f"/tasks?limit=3{cursor}")
-        seen += [task["taskId"] for task in page["tasks"]]
+        collected += [task["taskId"] for task in page["tasks"]]
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
-    assert seen == names[::-1]
+    assert collected == names[::-1]
 
 
 def test_filters_combine(api: Api) -> None:
@@ -163,31 +163,31 @@ def test_deliveries_come_in_order_of_arrival_with_their_bodies(api: Api) -> None
     api.callback("task-1", kind="text")
     api.callback("task-1", kind="first")
     api.callback("task-1", kind="text")
-    told = api.get("/tasks/task-1/deliveries")["deliveries"]
-    assert [(one["source"], one["result"], one["status"]) for one in told] == [
+    rows = api.get("/tasks/task-1/deliveries")["deliveries"]
+    assert [(one["source"], one["result"], one["status"]) for one in rows] == [
         ("callback", "accepted", "TEXT_SUCCESS"),
         ("callback", "accepted", "FIRST_SUCCESS"),
         ("callback", "duplicate", "TEXT_SUCCESS"),
     ]
-    assert [one["repeats"] for one in told] == [None, None, told[0]["id"]]
-    assert [bool(one["body"]) for one in told] == [True, True, False], "each content's body once"
-    assert told[0]["receivedAt"] <= told[1]["receivedAt"]
+    assert [one["repeats"] for one in rows] == [None, None, rows[0]["id"]]
+    assert [bool(one["body"]) for one in rows] == [True, True, False], "each content's body once"
+    assert rows[0]["receivedAt"] <= rows[1]["receivedAt"]
 
 
 def test_deliveries_are_told_in_pages_without_loss(api: Api) -> None:
     for number in range(7):
         api.callback("task-1", url=f"https://e.org/{number % 4}")
-    seen, cursor = [], ""
+    collected, cursor = [], ""
     while True:
         page = api.get(f"/tasks/task-1/deliveries?limit=3{cursor}")
         assert len(page["deliveries"]) <= 3
-        seen += page["deliveries"]
+        collected += page["deliveries"]
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
-    ids = [one["id"] for one in seen]
+    ids = [one["id"] for one in collected]
     assert ids == sorted(set(ids))
-    assert [one["repeats"] for one in seen] == [None] * 4 + ids[:3]
+    assert [one["repeats"] for one in collected] == [None] * 4 + ids[:3]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=-1"])
@@ -301,8 +301,8 @@ def test_waiting_ends_when_its_time_is_over_and_has_a_bound(api: Api) -> None:
 def test_where_no_seat_is_free_a_reader_is_answered_at_once(new_runtime: Callable[..., Runtime]) -> None:
     api = Api(build_app(new_runtime(THREADS="1")).test_client())
     api.post("/tasks", 201, {"taskId": "task-1"})
-    answer = api.client.get("/api/tasks/task-1?wait=60", headers=BEARER)
-    assert answer.headers["Retry-After"] == "1"
+    response = api.client.get("/api/tasks/task-1?wait=60", headers=BEARER)
+    assert response.headers["Retry-After"] == "1"
 
 
 def test_the_probes_need_no_token_and_tell_the_pollers_state(api: Api) -> None:
@@ -313,8 +313,8 @@ def test_the_probes_need_no_token_and_tell_the_pollers_state(api: Api) -> None:
 
 
 def test_an_unknown_path_is_a_problem_too(api: Api) -> None:
-    answer = api.client.get("/nowhere")
-    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+    response = api.client.get("/nowhere")
+    assert (response.status_code, response.content_type) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,14 @@ def listed(api: Api, query: str) -> list[str]:
 
 
 def delete(api: Api, task_id: str, status: int = 204) -> None:
-    answer = api.client.delete(f"/api/tasks/{task_id}", headers=BEARER)
-    assert (answer.status_code, answer.data == b"") == (status, status == 204)
+    response = api.client.delete(f"/api/tasks/{task_id}", headers=BEARER)
+    assert (response.status_code, response.data == b"") == (status, status == 204)
 
 
 def patch(api: Api, task_id: str, body: Any, status: int = 200) -> Any:
-    answer = api.client.patch(f"/api/tasks/{task_id}", headers=BEARER, json=body)
-    assert answer.status_code == status, answer.text
-    return answer.json
+    response = api.client.patch(f"/api/tasks/{task_id}", headers=BEARER, json=body)
+    assert response.status_code == status, response.text
+    return response.json
 
 
 # --- Registering and labels
@@ -138,29 +138,29 @@ def test_a_program_reads_on_from_the_last_change_that_it_knows(api: Api) -> None
 def test_changes_are_read_in_pages_whose_cursor_is_theirs_alone(api: Api) -> None:
     for number in range(5):
         api.callback(f"t{number}", kind="text")
-    query, cursor, seen = "changedSince=2020-01-01&limit=2", "", []
+    query, cursor, collected = "changedSince=2020-01-01&limit=2", "", []
     while True:
         page = api.get(f"/tasks?{query}{cursor}")
-        seen += [one["taskId"] for one in page["tasks"]]
+        collected += [one["taskId"] for one in page["tasks"]]
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
         assert api.get(f"/tasks?limit=2{cursor}", 422)["errors"].keys() == {"cursor"}
-        if len(seen) == 2:
+        if len(collected) == 2:
             api.callback("t0", kind="first")  # moves to the end while we read
-    assert seen == ["t0", "t1", "t2", "t3", "t4", "t0"]
+    assert collected == ["t0", "t1", "t2", "t3", "t4", "t0"]
 
 
 # --- Deleted
 
 
 def totals(runtime: Runtime) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
-    """The totals of tasks as they are kept, without zeros, and as the rows give them."""
+    """The totals of tasks as they are stored, without zeros, and as the rows give them."""
     with runtime.database.read() as connection:
-        kept = hourly_counts.totals(connection, task_counts.TASK, task_counts.SETTLING)
+        stored = hourly_counts.totals(connection, task_counts.TASK, task_counts.SETTLING)
         everything = task_list.find(connection, TaskFilter(), limit=999).tasks
-    told = {subject: {name: n for name, n in counts.items() if n} for subject, counts in kept.items()}
-    return {subject: counts for subject, counts in told.items() if counts}, counted_anew(everything)
+    nonzero = {subject: {name: n for name, n in counts.items() if n} for subject, counts in stored.items()}
+    return {subject: counts for subject, counts in nonzero.items() if counts}, counted_anew(everything)
 
 
 def test_a_deleted_task_is_gone_with_all_that_was_told_of_it(api: Api, runtime: Runtime) -> None:
@@ -197,8 +197,8 @@ def test_totals_are_as_if_a_deleted_task_had_never_been(
     runtime.intake.give_up_overdue(first_seen_before=utc_now(), now=utc_now())
     before = api.get("/stats")
     delete(api, "gone")
-    kept, counted = totals(runtime)
-    assert kept == counted
+    stored, counted = totals(runtime)
+    assert stored == counted
     stats = api.get("/stats")
     assert sum(stats["tasks"].values()) == sum(before["tasks"].values()) - 1 == 1
     assert stats["deliveries"] == before["deliveries"], "they count what came"
@@ -266,8 +266,8 @@ def test_an_answer_to_a_poll_under_way_does_not_bring_a_deleted_task_back(api: A
     assert len(results) == 4
     api.get("/tasks/gone", 404)
     assert api.get("/tasks/stays")["polls"] >= 3
-    kept, counted = totals(runtime)
-    assert kept == counted
+    stored, counted = totals(runtime)
+    assert stored == counted
     with runtime.database.read() as connection:
         assert set(connection.scalars(select(delivery.c.task_id))) == {"stays"}
 
@@ -306,8 +306,8 @@ def test_deleting_and_calling_back_at_once_never_fails_and_leaves_totals_right(
         for one in calling:
             one.result()
         assert removing.result() > 0
-    kept, counted = totals(nodes[0])
-    assert kept == counted
+    stored, counted = totals(nodes[0])
+    assert stored == counted
     with nodes[0].database.read() as connection:
         left = set(connection.scalars(select(task.c.task_id)))
         assert set(connection.scalars(select(delivery.c.task_id))) == left
@@ -324,12 +324,12 @@ def test_however_many_readers_wait_a_callback_is_answered(new_runtime: Callable[
 
     def read(_: int) -> tuple[bool, bool]:
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
-        answer = app.test_client().get("/api/tasks/t?wait=60", headers=headers)
-        return answer.json["settled"], "Retry-After" in answer.headers  # type: ignore[index]
+        response = app.test_client().get("/api/tasks/t?wait=60", headers=headers)
+        return response.json["settled"], "Retry-After" in response.headers  # type: ignore[index]
 
     with ThreadPoolExecutor(5) as readers:
         waiting = [readers.submit(read, number) for number in range(5)]
         eventually(lambda: sum(one.done() for one in waiting) == 3)
         api.callback("t")
-        answers = sorted(one.result(timeout=20) for one in waiting)
-    assert answers == [(False, True)] * 3 + [(True, False)] * 2
+        responses = sorted(one.result(timeout=20) for one in waiting)
+    assert responses == [(False, True)] * 3 + [(True, False)] * 2

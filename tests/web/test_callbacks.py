@@ -38,17 +38,17 @@ def body(task_id: str = "task-1", **data: Any) -> dict[str, Any]:
 
 
 def stored(client: FlaskClient, task_id: str) -> list[dict[str, Any]]:
-    answer = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
-    assert answer.json is not None
-    return list(answer.json["deliveries"])
+    response = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
+    assert response.json is not None
+    return list(response.json["deliveries"])
 
 
 def test_a_readable_callback_is_accepted_and_stored(client: FlaskClient) -> None:
     client.post("/api/tasks", json={"taskId": "task-1"}, headers=BEARER)
-    answer = client.post(URL, json=body())
-    assert answer.status_code == 200
-    told = {"result": "accepted", "taskId": "task-1", "status": "SUCCESS", "outcome": "succeeded"}
-    assert answer.json == told
+    response = client.post(URL, json=body())
+    assert response.status_code == 200
+    expected = {"result": "accepted", "taskId": "task-1", "status": "SUCCESS", "outcome": "succeeded"}
+    assert response.json == expected
     assert [one["result"] for one in stored(client, "task-1")] == ["accepted"]
 
 
@@ -70,11 +70,11 @@ def test_the_same_content_again_is_a_duplicate_and_changes_nothing(client: Flask
 
 
 def test_a_known_task_with_an_unreadable_rest_is_quarantined_and_due_at_once(client: FlaskClient) -> None:
-    answer = client.post(URL, json=body(data="garbage"))
-    assert answer.status_code == 200
-    assert answer.json is not None
-    assert answer.json["result"] == "quarantined"
-    assert "data.data" in answer.json["errors"]
+    response = client.post(URL, json=body(data="garbage"))
+    assert response.status_code == 200
+    assert response.json is not None
+    assert response.json["result"] == "quarantined"
+    assert "data.data" in response.json["errors"]
     task = client.get("/api/tasks/task-1", headers=BEARER).json
     assert task["nextPollAt"] <= task["lastCallbackAt"]  # type: ignore[index]
     quarantine = client.get("/api/quarantine", headers=BEARER).json
@@ -96,32 +96,32 @@ def test_a_known_task_with_an_unreadable_rest_is_quarantined_and_due_at_once(cli
 def test_a_sister_product_is_stored_and_not_taken_for_music(
     client: FlaskClient, sample: str, product: str
 ) -> None:
-    answer = client.post(URL, data=(PAYLOADS / f"{sample}.json").read_bytes())
-    assert answer.status_code == 200
-    assert answer.json is not None
-    assert (answer.json["result"], answer.json["product"]) == ("unsupported", product)
-    [row] = stored(client, answer.json["taskId"])
+    response = client.post(URL, data=(PAYLOADS / f"{sample}.json").read_bytes())
+    assert response.status_code == 200
+    assert response.json is not None
+    assert (response.json["result"], response.json["product"]) == ("unsupported", product)
+    [row] = stored(client, response.json["taskId"])
     failed = "error" in sample
     assert (row["product"], row["status"]) == (product, "GENERATE_AUDIO_FAILED" if failed else "SUCCESS")
-    assert client.get(f"/api/tasks/{answer.json['taskId']}", headers=BEARER).status_code == 404
+    assert client.get(f"/api/tasks/{response.json['taskId']}", headers=BEARER).status_code == 404
 
 
 @pytest.mark.parametrize("text", ['{"code": 200, "data": {}}', "[1, 2]", '"words"', "null", "17"])
 def test_json_without_a_task_id_is_a_422_and_kept(client: FlaskClient, text: str) -> None:
-    answer = client.post(URL, data=text)
-    assert answer.status_code == 422
-    assert answer.content_type == "application/problem+json"
-    assert answer.json is not None
-    assert answer.json.keys() >= {"title", "status", "detail", "errors"}
-    kept = client.get("/api/quarantine", headers=BEARER).json
-    assert kept["deliveries"][0]["body"] == text  # type: ignore[index]
+    response = client.post(URL, data=text)
+    assert response.status_code == 422
+    assert response.content_type == "application/problem+json"
+    assert response.json is not None
+    assert response.json.keys() >= {"title", "status", "detail", "errors"}
+    quarantine = client.get("/api/quarantine", headers=BEARER).json
+    assert quarantine["deliveries"][0]["body"] == text  # type: ignore[index]
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe\x00", b"<html>", b"[" * 100_000, b"NaN", b"9" * 5000])
 def test_what_is_not_json_is_a_400_and_kept(client: FlaskClient, raw: bytes) -> None:
-    answer = client.post(URL, data=raw)
-    assert answer.status_code == 400
-    assert answer.content_type == "application/problem+json"
+    response = client.post(URL, data=raw)
+    assert response.status_code == 400
+    assert response.content_type == "application/problem+json"
     assert len(client.get("/api/quarantine", headers=BEARER).json["deliveries"]) == 1  # type: ignore[index]
 
 
@@ -131,8 +131,8 @@ def test_a_number_that_is_none_loses_its_field_and_never_comes_out_of_the_api(
 ) -> None:
     row = f'{{"id": "a", "duration": {number}, "title": {number}, "tags": "calm", "x": {number}}}'
     data = f'{{"callbackType": "text", "task_id": "t", "data": [{row}]}}'
-    answer = client.post(URL, data=f'{{"code": 200, "msg": {number}, "data": {data}}}')
-    assert (answer.status_code, answer.json["result"]) == (200, "accepted")  # type: ignore[index]
+    response = client.post(URL, data=f'{{"code": 200, "msg": {number}, "data": {data}}}')
+    assert (response.status_code, response.json["result"]) == (200, "accepted")  # type: ignore[index]
 
     def refuse(name: str) -> None:
         raise AssertionError(name)
@@ -146,9 +146,9 @@ def test_a_number_that_is_none_loses_its_field_and_never_comes_out_of_the_api(
 def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., Runtime]) -> None:
     runtime = new_runtime(MAX_BODY_BYTES="100")
     client = build_app(runtime).test_client()
-    answer = client.post(URL, data=b"x" * 101)
-    assert answer.status_code == 413
-    assert answer.content_type == "application/problem+json"
+    response = client.post(URL, data=b"x" * 101)
+    assert response.status_code == 413
+    assert response.content_type == "application/problem+json"
     runtime.intake.flush_counts()
     with runtime.database.read() as connection:
         assert quarantine.find(connection, QuarantineFilter(), limit=1) == []
@@ -157,8 +157,8 @@ def test_a_body_over_the_limit_is_a_413_and_not_kept(new_runtime: Callable[..., 
 
 def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
     client = build_app(runtime).test_client()
-    answer = client.post("/callbacks/wrong-token-0000000", json=body())
-    assert answer.status_code == 404
+    response = client.post("/callbacks/wrong-token-0000000", json=body())
+    assert response.status_code == 404
     runtime.intake.flush_counts()
     with runtime.database.read() as connection:
         assert hourly_counts.totals(connection, "callback") == {"callback": {"wrong_token": 1}}
@@ -167,10 +167,10 @@ def test_a_wrong_token_is_a_404_counted_and_not_kept(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 def test_any_other_method_is_a_405(client: FlaskClient, method: str) -> None:
-    answer = client.open(URL, method=method)
-    assert answer.status_code == 405
-    assert answer.content_type == "application/problem+json"
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    response = client.open(URL, method=method)
+    assert response.status_code == 405
+    assert response.content_type == "application/problem+json"
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 def test_every_accepted_token_opens(new_runtime: Callable[..., Runtime]) -> None:
@@ -198,9 +198,9 @@ class TestSigned:
         self, client: FlaskClient
     ) -> None:
         for headers in ({}, self.headers(task_id="other"), self.headers(age_s=301)):
-            answer = client.post(URL, json=body(), headers=headers)
-            assert answer.status_code == 401
-            assert answer.content_type == "application/problem+json"
+            response = client.post(URL, json=body(), headers=headers)
+            assert response.status_code == 401
+            assert response.content_type == "application/problem+json"
         assert client.get("/api/tasks/task-1", headers=BEARER).status_code == 404
 
 
@@ -212,10 +212,10 @@ def test_a_database_that_takes_no_writes_is_a_503_and_never_a_200(runtime: Runti
         else:  # a server that has become a standby
             connection.exec_driver_sql("SET default_transaction_read_only = on")
     big = body(padding="x" * 200_000)
-    answer = client.post(URL, json=big)
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"]
-    assert answer.content_type == "application/problem+json"
+    response = client.post(URL, json=big)
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert response.content_type == "application/problem+json"
     with runtime.database.read() as connection:
         assert tasks.load(connection, "task-1") is None
 
@@ -228,10 +228,10 @@ def test_no_log_line_holds_a_secret_or_a_lyric(
         client.post(URL, json=body())
         client.post(URL, json=body(data="secret lyrics"))
         client.post("/callbacks/wrong-token-0000000", json=body())
-    told = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
-    assert "task-1" in told
+    logged = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert "task-1" in logged
     for hidden in (CALLBACK_TOKEN, "wrong-token", "secret lyrics", "Tides"):
-        assert hidden not in told
+        assert hidden not in logged
 
 
 def test_the_callback_token_is_removed_before_anything_is_stored(client: FlaskClient) -> None:

@@ -18,33 +18,37 @@ PEER_ONLY = (PEER, "http://receiver.test/")
 JUNK = [HOSTILE, "unix:", "unknown", "_hidden", ",", ",,,", "a" * 8000, "[", "[::1", "\xff\xfe", "%00"]
 
 
-def seen(app: Flask, headers: dict[str, str]) -> tuple[str, str]:
+def observed(app: Flask, headers: dict[str, str]) -> tuple[str, str]:
     """The sender's address, and the site's as the sender called it."""
-    app.add_url_rule("/seen", view_func=lambda: [request.remote_addr, request.host_url])
+    app.add_url_rule("/observed", view_func=lambda: [request.remote_addr, request.host_url])
     given: Any = {"base_url": "http://receiver.test", "environ_overrides": {"REMOTE_ADDR": PEER}}
-    address, url = app.test_client().get("/seen", headers=headers, **given).get_json()
+    address, url = app.test_client().get("/observed", headers=headers, **given).get_json()
     return address, url
 
 
-def seen_behind(count: int, headers: dict[str, str]) -> tuple[str, str]:
+def observed_behind(count: int, headers: dict[str, str]) -> tuple[str, str]:
     app = Flask(__name__)
     app.wsgi_app = behind_proxies(app.wsgi_app, count)  # type: ignore[method-assign]
-    return seen(app, headers)
+    return observed(app, headers)
 
 
 def test_without_proxies_nobody_is_believed(runtime: Runtime) -> None:
-    told = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
-    assert seen(build_app(runtime), told) == PEER_ONLY
+    headers = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}
+    assert observed(build_app(runtime), headers) == PEER_ONLY
 
 
 def test_one_proxy_is_believed_about_address_scheme_and_host(new_runtime: Callable[..., Runtime]) -> None:
     app = build_app(new_runtime(TRUSTED_PROXIES="1"))
-    told = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "music.example"}
-    assert seen(app, told) == ("1.2.3.4", "https://music.example/")
+    headers = {
+        "X-Forwarded-For": "1.2.3.4",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "music.example",
+    }
+    assert observed(app, headers) == ("1.2.3.4", "https://music.example/")
 
 
 @pytest.mark.parametrize(
-    ("count", "told", "address"),
+    ("count", "forwarded", "address"),
     [
         (
             1,
@@ -61,8 +65,8 @@ def test_one_proxy_is_believed_about_address_scheme_and_host(new_runtime: Callab
         *((1, junk, PEER) for junk in JUNK),
     ],
 )
-def test_the_sender_is_whom_the_first_believed_proxy_heard(count: int, told: str, address: str) -> None:
-    assert seen_behind(count, {"X-Forwarded-For": told}) == (address, "http://receiver.test/")
+def test_the_sender_is_whom_the_first_believed_proxy_heard(count: int, forwarded: str, address: str) -> None:
+    assert observed_behind(count, {"X-Forwarded-For": forwarded}) == (address, "http://receiver.test/")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -72,12 +76,12 @@ def test_scheme_and_host_are_the_nearest_proxys_word_in_a_chain_of_any_length(
 ) -> None:
     """The outermost ends the TLS, and those behind it hand on what it said."""
     hosts = before.replace("http", "evil.example") + "music.example"
-    told = {"X-Forwarded-Proto": f"{before}https", "X-Forwarded-Host": hosts}
-    assert seen_behind(count, told) == (PEER, "https://music.example/")
+    headers = {"X-Forwarded-Proto": f"{before}https", "X-Forwarded-Host": hosts}
+    assert observed_behind(count, headers) == (PEER, "https://music.example/")
 
 
 def test_no_other_header_says_who_the_sender_is() -> None:
-    told = {
+    headers = {
         "Forwarded": "for=1.2.3.4;proto=https;host=evil.example",
         "X-Real-IP": "1.2.3.4",
         "X-Forwarded-Port": "444",
@@ -85,7 +89,7 @@ def test_no_other_header_says_who_the_sender_is() -> None:
         "X-Forwarded-Protocol": "ssl",
         "X-Forwarded-Ssl": "on",
     }
-    assert seen_behind(1, told) == PEER_ONLY
+    assert observed_behind(1, headers) == PEER_ONLY
 
 
 def test_junk_from_a_proxy_breaks_nothing(new_runtime: Callable[..., Runtime]) -> None:
