@@ -133,6 +133,18 @@ def test_what_is_served_is_what_the_schemas_say(client: FlaskClient) -> None:
         assert served == [key for key in described if key in served], name
 
 
+def test_examples_keep_the_order_of_their_fields(client: FlaskClient) -> None:
+    shown = client.get("/docs").text.split('<section id="readTask"')[1].split("</section>")[0]
+    names = re.findall(r"^  &#34;(\w+)&#34;:", shown, flags=re.M)
+    assert names == list(TaskSchema().fields)
+
+
+def test_the_example_of_a_callback_is_understood(client: FlaskClient) -> None:
+    content = document()["paths"]["/callbacks/{token}"]["post"]["requestBody"]["content"]
+    response = client.post(CALLBACKS, json=example_of(content["application/json"]["schema"]))
+    assert response.json["result"] == "accepted"
+
+
 def test_each_example_is_allowed_by_its_schema() -> None:
     for schema in (
         TaskSchema,

@@ -53,7 +53,7 @@ def _openapi_json() -> bytes:
 
 @cache
 def _page() -> bytes:
-    functions = {"type_of": type_of, "example_of": example_of, "command": command, "resolve": resolve}
+    functions = {"type_of": type_of, "example_text": example_text, "command": command, "resolve": resolve}
     html = render_template(
         "docs.html",
         document=document(),
@@ -112,6 +112,11 @@ def example_of(schema: Json) -> Any:
     if schema.get("type") == "array":
         return [example_of(schema["items"])]
     return {name: example_of(inner) for name, inner in schema.get("properties", {}).items()}
+
+
+def example_text(schema: Json) -> str:
+    """The example as JSON, its keys in the schema's order."""
+    return json.dumps(example_of(schema), indent=2, ensure_ascii=False)
 
 
 def command(path: str, method: str, operation: Json, parameters: list[Json]) -> str:

@@ -26,6 +26,17 @@ PATH_PARAMETERS = {
 }
 
 
+CALLBACK_EXAMPLE = {
+    "code": 200,
+    "msg": "All generated successfully.",
+    "data": {
+        "callbackType": "complete",
+        "task_id": "9f3c-task",
+        "data": [{"id": "e231-a", "audio_url": "https://cdn.example.org/a.mp3", "title": "Tides"}],
+    },
+}
+
+
 class _Converter(OpenAPIConverter):
     def field2default(self, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
         """None stands for a parameter that is not there, so it is no default."""
@@ -74,7 +85,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.query.fields:
         operation["parameters"] = [{"in": "query", "schema": endpoint.query}]
     if endpoint.free_body or endpoint.body:
-        schema = endpoint.body or {"type": "object"}
+        schema = endpoint.body or {"type": "object", "examples": [CALLBACK_EXAMPLE]}
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     operation["responses"] = {
         str(status): response
