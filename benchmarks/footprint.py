@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, event, func, select, text, update
 from benchmarks.generations import draw_generation, play
 from benchmarks.postgres import running_postgres
 from benchmarks.processes import environment
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store.database import Database
 from receiver.store.schema import delivery, metadata, task
@@ -101,7 +101,7 @@ def _forget_bodies(database: Database) -> None:
 
 @contextmanager
 def on_sqlite(folder: Path) -> Iterator[Runtime]:
-    runtime = build_runtime(load_settings(environment(folder)))
+    runtime = open_runtime(load_settings(environment(folder)), migrate=True)
     with runtime.database.write() as connection:  # the log grows, so that its size is what was written
         connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 0")
     yield runtime
@@ -111,7 +111,9 @@ def on_sqlite(folder: Path) -> Iterator[Runtime]:
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[Runtime]:
     with running_postgres() as postgres:
-        runtime = build_runtime(load_settings(environment(folder, DATABASE_URL=postgres.new_database())))
+        runtime = open_runtime(
+            load_settings(environment(folder, DATABASE_URL=postgres.new_database())), migrate=True
+        )
         yield runtime
         runtime.database.engine.dispose()
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+from receiver.core.results import RefusalReason
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import register_task
 from receiver.runtime import Runtime
@@ -86,7 +87,7 @@ def _poll_due(runtime: Runtime, task_id: str) -> datetime:
 
 def _call_back(runtime: Runtime, callback: Callback, *, now: datetime) -> None:
     if callback.forged and callback.stage == "complete":  # the simulator sends it without the token
-        runtime.intake.count_refusal("wrong_token", now=now)
+        runtime.intake.count_refusal(RefusalReason.WRONG_TOKEN, now=now)
     else:
         runtime.intake.accept([callback_delivery(callback.body, now=now, secrets=())])
 

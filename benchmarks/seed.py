@@ -22,7 +22,7 @@ from benchmarks.processes import environment
 from benchmarks.site import keep_poller, open_site
 from benchmarks.templates import OLDEST_H, Template, Templates
 from receiver.maintenance import roll_up_counts
-from receiver.runtime import build_runtime
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.store.change_clock import time_of_change
 from receiver.store.database import Database
@@ -57,7 +57,7 @@ def main(file: Path, tasks: int, deliveries: int, seed: int) -> None:
     database = Database(f"sqlite:///{file}")
     database.migrate()
     with tempfile.TemporaryDirectory() as folder:
-        runtime = build_runtime(load_settings(environment(Path(folder))))
+        runtime = open_runtime(load_settings(environment(Path(folder))), migrate=True)
         event.listen(runtime.database.engine, "connect", _hurry)
         templates = list(Templates(runtime, now=now, rng=rng).make_all())
         runtime.database.engine.dispose()

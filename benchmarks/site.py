@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from benchmarks.processes import ADMIN_PASSWORD, environment
 from receiver.app import build_app
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import lease, poll_queue
 from receiver.store.database import Database
@@ -17,7 +17,9 @@ from receiver.store.schema import task
 
 
 def open_site(file: Path) -> tuple[Runtime, FlaskClient]:
-    runtime = build_runtime(load_settings(environment(file.parent, DATABASE_URL=f"sqlite:///{file}")))
+    runtime = open_runtime(
+        load_settings(environment(file.parent, DATABASE_URL=f"sqlite:///{file}")), migrate=True
+    )
     freshen(runtime.database, now=datetime.now(UTC))
     return runtime, build_app(runtime).test_client()
 

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from benchmarks.generations import LABEL, SOMEBODY, draw_generation, play
+from receiver.core.results import DeliveryResult
 from receiver.intake import callback_delivery
 from receiver.operations import acknowledge_task
 from receiver.runtime import Runtime
 from receiver.store import quarantine
-from receiver.store.deliveries import QUARANTINED
 from receiver.store.hourly_counts import hour_of
 from receiver.store.quarantine import QuarantineFilter
 
@@ -167,7 +167,7 @@ class Templates:
         delivery = callback_delivery(body.replace("{id}", marker).encode(), now=start, secrets=())
         [stored] = self._runtime.intake.accept([delivery])
         end = start + timedelta(hours=1)
-        if weight and stored.result == QUARANTINED:
+        if weight and stored.result is DeliveryResult.QUARANTINED:
             with self._runtime.database.write() as connection:
                 ids = quarantine.newest_ids(connection, QuarantineFilter(), limit=1)
                 quarantine.acknowledge(connection, ids, now=end)

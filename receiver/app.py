@@ -1,12 +1,13 @@
-"""`create_app`: the edges put onto a runtime."""
+"""`create_app`: the web application on a runtime."""
 
 import logging
 import time
 
 from flask import Flask
 
+from receiver.background import Background
 from receiver.logs import set_up_logging
-from receiver.runtime import Background, Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, docs, health, metrics
@@ -24,21 +25,21 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application. Brings the database up to date; polls nothing until `background(app).start()`."""
+    """The WSGI application. Migrates the database; polls nothing until `background(app).start()`."""
     return build_app(wait_for_runtime(settings))
 
 
 def wait_for_runtime(settings: Settings) -> Runtime:
-    """Bring the database up to date, and wait while it cannot be used.
+    """Migrate the database, and wait while it is unavailable.
 
-    gunicorn takes a worker that fails to boot for a reason to stop all.
+    gunicorn would stop altogether when a worker fails to boot.
     """
     set_up_logging(settings.log_format)
     while True:
         try:
-            return build_runtime(settings)
+            return open_runtime(settings, migrate=True)
         except StoreUnavailableError as error:
-            log.warning("the database cannot be used yet, trying again: %s", error)
+            log.warning("database unavailable, trying again: %s", error)
             time.sleep(BOOT_RETRY_S)
 
 
@@ -48,7 +49,7 @@ def build_app(runtime: Runtime) -> Flask:
         log.warning("no RECEIVER_UPSTREAM_API_KEY: callbacks only, nothing is polled or confirmed")
     app = Flask("receiver.web", static_folder=None)
     app.config.update(SECRET_KEY=settings.secret_key, MAX_CONTENT_LENGTH=settings.max_body_bytes)
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # a task's keys stand in the contract's order
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # keys stay in the order of docs/api.md
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["long_poll_slots"] = LongPollSlots(settings.threads // 2)
@@ -67,13 +68,13 @@ def build_app(runtime: Runtime) -> Flask:
 
 
 def background(app: Flask) -> Background:
-    """What runs beside the requests; to be started once in each process, after any fork."""
+    """The background tasks of this process; start them once in each process, after any fork."""
     running: Background = app.extensions["background"]
     return running
 
 
 def shut_down(app: Flask) -> None:
-    """Before the process ends: let waiting readers go with what there is, and stop what runs beside the requests."""
+    """Before the process ends: answer long polls with what there is, and stop the background tasks."""
     slots: LongPollSlots = app.extensions["long_poll_slots"]
     slots.close()
     background(app).stop()

@@ -1,4 +1,4 @@
-"""One durable commit for everybody who waits: three to four times the throughput, and no cost when one waits."""
+"""One durable commit for all waiting callers: three to four times the throughput, at no cost for a single one."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,9 +11,8 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 MAX_BATCH_SIZE = 256  # a transaction is kept short, however many are waiting
-SUBMIT_TIMEOUT_S = (
-    8.0  # with a transaction of its own after that still in time for the upstream, which waits 15
-)
+# With a transaction of its own after that, it is still in time for the upstream, which waits 15 seconds.
+SUBMIT_TIMEOUT_S = 8.0
 
 
 @dataclass(eq=False)
@@ -25,17 +24,17 @@ class _Waiting(Generic[Item, Outcome]):
 
 
 class GroupCommit(Generic[Item, Outcome]):
-    """Leader and followers: who gets the lock commits for all who wait by then.
+    """Leader and followers: the caller that gets the lock commits for all that wait by then.
 
-    `accept` stores a batch in one transaction and returns an outcome for each item. Nobody gets an outcome
-    before the commit that holds his item.
+    `accept` stores a batch in one transaction and returns an outcome for each item. No caller gets an outcome
+    before its item is committed.
     """
 
     def __init__(
-        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, patience_s: float = SUBMIT_TIMEOUT_S
+        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, timeout_s: float = SUBMIT_TIMEOUT_S
     ) -> None:
         self._accept = accept
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._waiting: list[_Waiting[Item, Outcome]] = []
         self._queue = threading.Lock()
         self._leader = threading.Lock()
@@ -43,13 +42,13 @@ class GroupCommit(Generic[Item, Outcome]):
     def submit(self, item: Item) -> Outcome:
         """Store one item durably; raises what the transaction raised when that cannot be promised.
 
-        Nobody waits without end for a leader whose database hangs; what such a leader took along may be stored all
-        the same, and is a duplicate when it is sent again.
+        No caller waits without end for a leader whose database hangs. An item that such a leader took may be stored
+        all the same, and is a duplicate when it is sent again.
         """
         mine: _Waiting[Item, Outcome] = _Waiting(item)
         with self._queue:
             self._waiting.append(mine)
-        if self._leader.acquire(timeout=self._patience_s):
+        if self._leader.acquire(timeout=self._timeout_s):
             try:
                 while not mine.done:
                     self._commit_for_all()
@@ -84,7 +83,7 @@ class GroupCommit(Generic[Item, Outcome]):
         except StoreUnavailableError as error:
             for waiting in group:
                 waiting.error = error
-        except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever it was
+        except Exception as error:  # noqa: BLE001  every waiting caller must get the error, whatever it was
             if len(group) == 1:
                 group[0].error = error
                 return

@@ -12,13 +12,14 @@ from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
 from typing import Any
 
-from receiver import NewerTablesError, SettingsError, load_settings
 from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
-from receiver.serving.callback_path import body_wanted
+from receiver.serving.callback_path import wants_body_of
 from receiver.serving.worker import buffering_worker
+from receiver.settings import SettingsError, load_settings
 from receiver.settings.advice import log_settings_warnings
+from receiver.store.schema_version import NewerTablesError
 from receiver.web.callbacks import READ_TO_REFUSE
 
 try:
@@ -32,7 +33,7 @@ workers = settings.workers
 threads = settings.threads
 # gthread, with requests collected before a thread sees them; headers have 10 seconds, bodies 20, answers 10.
 worker_class = buffering_worker(
-    max_body=READ_TO_REFUSE * settings.max_body_bytes, wants_body=body_wanted(settings.callback_tokens)
+    max_body=READ_TO_REFUSE * settings.max_body_bytes, wants_body=wants_body_of(settings.callback_tokens)
 )
 limit_request_line = 8190  # gunicorn's most, and as much as nginx takes: the longest q= in any alphabet fits
 worker_connections = max(1000, 2 * threads)

@@ -1,4 +1,4 @@
-"""One line an event, as text or JSON. What a line tells is chosen field by field: no body ever gets here."""
+"""One line an event, as text or JSON. Call sites name each field in `extra={"fields": …}`: no body gets here."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that is being answered; on each of its lines."""
+"""The id of the request that this thread handles; it is on each line logged meanwhile."""
 
 # gunicorn quotes what it could not read, be it a token or a part of a body, and the address of what failed.
 QUOTED = re.compile(
@@ -25,21 +25,23 @@ class LineFormatter(logging.Formatter):
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": " ".join(redact_line(record.getMessage()).split()),
             **({"request": own} if (own := request_id.get()) else {}),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            told["error"] = redact_line(self.formatException(record.exc_info))
+            fields["error"] = redact_line(self.formatException(record.exc_info))
         if self._as_json:
-            return json.dumps(told, default=str)
-        pairs = [f"{name}={_quoted(str(value))}" for name, value in list(told.items())[4:] if name != "error"]
-        line = " ".join([told["time"], told["level"], told["logger"] + ":", told["message"], *pairs])
-        return "\n".join([line, *([told["error"]] if "error" in told else [])])
+            return json.dumps(fields, default=str)
+        pairs = [
+            f"{name}={_quoted(str(value))}" for name, value in list(fields.items())[4:] if name != "error"
+        ]
+        line = " ".join([fields["time"], fields["level"], fields["logger"] + ":", fields["message"], *pairs])
+        return "\n".join([line, *([fields["error"]] if "error" in fields else [])])
 
 
 def set_up_logging(log_format: str) -> None:
@@ -53,7 +55,7 @@ def set_up_logging(log_format: str) -> None:
 
 
 def server_logging(log_format: str) -> dict[str, Any]:
-    """The `logconfig_dict` of gunicorn: its lines and the libraries' warnings look as the receiver's own."""
+    """The `logconfig_dict` of gunicorn: its lines and the libraries' warnings get the receiver's format."""
     return {
         "formatters": {"line": {"()": LineFormatter, "as_json": log_format == "json"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

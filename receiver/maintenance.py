@@ -1,4 +1,4 @@
-"""What the store needs once in a while, whoever does it."""
+"""Regular work on the store: caps, daily pruning, rolled-up counts."""
 
 import logging
 import time
@@ -21,16 +21,16 @@ REFUSALS_RETENTION = timedelta(days=90)
 DAY_BATCH_SIZE = 10
 
 BODY_BATCH_SIZE = 50  # a transaction of some milliseconds
-PAUSE_S = 0.01  # in which those who wait for the database get it
+PAUSE_S = 0.01  # in which waiting writers get the database
 MAX_PRUNE_S = 0.5  # between two passes of the poller
 PRUNE_INTERVAL = timedelta(days=1)
-ABANDONED_AFTER = timedelta(minutes=10)  # who has not gone on by then is dead
+ABANDONED_AFTER = timedelta(minutes=10)  # a process that has not gone on by then is dead
 PRUNING = "pruning"
 DAILY_JOB = Actor(via="daily job")
 
 
 class Maintenance:
-    """Keeps house in one process, beside those of all others; little at each call, so that the poller goes on."""
+    """One process's share of the work, a little at each call, so that the poller goes on."""
 
     def __init__(
         self, database: Database, *, retention: timedelta, name: str, caps: Sequence[Cap] | None = None
@@ -54,13 +54,13 @@ class Maintenance:
         self._pruning = self._prune(pruning, now)
         self._next_at = now + RUN_INTERVAL if all(within_caps) and not self._pruning else None
 
-    def _prune(self, begun: "Pruning | None", now: datetime) -> "Pruning | None":
-        """Old bodies go once a day, by whoever comes first; returns what is left to do."""
+    def _prune(self, unfinished: "Pruning | None", now: datetime) -> "Pruning | None":
+        """Drop old bodies once a day, in the first process to come; returns the pruning that is left to finish."""
         with self._database.write() as connection:
             until = now + ABANDONED_AFTER
             if not daily_jobs.claim(connection, PRUNING, holder=self._name, now=now, until=until):
                 return None
-        pruning = begun or Pruning(self._database, received_before=now - self._retention)
+        pruning = unfinished or Pruning(self._database, received_before=now - self._retention)
         ends = time.monotonic() + MAX_PRUNE_S
         while time.monotonic() < ends:
             if not pruning.run_once():
@@ -74,13 +74,13 @@ class Maintenance:
             if pruning.dropped:
                 detail = {"bodies": pruning.dropped}
                 audit_log.record(connection, ActionKind.PRUNED, DAILY_JOB, now=now, detail=detail)
-        log.info("pruned", extra={"told": {"bodies": pruning.dropped}})
+        log.info("pruned", extra={"fields": {"bodies": pruning.dropped}})
 
 
 class Pruning:
-    """One walk along the log that drops the raw bodies that nothing needs any more; the rows stay.
+    """One pass over the log that drops the raw bodies that nothing needs any more; the rows stay.
 
-    `dropped` says how many so far, `place` up to which delivery, `end` which is the last. Two may walk at once.
+    `dropped` is how many so far, `place` the last delivery handled, `end` the last of all. Two may run at once.
     """
 
     def __init__(self, database: Database, *, received_before: datetime) -> None:
@@ -93,16 +93,16 @@ class Pruning:
             self.end = body_retention.last_id(connection)
 
     def run_once(self) -> bool:
-        """Look at a piece of the log, or drop a few of its bodies in a short transaction; False: nothing is left."""
+        """Scan a part of the log, or drop a few of its bodies in a short transaction; False: nothing is left."""
         if not self._found:
-            return self._look()
+            return self._scan()
         ids = [self._found.popleft() for _ in range(min(BODY_BATCH_SIZE, len(self._found)))]
         with self._database.write() as connection:
             self.dropped += body_retention.drop_bodies(connection, ids)
         time.sleep(PAUSE_S)
         return True
 
-    def _look(self) -> bool:
+    def _scan(self) -> bool:
         with self._database.read() as connection:
             piece = body_retention.find_old_bodies(
                 connection, after=self.place, received_before=self._received_before
@@ -115,9 +115,9 @@ class Pruning:
 
 
 def roll_up_counts(database: Database, *, now: datetime) -> int:
-    """Forget old refusals and fold the hourly counts of days gone by, a day a transaction; says how many days."""
+    """Delete old refusals and fold hourly counts into daily ones, one day a transaction; returns how many days."""
     with database.write() as connection:
-        audit_log.forget_refusals(connection, before=now - REFUSALS_RETENTION)
+        audit_log.delete_old_refusals(connection, before=now - REFUSALS_RETENTION)
     before = hourly_counts.day_of(now - BY_THE_HOUR)
     for folded in range(DAY_BATCH_SIZE):
         with database.read() as connection:
@@ -127,6 +127,6 @@ def roll_up_counts(database: Database, *, now: datetime) -> int:
         try:
             with database.write() as connection:
                 hourly_counts.fold_day(connection, day)
-        except StoreUnavailableError:  # somebody counts there at this moment; there is time
+        except StoreUnavailableError:  # another process is counting there; it is done next time
             return folded
     return DAY_BATCH_SIZE

@@ -1,4 +1,4 @@
-"""What a process measures itself: how long things took. What is counted is in the database, the same for all."""
+"""Histograms that each process measures itself. Counts are in the database, the same for all."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ class Metrics:
 
 
 class WorkerFiles:
-    """The files in which the workers of one gunicorn count, so that each can answer for all.
+    """The files in which the workers of one gunicorn count, so that each can report for all.
 
     A file belongs to a worker's place, not to its pid: whoever is born for a worker that ended goes on counting
     where that one stopped. So no count is lost or falls, and there are never more files than workers at once.

@@ -1,7 +1,7 @@
-"""Secrets taken out of what comes back to us, before anything is stored.
+"""Removes secrets from bodies and queries before anything is stored.
 
-The upstream sends the callback URL back in `param`, with our token in its path and whatever its owner put in its
-query. Both stand there in any escaping: plain, as JSON in JSON, or percent-encoded.
+The upstream sends the callback URL back in `param`, with our token in its path and its owner's data in its query.
+Both may be escaped in any way: plain, as JSON in JSON, or percent-encoded.
 """
 
 import json
@@ -14,9 +14,9 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 REMOVED = "[removed]"
-MAX_QUERY_BYTES = 2000  # characters that are kept of a query
-MAX_NAME_BYTES = 100  # of a parameter; a longer one counts as a secret's
-MAX_JUDGED_BYTES = 16 * 1024  # bytes behind the URLs in a body
+MAX_QUERY_CHARS = 2000
+MAX_NAME_CHARS = 100  # of a parameter; a longer one counts as a secret's
+MAX_SCANNED_BYTES = 16 * 1024  # behind the URLs in a body
 MAX_PARAMETERS = 200  # of all these URLs
 
 
@@ -79,9 +79,9 @@ RANDOM_BITS = 3.2  # a sign, in the mean; words and counted ids have less
 
 @dataclass(kw_only=True, slots=True)
 class _Budget:
-    """How much of one body or query is still judged; what is past it goes as a whole, for its sender chose its size."""
+    """How much of one body or query is still examined; the rest is removed as a whole, however large."""
 
-    size: int = MAX_JUDGED_BYTES
+    size: int = MAX_SCANNED_BYTES
     parameters: int = MAX_PARAMETERS
 
 
@@ -98,16 +98,16 @@ def redact(body: bytes, secrets: Iterable[str]) -> bytes:
 
 
 def redact_query(query: bytes, secrets: Iterable[str]) -> str:
-    """A callback's own query, as it may be kept: without secrets, at most `MAX_QUERY_BYTES` characters."""
-    judged = _without(secrets, query)[:MAX_JUDGED_BYTES]
-    text = _without_secret_values(judged, _Budget()).decode(errors="replace")
+    """A callback's own query without secrets, at most `MAX_QUERY_CHARS` characters."""
+    examined = _without(secrets, query)[:MAX_SCANNED_BYTES]
+    text = _without_secret_values(examined, _Budget()).decode(errors="replace")
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)[
-        :MAX_QUERY_BYTES
+        :MAX_QUERY_CHARS
     ]
 
 
 def _in_utf8(body: bytes) -> bytes:
-    """JSON may come as UTF-16 or UTF-32, in which nothing would be found; what cannot be read so stays as it is."""
+    """The body as UTF-8, as nothing would be found in UTF-16 or UTF-32; unchanged where it is neither."""
     encoding = json.detect_encoding(body[:4])
     if encoding.startswith("utf-8"):
         return body
@@ -118,7 +118,7 @@ def _in_utf8(body: bytes) -> bytes:
 
 
 def _without(secrets: Iterable[str], text: bytes) -> bytes:
-    """Nobody has to escape a token's characters, but a sender may."""
+    """The text without these secrets, however a sender escaped their characters."""
     for secret in secrets:
         text = text.replace(secret.encode(), REMOVED.encode())
         if b"%" in text or b"\\" in text:
@@ -160,7 +160,7 @@ def _without_secret_value(part: bytes, budget: _Budget) -> bytes:
 
 
 def _plain(escaped: bytes) -> str:
-    """The text without its escapes, as far as it is needed to judge it."""
+    """The text without its escapes, as far as it is examined."""
     text = escaped[:1000].decode(errors="replace")
     for _ in range(3):
         text = UNICODE_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
@@ -172,7 +172,7 @@ def is_secret_name(name: str) -> bool:
     """Whether a parameter of this name holds a secret: `token`, `api_key`, `userPassword`, `webhooksecret`."""
     words = _words(name)
     return (
-        len(name) > MAX_NAME_BYTES
+        len(name) > MAX_NAME_CHARS
         or not SECRET_WORDS.isdisjoint(words)
         or "".join(words).endswith(SECRET_ENDINGS)
     )
@@ -183,11 +183,11 @@ def _names_id(name: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in WORD.findall(name[:MAX_NAME_BYTES])]
+    return [word.lower() for word in WORD.findall(name[:MAX_NAME_CHARS])]
 
 
 def looks_secret(value: str, *, named_as_id: bool = False) -> bool:
-    """Whether a value is a token by its looks: long and random, and no id of a usual kind.
+    """Whether a value looks like a token: long and random, and no id of a usual kind.
 
     One that is named as an id is taken for a token only where it says so itself.
     """

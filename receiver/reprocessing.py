@@ -1,22 +1,21 @@
-"""Quarantined deliveries read again by the present schemas: first what would change, then the change itself."""
+"""Quarantined deliveries parsed again by the present schemas: first a preview, then the change itself."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.core import payloads
-from receiver.core.payloads import ParsedPayload
+from receiver.core.deliveries import apply_reprocessed, find_first_seen, within_claim_limits
+from receiver.core.payloads import ParsedPayload, parse_stored
+from receiver.core.results import DeliveryResult
 from receiver.core.task import Rules, Task
-from receiver.core.task_change import TaskChange, find_change
-from receiver.core.task_events import on_callback, on_reprocessed, with_query
-from receiver.intake import reported_status, result_of, within_bounds
+from receiver.core.task_change import find_change
 from receiver.runtime import Runtime
 from receiver.store import audit_log, hourly_counts, quarantine, tasks
 from receiver.store.audit_log import ActionKind, Actor
-from receiver.store.deliveries import QUARANTINED, StoredDelivery
+from receiver.store.deliveries import StoredDelivery
 from receiver.store.hourly_counts import Tallies
 from receiver.store.quarantine import QuarantineFilter
 
@@ -26,7 +25,7 @@ MAX_DELIVERIES = 400  # as many as a preview shows the effect of, where they are
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reprocessed:
-    """One delivery as it was and as it is read now, with its task before and after, where it has one."""
+    """One delivery as it was and as it is parsed now, with its task before and after, where it has one."""
 
     before: StoredDelivery
     after: StoredDelivery
@@ -35,7 +34,7 @@ class Reprocessed:
 
     @property
     def readable(self) -> bool:
-        return self.after.result != QUARANTINED
+        return self.after.result is not DeliveryResult.QUARANTINED
 
     @property
     def changes(self) -> bool:
@@ -46,168 +45,147 @@ class Reprocessed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """How many were looked at, can be read now, change their task, and have no body left to read."""
+    """How many were parsed again, can be read now, change their task, and have no body left to parse."""
 
-    looked_at: int = 0
+    total: int = 0
     readable: int = 0
     changing: int = 0
     bodiless: int = 0
 
     def __add__(self, other: "Summary") -> "Summary":
         return Summary(
-            looked_at=self.looked_at + other.looked_at,
+            total=self.total + other.total,
             readable=self.readable + other.readable,
             changing=self.changing + other.changing,
             bodiless=self.bodiless + other.bodiless,
         )
 
 
-def preview(runtime: Runtime, told: Sequence[StoredDelivery], *, now: datetime) -> Sequence[Reprocessed]:
-    """What reading these again would change; changes nothing."""
-    readings = [_read(one) for one in told]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reparsed:
+    """A delivery with what its body says now; None where retention has left no body."""
+
+    delivery: StoredDelivery
+    parsed: ParsedPayload | None
+
+
+def preview(
+    runtime: Runtime, deliveries: Sequence[StoredDelivery], *, now: datetime
+) -> Sequence[Reprocessed]:
+    """What reprocessing these would change; changes nothing."""
+    reparsed = [_reparse(delivery) for delivery in deliveries]
     with runtime.database.read() as connection:
-        known = tasks.load_many(connection, _first_seen(told, readings))
-    return list(_plan(told, readings, known, now=now, rules=runtime.settings.rules))
+        stored = tasks.load_many(connection, _first_seen(reparsed))
+    return list(_plan(reparsed, stored, now=now, rules=runtime.settings.rules))
 
 
 def reprocess(
-    runtime: Runtime, wanted: QuarantineFilter, *, now: datetime, actor: Actor, before: int | None = None
+    runtime: Runtime, filters: QuarantineFilter, *, now: datetime, actor: Actor, before: int | None = None
 ) -> tuple[Summary, int | None]:
-    """Read the newest that match again, from before the id `before`, and take in what can be read now.
+    """Parse the newest that match again, from before the id `before`, and apply what can be read now.
 
-    At most `MAX_DELIVERIES`, in small transactions, so that no callback is held up; where there are more, the id
-    to go on before is told too.
+    At most `MAX_DELIVERIES`, in small transactions, so that no callback is held up. Returns also the id before which
+    to go on; None where there are no more.
     """
     with runtime.database.read() as connection:
-        found, older = quarantine.page(connection, wanted, limit=MAX_DELIVERIES, before=before)
-    total = Summary()
+        found, older = quarantine.page(connection, filters, limit=MAX_DELIVERIES, before=before)
+    summary = Summary()
     for first in range(0, len(found), BATCH_SIZE):
-        some = found[first : first + BATCH_SIZE]
-        total += summarize(_reprocess_batch(runtime, some, now=now, actor=actor))
+        batch = found[first : first + BATCH_SIZE]
+        summary += summarize(_reprocess_batch(runtime, batch, now=now, actor=actor))
     with runtime.database.write() as connection:
-        told = {"lookedAt": total.looked_at, "readable": total.readable, "changing": total.changing}
-        audit_log.record(connection, ActionKind.READ_AGAIN, actor, now=now, detail=told)
-    return total, older
+        detail = {"lookedAt": summary.total, "readable": summary.readable, "changing": summary.changing}
+        audit_log.record(connection, ActionKind.READ_AGAIN, actor, now=now, detail=detail)
+    return summary, older
 
 
-def summarize(reread: Sequence[Reprocessed]) -> Summary:
+def summarize(reprocessed: Sequence[Reprocessed]) -> Summary:
     return Summary(
-        looked_at=len(reread),
-        readable=sum(one.readable for one in reread),
-        changing=sum(one.changes for one in reread),
-        bodiless=sum(one.before.body is None for one in reread),
+        total=len(reprocessed),
+        readable=sum(step.readable for step in reprocessed),
+        changing=sum(step.changes for step in reprocessed),
+        bodiless=sum(step.before.body is None for step in reprocessed),
     )
 
 
 def _reprocess_batch(
     runtime: Runtime, found: Sequence[StoredDelivery], *, now: datetime, actor: Actor
 ) -> Sequence[Reprocessed]:
-    """Those of the found that are in quarantine still when it is our turn: somebody else may read again, too."""
-    readings = {one.id: _read(one) for one in found}  # which takes its time, and so before anything is locked
-    first_seen = _first_seen(found, [readings[one.id] for one in found])
+    """Those of the found that are still in quarantine once they are locked: another process may reprocess them, too."""
+    reparsed = [_reparse(delivery) for delivery in found]  # takes its time, and so before anything is locked
     with runtime.database.write() as connection:
-        known = tasks.load_or_create(connection, first_seen)
-        left = quarantine.lock(connection, [one.id for one in found])
-        told = [one for one in found if one.id in left]
-        plan = _plan(told, [readings[one.id] for one in told], known, now=now, rules=runtime.settings.rules)
-        reread = list(plan)
-        _apply(connection, reread, known)
-        for one in reread:
-            if one.readable and one.after.task_id:
-                is_known = {"delivery": one.before.id, "result": one.after.result}
-                audit_log.record(
-                    connection,
-                    ActionKind.READ_AGAIN,
-                    actor,
-                    now=now,
-                    task_id=one.after.task_id,
-                    detail=is_known,
-                )
-    return reread
+        stored = tasks.load_or_create(connection, _first_seen(reparsed))
+        locked = quarantine.lock(connection, [delivery.id for delivery in found])
+        reparsed = [each for each in reparsed if each.delivery.id in locked]
+        reprocessed = list(_plan(reparsed, stored, now=now, rules=runtime.settings.rules))
+        _save(connection, reprocessed, stored)
+        for step in reprocessed:
+            if step.readable and step.after.task_id:
+                _record(connection, step, now=now, actor=actor)
+    return reprocessed
 
 
-def _read(told: StoredDelivery) -> ParsedPayload | None:
-    """What can be made of it now; None where retention has left nothing to read."""
-    if told.body is None:
-        return None
-    return payloads.parse_stored(told.body, source=told.source, task_id=told.task_id)
+def _reparse(delivery: StoredDelivery) -> _Reparsed:
+    if delivery.body is None:
+        return _Reparsed(delivery=delivery, parsed=None)
+    parsed = parse_stored(delivery.body, source=delivery.source, task_id=delivery.task_id)
+    return _Reparsed(delivery=delivery, parsed=parsed)
 
 
-def _first_seen(
-    told: Sequence[StoredDelivery], readings: Sequence[ParsedPayload | None]
-) -> dict[str, datetime]:
-    """When each task was first told of by one of these deliveries."""
-    first: dict[str, datetime] = {}
-    for one, reading in zip(told, readings, strict=True):
-        if reading and reading.task_id and reading.kind is not payloads.ParseOutcome.UNSUPPORTED:
-            first[reading.task_id] = min(one.received_at, first.get(reading.task_id, one.received_at))
-    return first
+def _first_seen(reparsed: Sequence[_Reparsed]) -> dict[str, datetime]:
+    return find_first_seen((each.parsed, each.delivery.received_at) for each in reparsed if each.parsed)
 
 
 def _plan(
-    told: Sequence[StoredDelivery],
-    readings: Sequence[ParsedPayload | None],
-    known: Mapping[str, Task],
-    *,
-    now: datetime,
-    rules: Rules,
+    reparsed: Sequence[_Reparsed], stored: Mapping[str, Task], *, now: datetime, rules: Rules
 ) -> Iterator[Reprocessed]:
-    first_seen = _first_seen(told, readings)
     current = {
-        key: known.get(key) or Task(task_id=key, first_seen_at=seen) for key, seen in first_seen.items()
+        task_id: stored.get(task_id) or Task(task_id=task_id, first_seen_at=first_seen_at)
+        for task_id, first_seen_at in _first_seen(reparsed).items()
     }
-    for one, read in zip(told, readings, strict=True):
-        if read is None:
-            yield Reprocessed(before=one, after=one)
-            continue
-        was = current.get(read.task_id or "")
-        reading = within_bounds(read, was.state) if was else read
-        task = was and _applied(was, one, reading, now=now, rules=rules)
-        if task:
-            current[task.task_id] = task
-        yield Reprocessed(
-            before=one,
-            after=_as_read(one, reading, find_change(was, task) if was and task else {}),
-            task_before=was,
-            task_after=task,
-        )
+    for each in reparsed:
+        step = _step(each, current, now=now, rules=rules)
+        if step.task_after:
+            current[step.task_after.task_id] = step.task_after
+        yield step
 
 
-def _applied(was: Task, told: StoredDelivery, reading: ParsedPayload, *, now: datetime, rules: Rules) -> Task:
-    if told.task_id != reading.task_id:
-        was = with_query(was, told.query or "")
-        # Whose it is can be read only now: to the task it is a first callback.
-        heard = on_callback(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
-        return replace(
-            heard, last_callback_at=max(told.received_at, was.last_callback_at or told.received_at)
-        )
-    if reading.observation is None:
-        return was
-    return on_reprocessed(was, reading.observation, now=now, rules=rules, lossy=bool(reading.errors))
-
-
-def _as_read(told: StoredDelivery, reading: ParsedPayload, changed: TaskChange) -> StoredDelivery:
-    result = result_of(reading)
-    return replace(
-        told,
-        task_id=reading.task_id,
-        result=result,
-        cause=reading.kind.value if result == QUARANTINED else None,
-        status=reported_status(reading.to_reconcile),
-        product=reading.product,
-        errors=reading.errors,
-        change=changed or told.change,
-        digest=reading.digest,
+def _step(each: _Reparsed, current: Mapping[str, Task], *, now: datetime, rules: Rules) -> Reprocessed:
+    delivery, parsed = each.delivery, each.parsed
+    if parsed is None:
+        return Reprocessed(before=delivery, after=delivery)
+    before = current.get(parsed.task_id or "")
+    if before is None:
+        return Reprocessed(before=delivery, after=delivery.with_payload(parsed, change=delivery.change))
+    parsed = within_claim_limits(before, parsed)
+    after = apply_reprocessed(
+        before,
+        parsed,
+        counted=delivery.task_id == parsed.task_id,
+        received_at=delivery.received_at,
+        query=delivery.query or "",
+        now=now,
+        rules=rules,
     )
+    change = find_change(before, after) or delivery.change
+    row = delivery.with_payload(parsed, change=change)
+    return Reprocessed(before=delivery, after=row, task_before=before, task_after=after)
 
 
-def _apply(connection: Connection, reread: Sequence[Reprocessed], known: Mapping[str, Task]) -> None:
-    after = {one.task_after.task_id: one.task_after for one in reread if one.task_after}
+def _save(connection: Connection, reprocessed: Sequence[Reprocessed], stored: Mapping[str, Task]) -> None:
+    after = {step.task_after.task_id: step.task_after for step in reprocessed if step.task_after}
     counts: Tallies = Counter()
-    for one in reread:
-        hour, source = hourly_counts.hour_of(one.before.received_at), one.before.source
-        counts[hour, source, one.before.result] -= 1
-        counts[hour, source, one.after.result] += 1
-        counts[hour, "reread", source] += one.after.result != one.before.result
-    quarantine.rewrite(connection, [one.after for one in reread if one.after != one.before])
-    tasks.save(connection, [(known[key], task) for key, task in after.items()], also=counts)
+    for step in reprocessed:
+        hour, source = hourly_counts.hour_of(step.before.received_at), step.before.source
+        counts[hour, source, step.before.result] -= 1
+        counts[hour, source, step.after.result] += 1
+        counts[hour, "reread", source] += step.after.result is not step.before.result
+    quarantine.rewrite(connection, [step.after for step in reprocessed if step.after != step.before])
+    tasks.save(connection, [(stored[task_id], task) for task_id, task in after.items()], also=counts)
+
+
+def _record(connection: Connection, step: Reprocessed, *, now: datetime, actor: Actor) -> None:
+    detail = {"delivery": step.before.id, "result": step.after.result}
+    audit_log.record(
+        connection, ActionKind.READ_AGAIN, actor, now=now, task_id=step.after.task_id, detail=detail
+    )

@@ -1,25 +1,30 @@
-"""The only APScheduler: one job in each worker process, and what it must never do, which is stop in silence."""
+"""The only APScheduler: one job in each worker process, which no error may end."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event
 
 from apscheduler.events import EVENT_JOB_SUBMITTED
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from receiver.store.database import StoreUnavailableError
+
+Work = Callable[[Event], None]
 SUBMIT_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Runs `work` every `tick_s` seconds in a background thread, one run at a time.
+    """Does all of `work`, one after the other, every `tick_s` seconds in a background thread.
 
-    It is one job that goes on until it is stopped. APScheduler plans by the wall clock, and a job of many runs would
+    Each is handed an event that is set when it should come to its end. One that fails keeps no other from its turn.
+
+    It is one job that goes on until it is stopped. APScheduler plans by the wall clock: a job of many runs would
     stand still, in silence, for as long as that clock is set back.
     """
 
-    def __init__(self, work: Callable[[Event], None], *, tick_s: float) -> None:
+    def __init__(self, work: Sequence[Work], *, tick_s: float) -> None:
         self._work = work
         self._tick_s = tick_s
         self._stop = Event()
@@ -41,10 +46,13 @@ class Scheduler:
 
     def _run_until_stopped(self) -> None:
         while not self._stop.wait(self._tick_s):
-            self._run()
+            for work in self._work:
+                self._run(work)
 
-    def _run(self) -> None:
+    def _run(self, work: Work) -> None:
         try:
-            self._work(self._stop)
+            work(self._stop)
+        except StoreUnavailableError as error:
+            log.warning("database unavailable: %s", error)
         except Exception:
-            log.exception("the pass failed; the next one tries again")
+            log.exception("a background task failed; it is tried again")

@@ -3,7 +3,9 @@
 import os
 import sys
 
-from receiver import NewerTablesError, SettingsError, create_app, load_settings
+from receiver.app import create_app
+from receiver.settings import SettingsError, load_settings
+from receiver.store.schema_version import NewerTablesError
 
 FAILED_TO_LOAD = 4  # at which gunicorn halts; at others it would start workers without end
 

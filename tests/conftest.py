@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.postgres import Postgres, running_postgres
 from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings, load_settings
 from receiver.store.audit_log import Actor
 from receiver.store.database import Database
@@ -74,7 +74,7 @@ def new_runtime(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Run
 
     def make(**changes: str) -> Runtime:
         given = {"DATABASE_URL": database_url} | changes
-        made.append(build_runtime(load_settings(environment(tmp_path, **given))))
+        made.append(open_runtime(load_settings(environment(tmp_path, **given)), migrate=True))
         return made[-1]
 
     yield make

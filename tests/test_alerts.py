@@ -111,7 +111,7 @@ def promtool() -> str:
     return need("promtool", shutil.which("promtool"))
 
 
-def told(series: dict[str, str], values: int) -> list[dict[str, str]]:
+def input_series(series: dict[str, str], values: int) -> list[dict[str, str]]:
     """The series as each of two machines tells them."""
     return [
         {
@@ -140,14 +140,14 @@ def scene(
     values: int = 120,
     ends: str = "2h",
 ) -> dict[str, Any]:
-    """What promtool is to see: in the end these rules fire, as often as told, and no others."""
-    assert changes.keys() <= HEALTHY.keys(), "a change of what nobody tells"
+    """A promtool test: at its end these rules fire, so many times, and no others."""
+    assert changes.keys() <= HEALTHY.keys(), "a change of an unknown series"
     samples = [{"labels": f'{{alertname="{alert}"}}', "value": times} for alert, times in firing.items()]
     expression = 'count by (alertname) (ALERTS{alertstate="firing"})'
     return {
         "name": name,
         "interval": interval,
-        "input_series": told(HEALTHY | changes, values),
+        "input_series": input_series(HEALTHY | changes, values),
         "promql_expr_test": [{"expr": expression, "eval_time": ends, "exp_samples": samples}],
     }
 
@@ -174,7 +174,7 @@ def test_there_is_a_scene_for_each_rule(promtool: str) -> None:
     assert re.findall(r"- alert: (\w+)", RULES.read_text()) == list(FIRING)
 
 
-def test_rules_and_scenes_name_only_what_is_told(promtool: str, runtime: Runtime) -> None:
+def test_rules_and_scenes_name_only_metrics_that_exist(promtool: str, runtime: Runtime) -> None:
     text = build_app(runtime).test_client().get("/metrics").text
     subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=True)
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]

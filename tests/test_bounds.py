@@ -92,7 +92,7 @@ def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: R
 @BOTH_STORES
 def test_at_most_so_many_errors_are_kept_and_told_whatever_a_reading_gives(runtime: Runtime) -> None:
     errors = {f"rows.{number}": ["Odd.", "x" * 5000] for number in range(5000)}
-    told = replace(callback(stage("t")), reading=replace(callback(stage("t")).reading, errors=errors))
+    told = replace(callback(stage("t")), parsed=replace(callback(stage("t")).parsed, errors=errors))
     result = runtime.intake.submit(told)
     with runtime.database.read() as connection:
         (stored,) = deliveries.of_task(connection, "t")
@@ -261,7 +261,7 @@ def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime
         tell(runtime, filling("t", 4 * number))
     before = known(runtime, "t")
     done, _ = reprocess(runtime, QuarantineFilter(), now=T0, actor=SOMEBODY)
-    assert (done.looked_at, done.readable) == (4, 0)
+    assert (done.total, done.readable) == (4, 0)
     assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
     assert known(runtime, "t").state == before.state
 
@@ -269,7 +269,7 @@ def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime
 def refused(task_id: str) -> Delivery:
     """What both databases refuse: a row without a digest."""
     told = callback(stage(task_id))
-    return replace(told, reading=replace(told.reading, digest=None))  # type: ignore[arg-type]
+    return replace(told, parsed=replace(told.parsed, digest=None))  # type: ignore[arg-type]
 
 
 @BOTH_STORES
@@ -309,7 +309,7 @@ ODD = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whatever_postgresql_refuses_harms_nobody_else_in_the_group(runtime: Runtime, odd: Any) -> None:
     told = callback(stage("bad"))
-    bad = replace(told, reading=replace(told.reading, **odd))
+    bad = replace(told, parsed=replace(told.parsed, **odd))
     first, holding = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -335,12 +335,10 @@ def test_whatever_postgresql_refuses_harms_nobody_else_in_the_group(runtime: Run
 @BOTH_STORES
 def test_a_status_of_any_length_can_be_stored(runtime: Runtime) -> None:
     told = callback(stage("t"))
-    seen = told.reading.observation
+    seen = told.parsed.observation
     assert seen is not None
     word = "".join(chr(0x4E00 + number * 37 % 20000) for number in range(4000))
-    runtime.intake.submit(
-        replace(told, reading=replace(told.reading, observation=replace(seen, status=word)))
-    )
+    runtime.intake.submit(replace(told, parsed=replace(told.parsed, observation=replace(seen, status=word))))
     with runtime.database.read() as connection:
         assert connection.scalar(select(task.c.status)) == word[:64]
         assert connection.scalar(select(delivery.c.status)) == word[:64]

@@ -16,7 +16,8 @@ import pytest
 
 from receiver.check import Finding, Level, run_checks
 from receiver.core.payloads import Trouble
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import poll_queue
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.upstream import http_probe
@@ -87,8 +88,8 @@ def test_a_clock_that_is_off_is_named(
     runtime: Runtime, tmp_path: Path, off: int, level: Level, words: str
 ) -> None:
     with serving(clock_off=timedelta(seconds=off)) as upstream:
-        ((found, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "clock")
-    assert (found, words in told) == (level, True), told
+        ((found, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "clock")
+    assert (found, words in details) == (level, True), details
 
 
 @BOTH_STORES
@@ -113,39 +114,39 @@ def test_a_database_that_anybody_can_read_is_named(runtime: Runtime, tmp_path: P
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("receiver.example.org", "is no http:// or https:// address"),
-        ("http://127.0.0.1:no", "is no http:// or https:// address"),
-        ("http://no..where", "leads nowhere"),
-        ("https://receiver.example.org/callbacks/secret", "give the address without a path"),
-        ("receiver.example.org/callbacks/secret", "is no http:// or https:// address"),
+        ("receiver.example.org", "not an http:// or https:// address"),
+        ("http://127.0.0.1:no", "not an http:// or https:// address"),
+        ("http://no..where", "does not resolve"),
+        ("https://receiver.example.org/callbacks/secret", "pass the address without a path"),
+        ("receiver.example.org/callbacks/secret", "not an http:// or https:// address"),
         ("http://127.0.0.1:9", "Connection refused"),
     ],
 )
 def test_an_address_that_leads_nowhere_is_named(
     runtime: Runtime, tmp_path: Path, url: str, words: str
 ) -> None:
-    told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (told[-1][0], words in told[-1][1]) == (Level.BAD, True), told
-    assert "secret" not in str(told)
+    details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (details[-1][0], words in details[-1][1]) == (Level.BAD, True), details
+    assert "secret" not in str(details)
 
 
 def test_a_database_that_cannot_be_reached_is_named_in_one_line(tmp_path: Path) -> None:
     nowhere = "postgresql+psycopg://nobody@/none?host=127.0.0.1,127.0.0.1&port=9,10"
-    told = about(findings(tmp_path, DATABASE_URL=nowhere, UPSTREAM_API_KEY=""), "database")
-    assert (told[0][0], "\n" in told[0][1]) == (Level.BAD, False), told
+    details = about(findings(tmp_path, DATABASE_URL=nowhere, UPSTREAM_API_KEY=""), "database")
+    assert (details[0][0], "\n" in details[0][1]) == (Level.BAD, False), details
 
 
 def test_the_way_from_outside_is_looked_at_without_a_database_too_and_makes_none(tmp_path: Path) -> None:
     with serving() as url:
-        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert "cannot be seen without the database" in str(told)
+        details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert "without the database it is unknown" in str(details)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_answers_but_is_no_receiver_is_named(runtime: Runtime, tmp_path: Path) -> None:
     with serving() as url:
-        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (Level.BAD, True) in [(level, "where a receiver says 404" in words) for level, words in told]
+        details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (Level.BAD, True) in [(level, "instead of a receiver's 404" in words) for level, words in details]
 
 
 @pytest.fixture
@@ -169,8 +170,8 @@ def test_a_certificate_that_nobody_trusts_is_named(
     runtime: Runtime, tmp_path: Path, certificate: Callable[[int], Path]
 ) -> None:
     with serving(certificate=certificate(90)) as url:
-        told = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (told[-1][0], "TLS certificate is not accepted" in told[-1][1]) == (Level.BAD, True), told
+        details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
+    assert (details[-1][0], "TLS certificate is not accepted" in details[-1][1]) == (Level.BAD, True), details
 
 
 def test_the_day_a_certificate_ends_is_seen(
@@ -200,10 +201,10 @@ def test_an_upstream_url_that_is_wrong_is_named(
     runtime: Runtime, tmp_path: Path, status: int, body: bytes
 ) -> None:
     with serving(status=status, body=body) as upstream:
-        ((level, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
+        ((level, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
     assert level is Level.BAD
-    assert "the URL is wrong, check RECEIVER_UPSTREAM_URL" in told
-    assert f"HTTP {status}" in told
+    assert "the URL is wrong, check RECEIVER_UPSTREAM_URL" in details
+    assert f"HTTP {status}" in details
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_an_upstream_url_that_is_wrong_is_named(
         (200, b'{"code": 422, "msg": "recordInfo is null", "data": null}', Level.OK, "accepts the key"),
         (404, b'{"code": 404, "msg": "not found"}', Level.OK, "accepts the key"),
         (200, b'{"code": 500, "msg": "x", "data": null}', Level.WARNING, "code 500"),
-        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is refused"),
+        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is rejected"),
         (403, b"error code: 1010", Level.BAD, "denies our calls (HTTP 403)"),
         (502, b"", Level.BAD, "server errors (HTTP 502)"),
         (429, b"", Level.BAD, "slow down (HTTP 429)"),
@@ -223,8 +224,8 @@ def test_what_the_upstream_says_is_told_in_plain_words(
     runtime: Runtime, tmp_path: Path, status: int, body: bytes, level: Level, words: str
 ) -> None:
     with serving(status=status, body=body) as upstream:
-        ((found, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
-    assert (found, words in told) == (level, True), told
+        ((found, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
+    assert (found, words in details) == (level, True), details
     assert {agent.partition("/")[0] for agent in agents if agent} == {"receiver"}
 
 
@@ -248,10 +249,10 @@ def test_while_polling_is_paused_it_is_bad_and_says_since_when_and_why(
         paused_until=now + timedelta(seconds=left_s),
     )
     with serving() as upstream:
-        ((level, told),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")
+        ((level, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")
     assert level is Level.BAD
     for words in ("paused since 2026-01-02 03:04:05 UTC", trouble.meaning, "(HTTP 599)"):
-        assert words in told
+        assert words in details
 
 
 def test_one_tasks_failed_call_is_no_pause(runtime: Runtime, tmp_path: Path) -> None:

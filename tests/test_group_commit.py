@@ -40,7 +40,7 @@ def test_all_who_wait_meanwhile_share_the_next_transaction() -> None:
 
 def test_who_waits_for_a_database_that_hangs_is_told_in_time_and_leaves_nothing_behind() -> None:
     store = Store()
-    group = GroupCommit(store.accept, patience_s=0.1)
+    group = GroupCommit(store.accept, timeout_s=0.1)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(group.submit, "first")
         eventually(lambda: store.batches)

@@ -188,21 +188,21 @@ def test_what_an_abandoned_call_brings_in_the_end_is_dropped(gate: threading.Eve
         ended.set()
         return FinishedCall(call=one, response=PollResponse(body=b"{}"))
 
-    calls = CallsUnderWay(asking, longest_s=0.05)
+    calls = CallsUnderWay(asking, timeout_s=0.05)
     calls.start(call("t"))
     replies: list[FinishedCall] = []
-    eventually(lambda: replies.extend(calls.take_ended(wait_s=0.01)) or replies)
+    eventually(lambda: replies.extend(calls.take_finished(wait_s=0.01)) or replies)
     assert [(reply.call.task_id, type(reply.response)) for reply in replies] == [("t", PollFailure)]
     assert len(calls) == 0
     gate.set()
     assert ended.wait(20)
-    assert not calls.take_ended(wait_s=0.05)
+    assert not calls.take_finished(wait_s=0.05)
 
 
 def test_calls_that_hang_do_not_keep_the_process_from_ending() -> None:
     program = (
         "import threading\n"
         "from tests.test_hanging_calls import CallsUnderWay, call\n"
-        "CallsUnderWay(lambda _: threading.Event().wait(), longest_s=60).start(call('t'))\n"
+        "CallsUnderWay(lambda _: threading.Event().wait(), timeout_s=60).start(call('t'))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)

@@ -16,9 +16,9 @@ from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.web.admin.page import CALLBACKS
 
 
-def line(message: str, *, as_json: bool, **told: object) -> str:
+def line(message: str, *, as_json: bool, **fields: object) -> str:
     record = logging.LogRecord("receiver.x", logging.INFO, "", 0, message, None, None)
-    record.told = told
+    record.fields = fields
     return LineFormatter(as_json=as_json).format(record)
 
 
@@ -43,8 +43,13 @@ def test_a_line_tells_the_same_as_text_and_as_json() -> None:
     request_id.set("id-1")
     text = line("delivery", as_json=False, task="t 1", bytes=3)
     assert re.fullmatch(r'\S+Z?\S* info receiver\.x: delivery request=id-1 task="t 1" bytes=3', text)
-    told = json.loads(line("delivery", as_json=True, task="t 1", bytes=3))
-    assert (told["message"], told["request"], told["task"], told["bytes"]) == ("delivery", "id-1", "t 1", 3)
+    entry = json.loads(line("delivery", as_json=True, task="t 1", bytes=3))
+    assert (entry["message"], entry["request"], entry["task"], entry["bytes"]) == (
+        "delivery",
+        "id-1",
+        "t 1",
+        3,
+    )
     request_id.set(None)
     assert "request" not in json.loads(line("poller", as_json=True))
 
@@ -79,8 +84,8 @@ def test_callbacks_that_share_a_commit_are_each_logged_with_their_own_id(
         eventually(lambda: len(runtime.intake._group._waiting) == 3)
     for sender in senders:
         sender.join()
-    told = {one["task"]: one["request"] for one in lines_of(logged) if one["message"] == "delivery"}
-    assert told == {f"task-{number}": f"id-{number}" for number in range(4)}
+    request_ids = {one["task"]: one["request"] for one in lines_of(logged) if one["message"] == "delivery"}
+    assert request_ids == {f"task-{number}": f"id-{number}" for number in range(4)}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_a_fault_is_logged_with_its_traceback_and_without_the_address(
 
     answer = app.test_client().post("/fails")
     assert answer.status_code == 500
-    (told,) = lines_of(logged)
-    assert told["request"] == answer.headers["X-Request-Id"]
-    assert "RuntimeError: cannot redirect to /callbacks/[removed]" in str(told["error"])
+    (entry,) = lines_of(logged)
+    assert entry["request"] == answer.headers["X-Request-Id"]
+    assert "RuntimeError: cannot redirect to /callbacks/[removed]" in str(entry["error"])
     assert CALLBACK_TOKEN not in logged.getvalue()

@@ -1,4 +1,4 @@
-"""Polling, contract section 6: passes against a real HTTP upstream, with a clock that the test sets."""
+"""Polling: passes against a real HTTP upstream, with a clock that the test sets."""
 
 import json
 import socket
@@ -73,9 +73,9 @@ def test_what_a_poll_brings_is_a_delivery_without_our_token(world: World) -> Non
     world.answers("t", param=json.dumps({"callBackUrl": url}))
     world.run(after_s=90)
     with world.runtime.database.read() as connection:
-        (told,) = deliveries.of_task(connection, "t")
-    assert (told.source, told.result, told.status) == ("poll", "accepted", "PENDING")
-    assert CALLBACK_TOKEN.encode() not in (told.body or b"")
+        (stored,) = deliveries.of_task(connection, "t")
+    assert (stored.source, stored.result, stored.status) == ("poll", "accepted", "PENDING")
+    assert CALLBACK_TOKEN.encode() not in (stored.body or b"")
     assert CALLBACK_TOKEN not in str(world.task("t").state)
 
 
@@ -227,9 +227,9 @@ def test_a_record_with_a_param_that_is_wrongly_escaped_is_read_and_kept_as_it_ca
     world.run(after_s=90)
     assert world.task("t").settlement.outcome.value == "succeeded"
     with world.runtime.database.read() as connection:
-        (told,) = deliveries.of_task(connection, "t")
-    assert told.body == body
-    assert "data.param" in told.errors
+        (stored,) = deliveries.of_task(connection, "t")
+    assert stored.body == body
+    assert "data.param" in stored.errors
 
 
 def test_after_a_pause_one_probe_about_another_task_decides(world: World) -> None:
@@ -238,15 +238,15 @@ def test_after_a_pause_one_probe_about_another_task_decides(world: World) -> Non
     for name in names:
         world.upstream.put(name, {"code": 500}, 500)
     world.run(after_s=90)
-    asked = [name for name in names if world.task(name).attempt]
+    polled = [name for name in names if world.task(name).attempt]
     # The first failure is its task's own, so that its place may be taken once before the second pauses the upstream.
-    assert len(asked) <= world.runtime.settings.poll_concurrency + 1
+    assert len(polled) <= world.runtime.settings.poll_concurrency + 1
     first, calls = world.health(), world.calls
     world.run(after_s=1.5)
     assert world.calls == calls + 1
     second = world.health()
     assert second.failures == first.failures + 1
-    assert second.failed_task not in asked
+    assert second.failed_task not in polled
     for name in names:
         world.answers(name)
     world.run(after_s=10)
@@ -255,16 +255,16 @@ def test_after_a_pause_one_probe_about_another_task_decides(world: World) -> Non
 
 
 def test_a_persons_request_goes_through_a_pause_as_a_probe(world: World) -> None:
-    world.register("t", "wanted")
+    world.register("t", "requested")
     world.upstream.put("t", {"code": 429}, 429, {"Retry-After": "9" * 30})
-    world.answers("wanted")
+    world.answers("requested")
     world.run(after_s=90)
     world.run(after_s=60)
     assert world.health().paused(world.clock.now)
-    polls_made = world.task("wanted").polls
-    request_task_poll(world.runtime, "wanted", now=world.clock.now, actor=SOMEBODY)
+    polls_made = world.task("requested").polls
+    request_task_poll(world.runtime, "requested", now=world.clock.now, actor=SOMEBODY)
     world.run(after_s=1)
-    assert world.task("wanted").polls == polls_made + 1
+    assert world.task("requested").polls == polls_made + 1
     assert not world.health().in_trouble
 
 
@@ -326,18 +326,18 @@ def test_an_upstream_that_is_not_there_is_named(new_world: Callable[..., World])
 
 def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Callable[..., World]) -> None:
     world = new_world(POLL_LIMIT="1/hour")
-    world.register("early", "wanted")
-    for name in ("early", "wanted"):
+    world.register("early", "requested")
+    for name in ("early", "requested"):
         world.answers(name)
     world.clock.advance(600)
-    request_task_poll(world.runtime, "wanted", now=world.clock.now, actor=SOMEBODY)
+    request_task_poll(world.runtime, "requested", now=world.clock.now, actor=SOMEBODY)
     stop = threading.Event()
     stopping = threading.Thread(target=lambda: (eventually(lambda: world.calls), stop.set()))
     stopping.start()
     world.poller.run_once(stop)
     stopping.join()
-    assert (world.task("wanted").polls, world.task("early").polls) == (1, 0)
-    assert not world.task("wanted").poll_requested
+    assert (world.task("requested").polls, world.task("early").polls) == (1, 0)
+    assert not world.task("requested").poll_requested
 
 
 def test_no_task_is_given_up_without_a_last_look(world: World) -> None:
@@ -416,7 +416,7 @@ class DeafIntake(Intake):
     """Cannot take in one task's answer, as if there were a fault of ours in it."""
 
     def accept_answers(self, answers: Sequence[Delivery]) -> Sequence[Result]:
-        if any(delivery.reading.task_id == "poison" for delivery in answers):
+        if any(delivery.parsed.task_id == "poison" for delivery in answers):
             raise ValueError("a fault of ours")
         return super().accept_answers(answers)
 
@@ -500,9 +500,9 @@ def test_a_trickling_answer_is_cut_off_at_the_timeout(new_world: Callable[..., W
         thread.start()
         world = new_world(UPSTREAM_URL=f"http://127.0.0.1:{listener.getsockname()[1]}", POLL_TIMEOUT="0.5")
         started = time.monotonic()
-        told = world.client.fetch("t", now=T0)
+        failure = world.client.fetch("t", now=T0)
         assert time.monotonic() - started < 5
-        assert isinstance(told, PollFailure)
+        assert isinstance(failure, PollFailure)
         done.set()
         thread.join()
 
@@ -518,10 +518,10 @@ def test_an_answer_without_end_is_not_read_to_its_end(world: World) -> None:
 def test_a_task_that_is_deleted_while_it_is_asked_about_stays_deleted(world: World) -> None:
     class ClientBesideADeletion(UpstreamClient):
         def fetch(self, task_id: str, *, now: datetime) -> PollResponse | PollFailure:
-            told = super().fetch(task_id, now=now)
+            response = super().fetch(task_id, now=now)
             if task_id == "gone":
                 assert delete_task(world.runtime, "gone", now=now, actor=SOMEBODY)
-            return told
+            return response
 
     settings = world.runtime.settings
     client = ClientBesideADeletion(

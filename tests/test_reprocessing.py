@@ -9,6 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from receiver import reprocessing
+from receiver.core.observation import Source
+from receiver.core.payloads import ParseOutcome
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.intake import callback_delivery
 from receiver.operations import register_task
@@ -34,10 +37,18 @@ def stage(task_id: str, kind: str = "complete", row: Any = ROW) -> bytes:
 
 
 def unread(
-    body: bytes | None, task_id: str | None = None, cause: str = "no_task_id", **more: Any
+    body: bytes | None,
+    task_id: str | None = None,
+    cause: ParseOutcome = ParseOutcome.NO_TASK_ID,
+    **more: Any,
 ) -> StoredDelivery:
     """A delivery as an earlier version left it, which could not read it."""
-    values = {"source": "callback", "received_at": T0, "result": "quarantined", "errors": {"data": ["Odd."]}}
+    values = {
+        "source": Source.CALLBACK,
+        "received_at": T0,
+        "result": DeliveryResult.QUARANTINED,
+        "errors": {"data": ["Odd."]},
+    }
     return StoredDelivery(
         **values | {"digest": b"old", "body": body, "task_id": task_id, "cause": cause} | more
     )
@@ -81,21 +92,27 @@ def task(runtime: Runtime, task_id: str) -> Any:
 
 def test_a_preview_tells_what_would_change_and_changes_nothing(runtime: Runtime) -> None:
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    store(runtime, [unread(stage("t"), "t", "unreadable"), unread(b"<html>", cause="not_json")])
+    store(
+        runtime,
+        [unread(stage("t"), "t", ParseOutcome.UNREADABLE), unread(b"<html>", cause=ParseOutcome.NOT_JSON)],
+    )
     before = everything(runtime)
     planned = reprocessing.preview(runtime, in_quarantine(runtime), now=NOW)
     assert everything(runtime) == before
     assert [one.readable for one in planned] == [False, True]
     assert planned[1].after.change["outcome"] == ("in_progress", "succeeded")
     assert planned[1].after.change["ready"] == ("0/0", "1/1")
-    assert reprocessing.summarize(planned) == Summary(looked_at=2, readable=1, changing=1)
+    assert reprocessing.summarize(planned) == Summary(total=2, readable=1, changing=1)
 
 
 def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    store(runtime, [unread(stage("t"), "t", "unreadable"), unread(b"<html>", cause="not_json")])
+    store(
+        runtime,
+        [unread(stage("t"), "t", ParseOutcome.UNREADABLE), unread(b"<html>", cause=ParseOutcome.NOT_JSON)],
+    )
     planned = reprocessing.preview(runtime, in_quarantine(runtime), now=NOW)
-    assert read_again(runtime) == Summary(looked_at=2, readable=1, changing=1)
+    assert read_again(runtime) == Summary(total=2, readable=1, changing=1)
     known = task(runtime, "t")
     assert known == planned[1].task_after
     assert known.settlement.outcome is Outcome.SUCCEEDED
@@ -117,7 +134,7 @@ def test_a_second_time_changes_nothing_more(runtime: Runtime) -> None:
     store(runtime, [unread(stage("t")), unread(b"{}")])
     read_again(runtime)
     before = everything(runtime)[:3]
-    assert read_again(runtime) == Summary(looked_at=1)
+    assert read_again(runtime) == Summary(total=1)
     assert everything(runtime)[:3] == before
 
 
@@ -148,7 +165,7 @@ def test_a_sister_products_callback_becomes_unsupported_and_makes_no_task(runtim
         {"code": 200, "data": {"task_id": "w", "audioWavUrl": "https://example.org/a.wav"}}
     ).encode()
     store(runtime, [unread(body)])
-    assert read_again(runtime) == Summary(looked_at=1, readable=1)
+    assert read_again(runtime) == Summary(total=1, readable=1)
     (told,) = deliveries_of(runtime, "w")
     assert (told.result, told.product) == ("unsupported", "wav")
     assert task(runtime, "w") is None
@@ -158,7 +175,7 @@ def test_an_answer_to_a_poll_is_read_as_one_and_believed(runtime: Runtime) -> No
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
     data = {"taskId": "t", "status": "SENSITIVE_WORD_ERROR", "errorCode": 400}
     body = json.dumps({"code": 200, "data": data}).encode()
-    store(runtime, [unread(body, "t", "unreadable", source="poll")])
+    store(runtime, [unread(body, "t", ParseOutcome.UNREADABLE, source=Source.POLL)])
     read_again(runtime)
     assert task(runtime, "t").settlement.outcome is Outcome.FAILED
 
@@ -167,7 +184,7 @@ def test_a_task_that_was_given_up_is_asked_about_once_more(runtime: Runtime) -> 
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
     runtime.intake.give_up_overdue(first_seen_before=T0, now=T0)
     assert task(runtime, "t").next_poll_at is None
-    store(runtime, [unread(stage("t", "text"), "t", "unreadable")])
+    store(runtime, [unread(stage("t", "text"), "t", ParseOutcome.UNREADABLE)])
     read_again(runtime)
     assert task(runtime, "t").next_poll_at == NOW
 
@@ -189,16 +206,16 @@ def test_more_than_fit_in_a_transaction_are_all_read(runtime: Runtime) -> None:
     number = 2 * BATCH_SIZE + 50
     store(runtime, [unread(stage(f"t{n}", "text")) if n % 2 else unread(b"no") for n in range(number)])
     half = number // 2
-    assert read_again(runtime) == Summary(looked_at=number, readable=half, changing=half)
+    assert read_again(runtime) == Summary(total=number, readable=half, changing=half)
     assert totals(runtime) == {"accepted": half, "quarantined": half}
     assert len(in_quarantine(runtime)) == half
 
 
 def test_only_what_matches_is_read(runtime: Runtime) -> None:
-    store(runtime, [unread(stage("a")), unread(stage("b"), cause="not_json"), unread(stage("c"))])
+    store(runtime, [unread(stage("a")), unread(stage("b"), cause=ParseOutcome.NOT_JSON), unread(stage("c"))])
     newest = in_quarantine(runtime)[0]
-    assert read_again(runtime, QuarantineFilter(cause="not_json")).looked_at == 1
-    assert read_again(runtime, QuarantineFilter(only=newest.id)).looked_at == 1
+    assert read_again(runtime, QuarantineFilter(cause=ParseOutcome.NOT_JSON)).total == 1
+    assert read_again(runtime, QuarantineFilter(delivery_id=newest.id)).total == 1
     assert [task(runtime, key) is not None for key in "abc"] == [False, True, True]
 
 
@@ -207,8 +224,8 @@ def test_what_a_person_has_seen_is_left_alone_unless_he_asks_for_it(runtime: Run
     with runtime.database.write() as connection:
         assert quarantine.acknowledge(connection, [1], now=NOW) == 1
         assert quarantine.acknowledge(connection, [1], now=NOW) == 0
-    assert read_again(runtime).looked_at == 0
-    assert read_again(runtime, QuarantineFilter(seen=True)).readable == 1
+    assert read_again(runtime).total == 0
+    assert read_again(runtime, QuarantineFilter(include_acknowledged=True)).readable == 1
 
 
 def test_who_read_again_and_what_came_of_it_is_written_down(runtime: Runtime) -> None:
@@ -225,9 +242,15 @@ def test_who_read_again_and_what_came_of_it_is_written_down(runtime: Runtime) ->
 
 def test_what_has_no_body_any_more_is_left_as_it_is(runtime: Runtime) -> None:
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    store(runtime, [unread(None, "t", "unreadable"), unread(None, "t", "unreadable", source="poll")])
+    store(
+        runtime,
+        [
+            unread(None, "t", ParseOutcome.UNREADABLE),
+            unread(None, "t", ParseOutcome.UNREADABLE, source=Source.POLL),
+        ],
+    )
     before = everything(runtime)[:3]
-    assert read_again(runtime) == Summary(looked_at=2, bodiless=2)
+    assert read_again(runtime) == Summary(total=2, bodiless=2)
     assert everything(runtime)[:3] == before
 
 

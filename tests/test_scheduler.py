@@ -7,7 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from receiver.scheduler import Scheduler
+from receiver.store.database import StoreUnavailableError
 from tests.conftest import eventually, need
 
 A_CLOCK_SET_BACK = """
@@ -19,13 +22,13 @@ from receiver.scheduler import Scheduler
 
 runs, clock = [], Path(sys.argv[1])
 
-def enough(wanted):
+def enough(count):
     for _ in range(200):
-        if len(runs) >= wanted:
+        if len(runs) >= count:
             return True
         Event().wait(0.05)
 
-scheduler = Scheduler(lambda stop: runs.append(datetime.now()), tick_s=0.05)
+scheduler = Scheduler([lambda stop: runs.append(datetime.now())], tick_s=0.05)
 scheduler.start()
 assert enough(3)
 before = datetime.now()
@@ -59,16 +62,19 @@ def test_it_goes_on_when_the_clock_is_set_back(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_a_run_that_fails_is_followed_by_another() -> None:
-    runs: list[int] = []
+@pytest.mark.parametrize("error", [ValueError, StoreUnavailableError])
+def test_work_that_fails_is_tried_again_and_keeps_no_other_from_its_turn(error: type[Exception]) -> None:
+    failed: list[int] = []
+    done: list[int] = []
 
-    def work(_: threading.Event) -> None:
-        runs.append(1)
-        raise ValueError("this one fails")
+    def fail(_: threading.Event) -> None:
+        failed.append(1)
+        raise error("this one fails")
 
-    scheduler = Scheduler(work, tick_s=0.01)
+    scheduler = Scheduler([fail, lambda _: done.append(1)], tick_s=0.01)
     scheduler.start()
-    eventually(lambda: len(runs) >= 3)
+    eventually(lambda: len(failed) >= 3)
+    eventually(lambda: len(done) >= 3)
     scheduler.stop()
 
 
@@ -83,10 +89,10 @@ def test_a_stop_waits_for_the_run_under_way_and_ends_the_job() -> None:
         stops.append(stop)
         started.set()
         assert go_on.wait(20)
-        assert stop.is_set(), "the run is told to end"
+        assert stop.is_set(), "the run is to end"
         ended.append(1)
 
-    scheduler = Scheduler(work, tick_s=0.01)
+    scheduler = Scheduler([work], tick_s=0.01)
     scheduler.start()
     assert started.wait(20)
     stopping = threading.Thread(target=scheduler.stop)
@@ -105,7 +111,7 @@ def test_a_stop_right_after_the_start_is_no_failure() -> None:
     hook, threading.excepthook = threading.excepthook, failures.append
     try:
         for _ in range(50):
-            scheduler = Scheduler(lambda _: None, tick_s=1)
+            scheduler = Scheduler([lambda _: None], tick_s=1)
             scheduler.start()
             scheduler.stop()
     finally:

@@ -43,9 +43,9 @@ def test_a_named_file_that_is_empty_is_an_error_for_every_secret(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\xff\xfe\x00\x01binary", "no text in UTF-8"),
-        (b"\x80" * 40, "no text in UTF-8"),
-        (GOOD.encode("utf-16"), "no text in UTF-8"),
+        (b"\xff\xfe\x00\x01binary", "not UTF-8 text"),
+        (b"\x80" * 40, "not UTF-8 text"),
+        (GOOD.encode("utf-16"), "not UTF-8 text"),
         (GOOD.encode("utf-16-le"), "NUL"),
         (GOOD.encode() + b"\x00", "NUL"),
         (b"\x00" * 40, "NUL"),
@@ -57,9 +57,9 @@ def test_a_file_that_is_no_secrets_is_an_error_for_every_secret(
     tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     (tmp_path / "secret").write_bytes(content)
-    told = refusal(tmp_path, name, tmp_path / "secret")
-    assert words in told
-    assert GOOD not in told
+    message = refusal(tmp_path, name, tmp_path / "secret")
+    assert words in message
+    assert GOOD not in message
 
 
 @pytest.mark.parametrize("name", NAMES)

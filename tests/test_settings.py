@@ -14,7 +14,7 @@ from tests.conftest import environment
 EXAMPLE = Path(__file__).resolve().parent.parent / "config" / "receiver.env.example"
 
 
-def test_the_defaults_are_the_contracts(tmp_path: Path) -> None:
+def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     given = environment(tmp_path)
     for name in ("DATABASE_URL", "UPSTREAM_API_KEY", "UPSTREAM_URL"):
         del given[PREFIX + name]
@@ -270,7 +270,7 @@ def test_an_upstream_that_cannot_be_there_is_refused(tmp_path: Path, url: str) -
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "expected"),
     [
         ("https://api.example.org", "https://api.example.org"),
         ("https://api.example.org/", "https://api.example.org"),
@@ -283,9 +283,9 @@ def test_an_upstream_that_cannot_be_there_is_refused(tmp_path: Path, url: str) -
     ],
 )
 def test_the_upstreams_url_may_end_in_the_path_that_all_documents_write(
-    tmp_path: Path, given: str, kept: str
+    tmp_path: Path, given: str, expected: str
 ) -> None:
-    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == kept
+    assert load_settings(environment(tmp_path, UPSTREAM_URL=given)).upstream_url == expected
 
 
 @pytest.mark.parametrize(

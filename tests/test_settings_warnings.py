@@ -1,4 +1,4 @@
-"""Settings that are allowed and probably a mistake are told of: by `receiver check` and at the start."""
+"""Settings that are allowed and probably a mistake are warned about by `receiver check` and at the start."""
 
 import json
 from pathlib import Path
@@ -32,10 +32,10 @@ def test_of_usual_settings_nothing_is_told(tmp_path: Path) -> None:
 def test_a_secret_that_is_easy_to_guess_is_told_of_and_not_shown(
     tmp_path: Path, name: str, weak: str
 ) -> None:
-    told = warned(tmp_path, **{name: weak})
-    assert list(told) == [f"RECEIVER_{name}"]
-    assert "Easy to guess" in told[f"RECEIVER_{name}"]
-    assert weak not in str(told)
+    warnings = warned(tmp_path, **{name: weak})
+    assert list(warnings) == [f"RECEIVER_{name}"]
+    assert "Easy to guess" in warnings[f"RECEIVER_{name}"]
+    assert weak not in str(warnings)
 
 
 def test_a_weak_token_behind_a_good_one_is_told_of(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_check_tells_of_each_and_calls_none_bad(tmp_path: Path) -> None:
     first, *others = check_settings(environment(tmp_path, **changes))
     assert (first.level, first.detail) == (Level.OK, "complete and valid")
     assert {one.level for one in others} == {Level.WARNING}
-    told = json.dumps([one.detail for one in others])
-    assert "RECEIVER_UPSTREAM_URL: " in told
-    assert "RECEIVER_ADMIN_PASSWORD: " in told
+    details = json.dumps([one.detail for one in others])
+    assert "RECEIVER_UPSTREAM_URL: " in details
+    assert "RECEIVER_ADMIN_PASSWORD: " in details
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ class World:
             register_task(self.runtime, task_id, label=None, now=self.clock.now, actor=SOMEBODY)
 
     def answers(self, task_id: str, status: str = "PENDING", *rows: Any, **data: Any) -> None:
-        told = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
-        self.upstream.put(task_id, {"code": 200, "msg": "success", "data": told})
+        record = {"taskId": task_id, "status": status, "response": {"sunoData": list(rows)}, **data}
+        self.upstream.put(task_id, {"code": 200, "msg": "success", "data": record})
 
     def poison(self, *kinds: str) -> list[str]:
         """A task of each kind, known to the upstream; nobody can call back about it."""

@@ -1,4 +1,4 @@
-"""Is this deployment set up right: plain sentences, for a person at a terminal."""
+"""Diagnose a deployment, in plain sentences for a person at a terminal."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""One thing found: plain words, and how bad it is."""
+"""One finding: its level, and plain words."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from enum import StrEnum
 class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"
-    BAD = "BAD"
+    BAD = "BAD"  # in JSON; a terminal shows FAIL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +17,11 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.level:8}{self.name}: {self.detail}"
+        level = "FAIL" if self.level is Level.BAD else self.level
+        return f"{level:8}{self.name}: {self.detail}"
 
     @property
-    def shown(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         return asdict(self) | {"ok": self.level is not Level.BAD}
 
 

@@ -1,4 +1,4 @@
-"""What can be seen on this machine, and at the upstream."""
+"""Checks of this machine and of the upstream: files, disk, database, poller, clocks, key."""
 
 import os
 import shutil
@@ -23,10 +23,10 @@ from receiver.store.write_probe import probe_write, probe_write_body
 from receiver.upstream import http_probe
 from receiver.upstream.client import RECORD_INFO, PollFailure, PollResponse, UpstreamClient
 
-NOBODY = "receiver-check-no-such-task"
+NO_SUCH_TASK = "receiver-check-no-such-task"
 CLOCK_DOUBTFUL, CLOCK_WRONG = timedelta(seconds=5), timedelta(seconds=30)
 LITTLE_SPACE = 10**9
-# Of tasks, not of the deployment: a person looks at them on the admin page.
+# About tasks, not about the deployment: the admin page lists them.
 ABOUT_TASKS = {
     AlarmName.TASKS_UNRESOLVED,
     AlarmName.TASKS_OVERDUE,
@@ -36,26 +36,25 @@ ABOUT_TASKS = {
 
 
 def check_files(settings: Settings) -> Iterator[Finding]:
-    """Where the database is a file: whether it is there, for whom, and how much room is left."""
+    """For SQLite: whether the file exists, who may read it, and how much space is left."""
     file = database_file(settings.database_url)
     if file is None:
         return
     try:
         yield from _file(file)
     except OSError as error:
-        told = f"{file} cannot be looked at ({error.strerror}): run this as the server's user"
-        yield bad("database", told)
+        yield bad("database", f"cannot access {file} ({error.strerror}): run this as the server's user")
 
 
 def _file(file: Path) -> Iterator[Finding]:
     if not file.exists():
-        yield bad("database", f"{file} is not there yet: start the server, or run `receiver upgrade`")
+        yield bad("database", f"{file} does not exist: start the server, or run `receiver upgrade`")
         return
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
-    room = f"{disk.free / 1e9:,.1f} GB free, the database has {size / 1e6:,.0f} MB"
+    room = f"{disk.free / 1e9:,.1f} GB free; database {size / 1e6:,.0f} MB"
     yield _room(alarms.Disk(what="database", free=disk.free, size=disk.total), size, room)
     for one in readable_by_anybody(file):
-        yield warning("permissions", f"anybody on this machine can read {one}: chmod 600 {one}")
+        yield warning("permissions", f"every user of this machine can read {one}: chmod 600 {one}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
 
@@ -74,9 +73,8 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         with database.read() as connection:
             versions = read_schema_versions(connection)
         if versions.pending:
-            has = f"of version {versions.tables}" if versions.tables else "not made"
-            detail = f"its tables are {has}, this program's of {versions.program}: run `receiver upgrade`"
-            yield bad("database", detail)
+            detail = f"its tables have {_version(versions.tables)}, this program needs {versions.program}"
+            yield bad("database", f"{detail}: run `receiver upgrade`")
             return
         with database.write() as connection:
             probe_write(connection, now=now)
@@ -86,18 +84,20 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             late = there - alarms.OVERDUE_AFTER if settings.upstream_api_key else None
             overview = read_overview(connection, due_before=late)
     except (StoreUnavailableError, NewerTablesError) as error:
-        yield bad("database", f"cannot be used: {' '.join(str(error).split())}")
+        yield bad("database", f"unavailable: {' '.join(str(error).split())}")
         return
     finally:
         database.engine.dispose()
-    yield ok("database", f"takes writes, tables are of version {versions.program}, as they should be")
+    yield ok("database", f"accepts writes; its tables have version {versions.program}, the current one")
     if not database.is_sqlite:
         yield _clock("the database's", there, here)
     alive = held is not None and held.valid(there)
     yield (
         ok("poller", f"held by {held.holder}")
         if held and alive
-        else bad("poller", "nobody polls now: is the server running, with RECEIVER_POLLER=on somewhere?")
+        else bad(
+            "poller", "no process polls: is the server running, with RECEIVER_POLLER=on in one process group?"
+        )
     )
     if settings.upstream_api_key and health.in_trouble:
         yield bad("polling", _pause(health, there))
@@ -106,10 +106,14 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield (bad if red else warning)(alarm.name.value, alarm.text)
 
 
+def _version(version: str | None) -> str:
+    return f"version {version}" if version else "no version"
+
+
 def _pause(health: UpstreamHealth, now: datetime) -> str:
     """Since when polling is paused, why, and when it goes on."""
     since = f" since {_moment(health.paused_since)}" if health.paused_since else ""
-    until = f"until {_moment(health.paused_until)}" if health.paused(now) else "until a probe is answered"
+    until = f"until {_moment(health.paused_until)}" if health.paused(now) else "until a probe succeeds"
     trouble = Trouble(health.trouble) if health.trouble else Trouble.NETWORK
     detail = f" ({health.detail})" if health.detail else ""
     return f"paused{since} {until}: the upstream is in trouble, {trouble.meaning}{detail}"
@@ -120,9 +124,9 @@ def _moment(moment: datetime | None) -> str:
 
 
 def check_upstream(settings: Settings, now: datetime, *, note: bool) -> Iterator[Finding]:
-    """Ask about a task that cannot exist: whoever may ask is told that it does not.
+    """Poll a task that cannot exist: with a valid key the upstream responds that it does not.
 
-    With `note` the poller is told what this says of the key.
+    With `note` the result for the key is saved for the poller.
     """
     if not settings.upstream_api_key:
         yield warning(
@@ -135,46 +139,46 @@ def check_upstream(settings: Settings, now: datetime, *, note: bool) -> Iterator
         timeout_s=settings.poll_timeout,
         concurrency=1,
     )
-    told = client.fetch(NOBODY, now=now)
+    response = client.fetch(NO_SUCH_TASK, now=now)
     client.close()
-    yield _upstream(settings.upstream_url, told)
+    yield _upstream(settings.upstream_url, response)
     if note:
-        _note_key(settings, told)
+        _save_key_state(settings, response)
     times = http_probe.time_at(settings.upstream_url)
     if times is not None:
         yield _clock("the upstream's", *times)
 
 
-def _upstream(url: str, told: PollResponse | PollFailure) -> Finding:
-    if isinstance(told, PollResponse):
-        code = code_in(told.body)
+def _upstream(url: str, response: PollResponse | PollFailure) -> Finding:
+    if isinstance(response, PollResponse):
+        code = code_in(response.body)
         if code in WORKED | NOT_KNOWN:
             return ok("upstream", f"{url} accepts the key")
-        return warning("upstream", f"{url} answers code {code} about a task that it cannot know")
-    if told.trouble is Trouble.REFUSED:
-        return bad("upstream", "the API key is refused: check RECEIVER_UPSTREAM_API_KEY")
-    if told.trouble is Trouble.NOT_RECORD_INFO:
-        wrong = f"{url}{RECORD_INFO} is not record-info ({told.detail})"
+        return warning("upstream", f"{url} responds with code {code} about a task that does not exist")
+    if response.trouble is Trouble.REFUSED:
+        return bad("upstream", "the API key is rejected: check RECEIVER_UPSTREAM_API_KEY")
+    if response.trouble is Trouble.NOT_RECORD_INFO:
+        wrong = f"{url}{RECORD_INFO} is not record-info ({response.detail})"
         return bad("upstream", f"{wrong}: the URL is wrong, check RECEIVER_UPSTREAM_URL")
-    return bad("upstream", f"{url}: {told.trouble.meaning} ({told.detail})")
+    return bad("upstream", f"{url}: {response.trouble.meaning} ({response.detail})")
 
 
-def _note_key(settings: Settings, told: PollResponse | PollFailure) -> None:
-    """A key that is refused here counts as refused; one that is accepted is tried again at once."""
+def _save_key_state(settings: Settings, response: PollResponse | PollFailure) -> None:
+    """A key rejected here counts as rejected for the poller; one accepted here is tried again at once."""
     database = Database(settings.database_url)
     try:
         with database.write() as connection:
             health = poll_queue.health(connection)
-            if isinstance(told, PollResponse):
+            if isinstance(response, PollResponse):
                 after = upstream_health.retry_refused_key(health)
-            elif told.trouble is Trouble.REFUSED:
+            elif response.trouble is Trouble.REFUSED:
                 after = upstream_health.key_refused(health, now=database_now(connection))
             else:
                 return
             if after != health:
                 poll_queue.save_health(connection, after)
     except StoreUnavailableError:
-        return  # which is told by another finding
+        return  # another finding says so
     finally:
         database.engine.dispose()
 
@@ -186,4 +190,4 @@ def _clock(whose: str, there: datetime, here: datetime) -> Finding:
         return ok("clock", f"agrees with {whose}")
     if abs(off) < CLOCK_WRONG:
         return warning("clock", f"{words}: is the time synchronized here?")
-    return bad("clock", f"{words}: signatures, leases and times shown rest on it; synchronize it")
+    return bad("clock", f"{words}: signatures, leases and displayed times depend on it: synchronize it")

@@ -1,4 +1,4 @@
-"""The commands: `receiver --help`. Each answers 0 when all is well, 1 when something is wrong, 2 to wrong usage."""
+"""The commands: `receiver --help`. Exit codes: 0 success, 1 failure, 2 usage error."""
 
 import io
 import os
@@ -12,21 +12,23 @@ from receiver.settings import SettingsError
 from receiver.store.backup import BackupError
 from receiver.store.database import StoreUnavailableError
 from receiver.store.database_copy import InUseError, NotEmptyError
-from receiver.store.schema_version import NewerTablesError
+from receiver.store.schema_version import NewerTablesError, OutdatedTablesError
+
+EXPECTED = SettingsError, NewerTablesError, OutdatedTablesError, BackupError, InUseError, NotEmptyError
 
 
 class Commands(click.Group):
-    """Says in a sentence what keeps any of the commands from working."""
+    """Reports expected errors in one sentence, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SettingsError, NewerTablesError, BackupError, InUseError, NotEmptyError) as error:
+        except EXPECTED as error:
             raise click.ClickException(str(error)) from None
         except StoreUnavailableError as error:
-            raise click.ClickException(f"The database cannot be used: {error}") from None
+            raise click.ClickException(f"Database unavailable: {error}") from None
         except OSError as error:
-            if error.filename is None:  # of no file, such as a reader of ours who has left: click's own
+            if error.filename is None:  # no file's, such as a closed pipe, which click handles
                 raise
             raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
@@ -37,12 +39,12 @@ class Commands(click.Group):
 def main(context: click.Context) -> None:
     """Receive callbacks of a Suno-style API, poll for the missing ones, keep one state per task.
 
-    Settings come from RECEIVER_* variables; config/receiver.env.example lists them all. Each command answers with
-    exit code 0 when all is well, 1 when something is wrong or unknown, 2 when it was called wrongly.
+    Settings come from RECEIVER_* variables; config/receiver.env.example lists them all. Exit codes: 0 success,
+    1 failure or not found, 2 usage error.
     """
-    before = os.umask(0o077)  # a database that a command makes is for its owner
+    before = os.umask(0o077)  # a database that a command creates is for its owner
     context.call_on_close(lambda: os.umask(before))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a title may be in letters that this terminal has not
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a title may have letters that this terminal lacks
         sys.stdout.reconfigure(errors="backslashreplace")
 
 

@@ -14,24 +14,22 @@ from receiver.cli.output import as_json, console, example
 
 @click.command(epilog=example("receiver demo --tasks 40 --seed 7 --exit"))
 @click.option(
-    "--tasks", "count", type=click.IntRange(1, 10_000), default=60, show_default=True, help="How many."
+    "--tasks", "count", type=click.IntRange(1, 10_000), default=60, show_default=True, help="Number of tasks."
 )
 @click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
 @click.option("--exit", "leave", is_flag=True, help="End when every task is settled; the last line is JSON.")
-@click.option(
-    "--json", is_flag=True, expose_value=False, help="As all commands have it: the last line is JSON."
-)
+@click.option("--json", is_flag=True, expose_value=False, help="No effect: the last line is always JSON.")
 def demo(count: int, seed: int | None, leave: bool) -> None:
-    """Run the receiver against every kind of simulated trouble."""
+    """Run the receiver against all simulated faults."""
     from receiver.demo import run_demo
     from receiver.demo.deployment import DemoError
 
-    chosen = random.randrange(1_000_000) if seed is None else seed
-    console.print(f"Seed {chosen}")
+    seed = random.randrange(1_000_000) if seed is None else seed
+    console.print(f"Seed {seed}")
     for ending in (signal.SIGINT, signal.SIGTERM):  # either ends the receiver and the simulator too
         signal.signal(ending, signal.default_int_handler)
     try:
-        report = run_demo(count=count, seed=chosen, stay=not leave, console=console)
+        report = run_demo(count=count, seed=seed, stay=not leave, console=console)
     except DemoError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
@@ -43,12 +41,12 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
 @click.command(epilog=example("receiver simulator --port 9000 --fault callback-lost=0.2 --speed 10"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=int, default=9000, show_default=True, help="0: any free one.")
-@click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="May be given often.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="How many times faster than real.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="Repeatable.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Times faster than real.")
 @click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
-@click.option("--api-key", default="", help="Refuse calls with another key.")
-@click.option("--signing-key", default="", help="Sign callbacks with it.")
-@click.option("--list-faults", is_flag=True, help="Print the faults' names and what they do.")
+@click.option("--api-key", default="", help="Reject calls with another key.")
+@click.option("--signing-key", default="", help="Sign callbacks with this key.")
+@click.option("--list-faults", is_flag=True, help="List the faults and what they do.")
 @as_json
 def simulator(
     host: str,
@@ -61,7 +59,7 @@ def simulator(
     list_faults: bool,
     as_json: bool,
 ) -> None:
-    """Serve an upstream to aim at a deployment of your own."""
+    """Run a simulated upstream API."""
     from receiver.simulator import FAULTS, Simulator, SimulatorServer
 
     if list_faults:
@@ -72,9 +70,9 @@ def simulator(
         probabilities = {
             name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)
         }
-        chosen = random.randrange(1_000_000) if seed is None else seed
+        seed = random.randrange(1_000_000) if seed is None else seed
         upstream = Simulator(
-            faults=probabilities, speed=speed, seed=chosen, api_key=api_key, signing_key=signing_key
+            faults=probabilities, speed=speed, seed=seed, api_key=api_key, signing_key=signing_key
         )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None
@@ -85,8 +83,8 @@ def simulator(
         raise click.ClickException(str(error)) from None
     try:
         if as_json:
-            click.echo(json.dumps({"url": server.url, "seed": chosen}))
-        console.print(f"Serving {server.url} with seed {chosen}; Ctrl-C ends it.")
+            click.echo(json.dumps({"url": server.url, "seed": seed}))
+        console.print(f"Serving {server.url} with seed {seed}; stop it with Ctrl-C.")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:

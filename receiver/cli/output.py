@@ -1,7 +1,6 @@
-"""What the commands share: where they print, and how they open the database."""
+"""How commands print: results, tables, progress."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,17 +11,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from receiver.runtime import Runtime, build_runtime
-from receiver.settings import Settings, load_settings
-from receiver.store.backup import database_file
-from receiver.store.database import Database
-from receiver.store.schema_version import SchemaVersions, read_schema_versions
-
 console = Console(stderr=True)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
-WIDE = 500  # what goes on to another program is not cut
-# What a terminal obeys instead of showing it: controls, line ends, turns of the writing direction.
+PIPE_WIDTH = 500  # what goes on to another program is not cut
+# A terminal obeys these instead of showing them: controls, line ends, changes of the writing direction.
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -37,50 +30,25 @@ def print_result(data: Any, words: str, *, as_json: bool) -> None:
 
 
 def printable(text: str) -> str:
-    """A line for the terminal, whoever wrote it: titles come from outside."""
+    """The text without control characters: titles come from outside."""
     return CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def table_console() -> Console:
     """Where tables are printed."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def count(number: int, noun: str) -> str:
+    """The number and its noun: `1 body`, `2 bodies`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 @contextmanager
 def progress(words: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where a person looks at it; it is told how much of how much is done."""
+    """A progress bar on standard error, if that is a terminal; call the result with how much of how much is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
         bar = shown.add_task(words, total=None)
         yield lambda done, total: shown.update(bar, completed=done, total=total)
-
-
-def settings() -> Settings:
-    return load_settings(os.environ)
-
-
-def open_runtime() -> Runtime:
-    """Whatever only looks or changes a task leaves the tables as they are: a server may be running on them."""
-    given = settings()
-    _, versions = open_database(given)
-    if versions.pending:
-        raise click.ClickException(
-            f"The database's tables are of version {versions.tables or 'none'} and this program's of"
-            f" {versions.program}: run `receiver upgrade` first."
-        )
-    runtime = build_runtime(given)
-    click.get_current_context().call_on_close(runtime.database.engine.dispose)
-    return runtime
-
-
-def open_database(given: Settings, *, make: bool = False) -> tuple[Database, SchemaVersions]:
-    """The database that is there; none is made by the way, which would belong to whoever called the command."""
-    file = database_file(given.database_url)
-    if file is not None and not file.exists() and not make:
-        raise click.ClickException(
-            f"There is no database {file} yet: start the server, or `receiver upgrade`."
-        )
-    database = Database(given.database_url)
-    click.get_current_context().call_on_close(database.engine.dispose)
-    with database.read() as connection:
-        return database, read_schema_versions(connection)

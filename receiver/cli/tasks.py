@@ -9,27 +9,26 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from receiver.cli.context import open_runtime
 from receiver.cli.output import (
     as_json,
     console,
     example,
-    open_runtime,
     print_result,
     printable,
     table_console,
 )
-from receiver.core.payloads.envelope import readable_task_id
+from receiver.clock import utc_now
 from receiver.core.settlement import Outcome
-from receiver.core.task import MAX_LABEL_CHARS
+from receiver.core.validation import LABEL_RULE, TASK_ID_RULE, is_label, parse_task_id
 from receiver.operations import register_task, request_task_poll
-from receiver.runtime import utc_now
 from receiver.store import deliveries, task_list, tasks
 from receiver.store.audit_log import COMMAND
 from receiver.store.database import Database
 from receiver.store.task_list import Page, TaskFilter
 from receiver.web.serializers import serialize_delivery, serialize_task
 
-LISTED = {
+COLUMNS = {
     "task": "taskId",
     "outcome": "outcome",
     "status": "status",
@@ -45,9 +44,9 @@ class TaskIdType(click.ParamType[str]):
     name = "task_id"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        task_id = readable_task_id(value)
+        task_id = parse_task_id(value)
         if task_id is None:
-            self.fail("not a task id: text without white space or slashes, 200 characters at most", param)
+            self.fail(f"not a task id: {TASK_ID_RULE}", param)
         return task_id
 
 
@@ -56,23 +55,29 @@ TASK_ID = TaskIdType()
 
 @click.command(epilog=example('receiver register 5c79be8e --label "order 17"'))
 @click.argument("task_id", type=TASK_ID)
-@click.option("--label", help="Your own words, to find it by.")
+@click.option("--label", help="Text to find it by (up to 200 characters).")
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled without callbacks."""
-    if label and len(label) > MAX_LABEL_CHARS:
-        raise click.BadParameter(f"{MAX_LABEL_CHARS} characters at most", param_hint="--label")
+    if label and not is_label(label):
+        raise click.BadParameter(LABEL_RULE, param_hint="--label")
     task, created = register_task(open_runtime(), task_id, label=label, now=utc_now(), actor=COMMAND)
-    word = "registered" if created else "known"
+    word = "registered" if created else "already exists"
     print_result(serialize_task(task), f"{task_id}: {word}, {task.settlement.outcome.value}", as_json=as_json)
 
 
 @click.command(
     "tasks", epilog=example("receiver tasks --outcome unresolved", "receiver tasks --search tides")
 )
-@click.option("--outcome", type=click.Choice([outcome.value for outcome in Outcome]), help="Only these.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@click.option("--search", help="The beginning of an id, or of words in label and titles.")
+@click.option(
+    "--outcome",
+    type=click.Choice([outcome.value for outcome in Outcome]),
+    help="Only this outcome.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Maximum number of results."
+)
+@click.option("--search", help="The start of a task id, or of words in label and titles.")
 @as_json
 def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
     """List tasks, newest first."""
@@ -81,21 +86,21 @@ def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: boo
     if as_json:
         click.echo(json.dumps(shown))
     else:
-        table = Table(*LISTED)
-        for one in shown:
-            table.add_row(*(Text(_cell(one[name])) for name in LISTED.values()))  # and no markup
+        table = Table(*COLUMNS)
+        for task in shown:
+            table.add_row(*(Text(_cell(task[name])) for name in COLUMNS.values()))  # and no markup
         table_console().print(table)
     if page.next is not None:
-        console.print("There are more: raise --limit, or ask for less.")
+        console.print("There are more results: raise --limit, or narrow the filters.")
 
 
 @click.command(epilog=example("receiver show 5c79be8e"))
 @click.argument("task_id", type=TASK_ID)
 @as_json
 def show(task_id: str, as_json: bool) -> None:
-    """Print a task and what was told of it.
+    """Show a task and its deliveries.
 
-    With --json all that is known, the bodies of what was told too.
+    --json prints everything, including the bodies of the deliveries.
     """
     with open_runtime().database.read() as connection:
         task = tasks.load(connection, task_id)
@@ -114,16 +119,16 @@ def show(task_id: str, as_json: bool) -> None:
         line = f"{'track':16}{track['id']}  {track['title'] or ''}  {track['audioUrl'] or 'no audio yet'}"
         click.echo(printable(line))
     for delivery in log:
-        click.echo(f"{'told':16}{_line(serialize_delivery(delivery))}")
+        click.echo(f"{'delivery':16}{_line(serialize_delivery(delivery))}")
 
 
 @click.command(epilog=example("receiver poll 5c79be8e"))
 @click.argument("task_id", type=TASK_ID)
 @as_json
 def poll(task_id: str, as_json: bool) -> None:
-    """Have record-info asked about a task as soon as can be.
+    """Queue a task for polling now.
 
-    The running poller does it, when the quota allows.
+    The running poller calls record-info as soon as the quota allows.
     """
     task = request_task_poll(open_runtime(), task_id, now=utc_now(), actor=COMMAND)
     if task is None:
@@ -133,12 +138,12 @@ def poll(task_id: str, as_json: bool) -> None:
     )
 
 
-def _newest(database: Database, wanted: TaskFilter, limit: int) -> Page:
-    """So many tasks, on however many pages they stand."""
+def _newest(database: Database, filters: TaskFilter, limit: int) -> Page:
+    """Up to `limit` tasks, from as many pages as that takes."""
     with database.read() as connection:
-        page = task_list.find(connection, wanted, limit=limit)
+        page = task_list.find(connection, filters, limit=limit)
         while page.next is not None and len(page.tasks) < limit:
-            rest = replace(wanted, before=page.next)
+            rest = replace(filters, before=page.next)
             more = task_list.find(connection, rest, limit=limit - len(page.tasks))
             page = Page(tasks=[*page.tasks, *more.tasks], next=more.next)
     return page
@@ -157,9 +162,7 @@ def _line(delivery: Mapping[str, Any]) -> str:
 
 
 def _unknown(task_id: str) -> click.ClickException:
-    return click.ClickException(
-        f"No task {task_id!r} is known here; register it with: receiver register {task_id}"
-    )
+    return click.ClickException(f"Task {task_id!r} not found. Register it with: receiver register {task_id}")
 
 
 COMMANDS = (register, list_tasks, show, poll)

@@ -1,15 +1,17 @@
-"""What is wrong with the receiver: one list, shown by the page, `/readyz`, `/metrics` and `receiver check`. Pure."""
+"""The alarms: one list, shown by the page, `/readyz`, `/metrics` and `receiver check`. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from receiver.core.plurals import agree, quantity
+
 COUNT_CAP = 1000  # at which counting stops
 RECENT = timedelta(minutes=10)
-FAILED = "failed"  # a callback answered 5xx; other names are reasons for which one was refused
+FAILED = "failed"  # a callback answered 5xx; the other names are the reasons for a refusal
 WRONG_ADDRESS = "wrong_token"
-SCANNERS = 10  # so many wrong tokens within `RECENT` are no sign: anybody on the internet tries addresses
+SCANNERS = 10  # up to so many wrong tokens within `RECENT` raise no alarm: scanners try addresses
 
 DISK_FLOOR = 200_000_000
 DISK_SHARE = 0.05
@@ -25,14 +27,14 @@ LOST_SHARE = 0.2
 
 
 class Level(StrEnum):
-    """Red: music that is paid for may be lost, or is. Amber: it can wait for the morning."""
+    """Red: paid music is lost or may be. Amber: it can wait until the morning."""
 
     RED = "red"
     AMBER = "amber"
 
 
 class AlarmName(StrEnum):
-    """Stable: programs go by these."""
+    """Stable, as programs rely on them."""
 
     DATABASE_UNAVAILABLE = "database_unavailable"
     DISK_LOW = "disk_low"
@@ -61,7 +63,7 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Disk:
-    """Bytes of the file system on which `what` is kept; fewer free ones than the `floor` are too few."""
+    """The file system that holds `what`, in bytes; it is low below `floor` free ones."""
 
     what: str
     free: int
@@ -71,7 +73,7 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Storage:
-    """Whether what comes can be stored: `problem` is why not."""
+    """Whether callbacks can be stored; `problem` says why not."""
 
     problem: str | None = None
     disks: tuple[Disk, ...] = ()
@@ -79,11 +81,11 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """How much is wrong; a count of the number at which counting stops means that or more.
+    """How much is wrong; counting stops at a cap, so that number means that or more.
 
     `recent` are callbacks that failed, or were refused by reason, within `RECENT`. `awaited` are registered tasks in
     progress since before `AWAITED_AFTER` and after the last callback about any task; `awaited_since` is the oldest's.
-    `lost` of the `settled` last ended without a callback that told their end.
+    `lost` of the last `settled` tasks settled without a final callback.
     """
 
     unresolved: int
@@ -99,7 +101,7 @@ class Overview:
 
 
 def find_alarms(overview: Overview | None, storage: Storage, *, now: datetime) -> tuple[Alarm, ...]:
-    """What is wrong, the worst first; without an overview what the storage alone tells."""
+    """What is wrong, worst first; without an overview only what is known of the storage."""
     found = [*_about_storage(storage)]
     if overview is not None:
         found += [*_about_callbacks(overview, now), *_about_tasks(overview)]
@@ -110,21 +112,22 @@ def worst_first(alarms: list[Alarm]) -> tuple[Alarm, ...]:
     return tuple(sorted(alarms, key=lambda alarm: alarm.level is not Level.RED))
 
 
-def counted(number: int, one: str, many: str) -> str:
+def _capped(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun; counting stopped at `COUNT_CAP`."""
-    shown = f"{COUNT_CAP - 1}+" if number >= COUNT_CAP else str(number)
-    return f"{shown} {one if number == 1 else many}"
+    if number >= COUNT_CAP:
+        return f"{COUNT_CAP - 1}+ {agree(number, noun, plural)}"
+    return quantity(number, noun, plural)
 
 
 def _about_storage(storage: Storage) -> Iterator[Alarm]:
     if storage.problem:
-        text = f"The database takes no callbacks, they are answered 503: {storage.problem}"
+        text = f"Callbacks cannot be stored and get 503: {storage.problem}"
         yield Alarm(name=AlarmName.DATABASE_UNAVAILABLE, level=Level.RED, text=text)
     for disk in storage.disks:
         level = disk_level(disk)
         if level:
             share = disk.free / disk.size if disk.size else 0
-            text = f"The disk of the {disk.what} is nearly full: {disk.free / 1e6:,.0f} MB ({share:.1%}) are free"
+            text = f"The disk of the {disk.what} is nearly full: {disk.free / 1e6:,.0f} MB ({share:.1%}) free"
             yield Alarm(name=AlarmName.DISK_LOW, level=level, text=text)
 
 
@@ -139,24 +142,23 @@ def _about_callbacks(overview: Overview, now: datetime) -> Iterator[Alarm]:
     failed, wrong = recent.pop(FAILED, 0), recent.pop(WRONG_ADDRESS, 0)
     lately = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
     if failed:
-        text = f"{counted(failed, 'callback', 'callbacks')} failed {lately} (answered 5xx): see the log"
+        text = f"{_capped(failed, 'callback')} failed {lately} (answered 5xx): see the log"
         yield Alarm(name=AlarmName.CALLBACKS_FAILED, level=Level.RED, text=text)
     if recent:
         reasons = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(recent.items()))
-        text = f"{counted(sum(recent.values()), 'callback', 'callbacks')} refused {lately}: {reasons}"
+        text = f"{_capped(sum(recent.values()), 'callback')} refused {lately}: {reasons}"
         yield Alarm(name=AlarmName.CALLBACKS_REFUSED, level=Level.AMBER, text=text)
     if wrong > SCANNERS:
-        requests = counted(wrong, "request", "requests")
-        text = f"{requests} with a wrong callback token {lately}: is an old callback URL in use?"
+        text = f"{_capped(wrong, 'request')} with a wrong callback token {lately}: is an old callback URL in use?"
         yield Alarm(name=AlarmName.WRONG_TOKENS, level=Level.AMBER, text=text)
     yield from _about_silence(overview, now)
     if lost_share(overview) > LOST_SHARE:
-        text = f"The callbacks of {overview.lost} of the last {overview.settled} settled tasks were lost"
+        text = f"Callbacks were lost for {overview.lost} of the last {overview.settled} settled tasks"
         yield Alarm(name=AlarmName.CALLBACKS_LOST, level=Level.AMBER, text=text)
 
 
 def lost_share(overview: Overview) -> float:
-    """Of the tasks that settled last, how many did so by polls alone; 0 where they are too few to say."""
+    """The share of the last settled tasks that settled by polls alone; 0 where they are too few to say."""
     return overview.lost / overview.settled if overview.settled >= MIN_SETTLED else 0.0
 
 
@@ -164,31 +166,21 @@ def _about_silence(overview: Overview, now: datetime) -> Iterator[Alarm]:
     if not overview.awaited or overview.awaited_since is None:
         return
     last = overview.last_callback_at
-    silence = f"No callback since {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "No callback lately"
-    tasks = counted(overview.awaited, "task", "tasks")
-    text = f"{silence}; {tasks} in progress: is the callback URL reachable?"
+    silence = f"No callback since {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "No recent callback"
+    text = f"{silence}; {_capped(overview.awaited, 'task')} in progress: is the callback URL reachable?"
     level = Level.RED if now - overview.awaited_since >= AWAITED_LONG else Level.AMBER
     yield Alarm(name=AlarmName.NO_CALLBACKS, level=level, text=text)
 
 
 def _about_tasks(overview: Overview) -> Iterator[Alarm]:
-    for name, level, count, one, many in (
-        (AlarmName.TASKS_UNRESOLVED, Level.RED, overview.unresolved, "task unresolved", "tasks unresolved"),
-        (AlarmName.TASKS_OVERDUE, Level.AMBER, overview.overdue, "task overdue", "tasks overdue"),
-        (
-            AlarmName.TASKS_IN_CONFLICT,
-            Level.AMBER,
-            overview.conflicts,
-            "task in conflict",
-            "tasks in conflict",
-        ),
-        (
-            AlarmName.QUARANTINE,
-            Level.AMBER,
-            overview.quarantined,
-            "delivery in quarantine",
-            "deliveries in quarantine",
-        ),
-    ):
+    tasks = (
+        (AlarmName.TASKS_UNRESOLVED, Level.RED, overview.unresolved, "unresolved"),
+        (AlarmName.TASKS_OVERDUE, Level.AMBER, overview.overdue, "overdue"),
+        (AlarmName.TASKS_IN_CONFLICT, Level.AMBER, overview.conflicts, "in conflict"),
+    )
+    for name, level, count, state in tasks:
         if count:
-            yield Alarm(name=name, level=level, text=counted(count, one, many))
+            yield Alarm(name=name, level=level, text=f"{_capped(count, 'task')} {state}")
+    if overview.quarantined:
+        text = f"{_capped(overview.quarantined, 'delivery', 'deliveries')} in quarantine"
+        yield Alarm(name=AlarmName.QUARANTINE, level=Level.AMBER, text=text)

@@ -1,4 +1,4 @@
-"""When to poll a task again, and whose turn it is. Times are aware datetimes, spans are seconds."""
+"""When to poll a task again, and which task comes first. Times are aware datetimes, durations are seconds."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ OTHERS_BEFORE_AN_ORPHAN = 2  # so that orphans get a third of the calls while an
 
 
 class PollRank(IntEnum):
-    """Who is polled first of all whose time has come."""
+    """The order of tasks whose poll is due."""
 
     REQUESTED = 0
     REGISTERED = 1
@@ -26,23 +26,23 @@ class Cadence:
     max_interval_s: float = 900
     give_up_after_s: float = 86400
 
-    def after_news(self, now: datetime, *, planned: datetime | None, raised: bool) -> datetime:
-        """The next poll after a callback or a registration that is no reason to ask at once.
+    def after_report(self, now: datetime, *, planned: datetime | None, raised: bool) -> datetime:
+        """The next poll after a callback or a registration that is not urgent.
 
-        Only a status that was raised starts the grace anew: statuses are few, so nobody who calls back can put a poll
-        off for long. A poll that is due already is never put off: whoever asked for it still wants it.
+        Only a raised status starts the grace period again. Statuses are few, so callbacks cannot put a poll off for
+        long. A poll that is already due is never put off.
         """
         if planned is not None and (planned <= now or not raised):
             return planned
         return now + timedelta(seconds=self.grace_s)
 
     def after_poll(self, now: datetime, *, attempt: int, jitter: float, deadline: datetime) -> datetime:
-        """The next look after the `attempt`-th poll (from 0) left the task unsettled.
+        """The next poll after the `attempt`-th poll (from 0) left the task unsettled.
 
-        `jitter` is a random number in -1..1. A look at the deadline itself is kept: it is the last one.
+        `jitter` is a random number in -1..1. The last poll is at the deadline itself.
         """
-        span = self.backoff_s(attempt)
-        planned = now + timedelta(seconds=max(span * (1 + JITTER * jitter), TASK_SPACING_S))
+        backoff_s = self.backoff_s(attempt)
+        planned = now + timedelta(seconds=max(backoff_s * (1 + JITTER * jitter), TASK_SPACING_S))
         return deadline if now < deadline < planned else planned
 
     def backoff_s(self, attempt: int) -> float:
@@ -55,10 +55,10 @@ class Cadence:
 
 
 def share_turns(*, others: int, orphans: int, turns: int, since_orphan: int) -> list[bool]:
-    """Who is asked about in each of the next turns: True stands for an orphan.
+    """The kind of task polled in each of the next turns: True stands for an orphan.
 
-    `since_orphan` are the calls about others since the last one about an orphan. Where nobody else waits, orphans may
-    have every turn.
+    `since_orphan` counts the calls about others since the last one about an orphan. Where no other task waits,
+    orphans may have every turn.
     """
     alone = others == 0
     order: list[bool] = []

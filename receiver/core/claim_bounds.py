@@ -1,6 +1,6 @@
-"""How much a task's claims may take: whoever may call back must not make its state grow without end.
+"""Limits on a task's claims, so that callbacks cannot make its state grow without end.
 
-What record-info tells always fits. At the bound the order of claims matters: those that came first are kept, and
+What record-info reports always fits. At the limit the order of claims matters: the first ones stay, and
 record-info is asked about the task.
 """
 
@@ -11,19 +11,17 @@ from receiver.core.claims import Claim, every_claim
 from receiver.core.observation import Observation, Scalar, Source
 from receiver.core.reconciliation import TaskState, reconcile
 
-MAX_CLAIMED_BYTES = 256_000  # bytes
-MAX_CLAIMED_TRACKS = (
-    64  # the upstream makes two of a task; each costs work whenever the task is read or changed
-)
+MAX_CLAIMED_BYTES = 256_000
+# The upstream makes two of a task; each costs work whenever the task is read or changed.
+MAX_CLAIMED_TRACKS = 64
 CLAIM_OVERHEAD_BYTES = 13  # what a stored claim takes beside its name and its value
 TRACK_OVERHEAD_BYTES = 4
-as_json = json.JSONEncoder(
-    ensure_ascii=False
-).encode  # once: `json.dumps` would make an encoder for each value
+# Once: `json.dumps` would make an encoder for each value.
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def claimed_size(state: TaskState) -> int:
-    """About how many bytes of the stored state only callbacks told."""
+    """About how many bytes of the stored state come from callbacks only."""
     word = 0 if state.highest_claim.confirmed else _stored_size(state.highest_claim.word)
     return word + sum(_size_of(name, claim) for name, claim in _every_claim(state)) + _size_of_keys(state)
 
@@ -33,20 +31,20 @@ def claimed_tracks(state: TaskState) -> int:
     return sum(1 for _ in _claimed_keys(state))
 
 
-def exceeds_claim_limits(state: TaskState, seen: Observation) -> bool:
-    """Whether this callback would take the claims past what a task may have; one that adds nothing never does."""
-    if seen.source is not Source.CALLBACK:
+def exceeds_claim_limits(state: TaskState, observation: Observation) -> bool:
+    """Whether this callback would take the claims past the limits; one that adds nothing never does."""
+    if observation.source is not Source.CALLBACK:
         return False
-    after = reconcile(state, seen)
+    after = reconcile(state, observation)
     if MAX_CLAIMED_TRACKS < claimed_tracks(after) > claimed_tracks(state):
         return True
     return MAX_CLAIMED_BYTES < claimed_size(after) > claimed_size(state)
 
 
 def has_confirmed(state: TaskState) -> bool:
-    """Whether record-info ever told something of the task: then it is no invention of a stranger."""
-    told = state.highest_claim.confirmed or bool(state.final_track_sets)
-    return told or any(claim.confirmed for _, claim in _every_claim(state))
+    """Whether record-info ever reported something of the task: then no stranger made it up."""
+    reported = state.highest_claim.confirmed or bool(state.final_track_sets)
+    return reported or any(claim.confirmed for _, claim in _every_claim(state))
 
 
 def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:

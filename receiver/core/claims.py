@@ -1,4 +1,4 @@
-"""What was claimed about one field or about the status, and which claim wins: each a maximum over a total order."""
+"""Claims about one field or about the status, and which one wins: each a maximum over a total order."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -56,9 +56,9 @@ class StatusClaim:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A value somebody gave for a field: confirmed beats claimed, a later stage an earlier, then the value decides.
+    """A value of a field: confirmed beats claimed, a later stage an earlier, then the value decides.
 
-    `failure` is which of the failures an error belongs to, as in `StatusClaim`; 0 for all that is no error.
+    `failure` is the index of the failure that an error belongs to, as in `StatusClaim`; 0 for anything else.
     """
 
     confirmed: bool
@@ -75,28 +75,28 @@ Claims = Mapping[str, Claim]
 """The best claim for each field, by name."""
 
 Rivals = tuple[Claim, ...]
-"""The claims for one field that are kept, the best first. An unconfirmed URL has up to two, of different values."""
+"""The best claims for one field, the best first. An unconfirmed URL has up to two, of different values."""
 
 TrackClaims = Mapping[str, Rivals]
 """The claims for each field of a track, by name."""
 
 
-def detail_claims(seen: Observation, meaning: Status | None) -> Claims:
+def detail_claims(observation: Observation, status: Status | None) -> Claims:
     """What an observation claims about the task itself. An error is one only together with a failure."""
-    confirmed, failed = seen.source is Source.POLL, meaning in FAILURES
-    failure = FAILURES.index(meaning) if meaning in FAILURES else 0
+    confirmed, failed = observation.source is Source.POLL, status in FAILURES
+    failure = FAILURES.index(status) if status in FAILURES else 0
     return {
-        name: Claim(confirmed, STAGES[meaning], value, failure if name in ERROR_FIELDS else 0)
-        for name, value in seen.details.items()
+        name: Claim(confirmed, STAGES[status], value, failure if name in ERROR_FIELDS else 0)
+        for name, value in observation.details.items()
         if failed or name not in ERROR_FIELDS
     }
 
 
-def track_claims(seen: Observation, meaning: Status | None) -> Mapping[str, TrackClaims]:
+def track_claims(observation: Observation, status: Status | None) -> Mapping[str, TrackClaims]:
     """What an observation claims about each track, by its key."""
-    confirmed, merged = seen.source is Source.POLL, dict[str, TrackClaims]()
-    for track in seen.tracks:  # a list may name one id twice (a vendor's own example does)
-        claims = {name: (Claim(confirmed, STAGES[meaning], value),) for name, value in track.fields.items()}
+    confirmed, merged = observation.source is Source.POLL, dict[str, TrackClaims]()
+    for track in observation.tracks:  # a list may name one id twice (a vendor's own example does)
+        claims = {name: (Claim(confirmed, STAGES[status], value),) for name, value in track.fields.items()}
         merged[track.key] = join_tracks(merged.get(track.key, {}), claims)
     return merged
 
@@ -112,7 +112,7 @@ def is_disputed(rivals: Rivals) -> bool:
 
 
 def is_playable(track: TrackClaims, *, confirmed: bool) -> bool:
-    """Whether the track has a URL to play; with `confirmed` one that record-info told."""
+    """Whether the track has a URL to play; with `confirmed` one from record-info."""
     audio, source = (
         next((claim.value for claim in track.get(name, ()) if claim.confirmed or not confirmed), None)
         for name in ("audioUrl", "sourceAudioUrl")
@@ -123,14 +123,14 @@ def is_playable(track: TrackClaims, *, confirmed: bool) -> bool:
 def join_claims(a: Claims, b: Claims) -> Claims:
     joined = dict(a)
     for name, claim in b.items():
-        held = joined.get(name)
-        if held is None or claim.rank > held.rank:
+        current = joined.get(name)
+        if current is None or claim.rank > current.rank:
             joined[name] = claim
     return joined
 
 
 def join_tracks(a: TrackClaims, b: TrackClaims) -> TrackClaims:
-    """What is claimed of one track by both."""
+    """All claims about one track."""
     return {**a, **{name: _join_rivals(name, a.get(name, ()), rivals) for name, rivals in b.items()}}
 
 
@@ -155,7 +155,7 @@ def may_show(name: str, rivals: Rivals, *, confirmed_urls: bool, with_disputed: 
 
 
 def came_with_success(track: TrackClaims) -> bool:
-    """Whether record-info, or a callback that told `SUCCESS`, told this track and each of its URLs."""
+    """Whether this track and each of its URLs come from record-info, or from a callback with `SUCCESS`."""
     sure = {
         name
         for name, rivals in track.items()

@@ -9,12 +9,12 @@ from receiver.core.settlement import Policy, believes_other_job
 # The upstream knows a task of its own within seconds, and after ten minutes without a result calls it failed (code
 # 408). The age counts from the registration: whoever registers a task has its id from the upstream.
 MUSIC_IS_KNOWN_AFTER = timedelta(minutes=10)
-POLLS_OF_OTHER_JOB = 3  # at least, so that one answer out of an upstream in trouble ends nothing
+POLLS_OF_OTHER_JOB = 3  # at least, so that one odd response ends nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
-    """`last` is that of every task. Another product's job may end `early`, where record-info does not know it."""
+    """When a task may be given up: `early` for another product's job that record-info does not know, else `last`."""
 
     early: datetime
     last: datetime
@@ -22,7 +22,7 @@ class Deadlines:
     def are_over(self, now: datetime, *, unknown: bool) -> bool:
         return now >= self.last or (unknown and now >= self.early)
 
-    def ahead(self, now: datetime) -> datetime:
+    def next_after(self, now: datetime) -> datetime:
         return self.early if now < self.early else self.last
 
 

@@ -1,4 +1,4 @@
-"""Facts about a task that, once told, stay told."""
+"""Facts about a task, each of which holds for good once it was reported."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -7,7 +7,7 @@ from receiver.core.observation import FAILURES, Observation, OtherJob, Source, S
 
 
 class Fact(StrEnum):
-    """Who told what: all of it, whatever else was told."""
+    """What was reported, and by which source; one fact never takes back another."""
 
     FAILURE = "failure"
     FAILURE_CONFIRMED = "failure_confirmed"
@@ -27,24 +27,24 @@ OTHER_JOBS = {
 }
 
 
-def facts_in(meaning: Status | None, seen: Observation) -> Iterator[Fact]:
-    """The facts that one observation tells; `meaning` is its status, read together with its tracks."""
-    success, failure = meaning is Status.SUCCESS, meaning in FAILURES
+def facts_in(observation: Observation, status: Status | None) -> Iterator[Fact]:
+    """The facts in one observation; `status` is its status, with its tracks taken into account."""
+    success, failure = status is Status.SUCCESS, status in FAILURES
     if success:
         yield Fact.SUCCESS
     if failure:
         yield Fact.FAILURE
-    if failure and seen.source is Source.POLL:
+    if failure and observation.source is Source.POLL:
         yield Fact.FAILURE_CONFIRMED
-    if seen.source is Source.CALLBACK and (failure or seen.meaning is Status.SUCCESS):
+    if observation.source is Source.CALLBACK and (failure or observation.known_status is Status.SUCCESS):
         yield Fact.END_BY_CALLBACK
-    if seen.source is Source.CALLBACK and seen.meaning is Status.SUCCESS:
+    if observation.source is Source.CALLBACK and observation.known_status is Status.SUCCESS:
         yield Fact.SUCCESS_BY_CALLBACK
-    if seen.meaning is Status.CALLBACK_EXCEPTION:
+    if observation.known_status is Status.CALLBACK_EXCEPTION:
         yield Fact.EXCEPTION
-    if seen.meaning is Status.CALLBACK_EXCEPTION and seen.source is Source.POLL:
+    if observation.known_status is Status.CALLBACK_EXCEPTION and observation.source is Source.POLL:
         yield Fact.EXCEPTION_CONFIRMED
-    if not seen.known:
+    if not observation.known:
         yield Fact.NOT_KNOWN
-    if seen.other_job is not None:
-        yield OTHER_JOBS[seen.other_job]
+    if observation.other_job is not None:
+        yield OTHER_JOBS[observation.other_job]

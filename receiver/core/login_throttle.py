@@ -1,12 +1,12 @@
-"""How often somebody may try a password: slower with each failure, and in the end not for a while.
+"""How often a password may be tried: slower with each failure, and in the end not for a while.
 
-Failures are counted for each network, which slows whoever guesses from one place, and for all together. After
-`ALL_LOCKED_AFTER` of anybody, strangers have to wait before their first try already, and twice as long before each
-next one; the right password still lets them in. A network that has signed in before does not feel what others do.
+Failures are counted for each network, and for all networks together. After `ALL_LOCKED_AFTER` failures of all,
+networks that never signed in wait before their first attempt, and twice as long before each further one; the right
+password still lets them in. A network that has signed in before is not affected by others.
 
-What a guesser gets at most: `MAX_DAILY_SHARED` tries a day in all, and `MAX_DAILY_LOCKED` a day from each network.
+An attacker gets at most `MAX_DAILY_SHARED` attempts a day in all, and `MAX_DAILY_LOCKED` a day from each network.
 From 100,000 networks a random password of 8 characters (64 to the 8th) lasts for 70,000 years; one of the million most
-common ones lasts for 9 days against 1,000 networks. tests/core/test_login_throttle.py tries it out.
+common ones lasts for 9 days against 1,000 networks. tests/core/test_login_throttle.py proves these numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ MAX_DAILY_LOCKED = 110
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoginAttempts:
-    """`failures` in a row of one network, or of all; each counted when it began."""
+    """`failures` in a row of one network, or of all; each counted at the start of its attempt."""
 
     failures: int = 0
     failed_at: datetime | None = None
@@ -38,7 +38,7 @@ class LoginAttempts:
 
 
 def wait_s(mine: LoginAttempts, everybody: LoginAttempts, *, now: datetime) -> float:
-    """How long this network has to wait before it may try; 0 when it may."""
+    """How long this network has to wait before its next attempt; 0: not at all."""
     alone = _left_s(mine, _pause(mine.failures), now)
     if mine.trusted(now) or not locked(everybody, now=now):
         return alone
@@ -48,39 +48,39 @@ def wait_s(mine: LoginAttempts, everybody: LoginAttempts, *, now: datetime) -> f
 
 
 def locked(everybody: LoginAttempts, *, now: datetime) -> bool:
-    """Whether so many have failed that strangers are slowed down; until nobody has failed for `LOCKED`."""
+    """Whether strangers are slowed down, after too many failures of all; until nobody has failed for `LOCKED`."""
     return everybody.failures >= ALL_LOCKED_AFTER and _left_s(everybody, LOCKED, now) > 0
 
 
 def begin_attempt(mine: LoginAttempts, everybody: LoginAttempts, *, now: datetime) -> LoginAttempts:
-    """A network that is told to wait: a stranger's wait begins with the first time it asks, and only then."""
+    """The network's attempts when it has to wait: a stranger's wait begins with its first request."""
     begins = locked(everybody, now=now) and not mine.trusted(now) and _is_reset(mine, now)
     return replace(mine, failures=0, failed_at=now) if begins else mine
 
 
-def record_failure(tries: LoginAttempts, *, now: datetime) -> LoginAttempts:
-    """One more failure; those of long ago are forgotten."""
-    return replace(tries, failures=1 if _is_reset(tries, now) else tries.failures + 1, failed_at=now)
+def record_failure(attempts: LoginAttempts, *, now: datetime) -> LoginAttempts:
+    """One more failure; old ones no longer count."""
+    return replace(attempts, failures=1 if _is_reset(attempts, now) else attempts.failures + 1, failed_at=now)
 
 
 def record_global_failure(everybody: LoginAttempts, *, now: datetime) -> LoginAttempts:
-    """One more failure of anybody; a lock that is over has paid for all that led to it."""
+    """One more failure of all networks; after a lockout they are counted from zero."""
     over = everybody.failures >= ALL_LOCKED_AFTER and not _left_s(everybody, LOCKED, now)
     return record_failure(replace(everybody, failures=0) if over else everybody, now=now)
 
 
 def undo_failure(everybody: LoginAttempts) -> LoginAttempts:
-    """The last failure was none: it ended with the right password."""
+    """Without the last counted failure: that attempt signed in."""
     return replace(everybody, failures=max(everybody.failures - 1, 0))
 
 
-def record_success(tries: LoginAttempts, *, now: datetime) -> LoginAttempts:
-    return replace(tries, failures=0, failed_at=None, succeeded_at=now)
+def record_success(attempts: LoginAttempts, *, now: datetime) -> LoginAttempts:
+    return replace(attempts, failures=0, failed_at=None, succeeded_at=now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lockout:
-    """When strangers were last slowed down, after failures from so many networks; and when that was over."""
+    """When strangers were last slowed down, after failures from how many `networks`, and when that ended."""
 
     networks: int = 0
     began_at: datetime | None = None
@@ -91,19 +91,19 @@ class Lockout:
         return self.began_at is not None and self.ended_at is None
 
     def updated(self, everybody: LoginAttempts, *, now: datetime) -> "Lockout":
-        """As it stands by now: over some time after the last failure, though nobody tried since."""
+        """The lockout by now: it ends some time after the last failure, even without further attempts."""
         if not self.lasts or locked(everybody, now=now):
             return self
         last = everybody.failed_at if everybody.failures >= ALL_LOCKED_AFTER else None
         return replace(self, ended_at=min(now, last + LOCKED) if last else now)
 
     def begins(self, everybody: LoginAttempts) -> bool:
-        """Whether a wrong password has begun one that nobody was told of."""
+        """Whether a new lockout begins."""
         return not self.lasts and everybody.failures >= ALL_LOCKED_AFTER
 
 
-def _is_reset(tries: LoginAttempts, now: datetime) -> bool:
-    return tries.failed_at is None or not -MAX_CLOCK_SKEW < now - tries.failed_at < RESET_AFTER
+def _is_reset(attempts: LoginAttempts, now: datetime) -> bool:
+    return attempts.failed_at is None or not -MAX_CLOCK_SKEW < now - attempts.failed_at < RESET_AFTER
 
 
 def _strangers_pause(failures: int) -> timedelta:
@@ -117,7 +117,7 @@ def _pause(failures: int) -> timedelta:
 
 
 def _left_s(attempts: LoginAttempts, pause: timedelta, now: datetime) -> float:
-    """At most `pause`, however the clocks of those who count and of those who ask differ."""
+    """Seconds left of the pause, at most all of it, however much clocks differ."""
     failed_at = attempts.failed_at
     if failed_at is None or failed_at - now >= MAX_CLOCK_SKEW:  # a clock that has since been set back
         return 0.0

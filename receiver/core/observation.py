@@ -1,4 +1,4 @@
-"""What we were told about one task, normalized: the only thing that reconciling reads."""
+"""What one delivery says about one task, normalized: the only input of reconciliation."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 Scalar: TypeAlias = str | int | float
-"""A value the upstream gave for a field. `None`, `""` and absent are no value and never get here."""
+"""The upstream's value of a field. `None`, `""` and an absent field are no value and are left out."""
 
 
 class Source(StrEnum):
-    """Who opened the connection, and so how far the words are believed."""
+    """Who opened the connection: a callback only claims, the response to a poll confirms."""
 
     CALLBACK = "callback"
     POLL = "poll"
@@ -34,7 +34,7 @@ class Status(StrEnum):
 # In one fixed order, the vaguest first: a named cause says more than "it failed".
 FAILURES = (Status.GENERATE_AUDIO_FAILED, Status.CREATE_TASK_FAILED, Status.SENSITIVE_WORD_ERROR)
 
-# What a word means, in any case; those added stand in sample code, or in other services, and in no enumeration.
+# Upper-case words by their status; the added ones occur in sample code or in other services, undocumented.
 STATUS_BY_WORD = {status.value: status for status in Status} | {
     "GENERATING": Status.PENDING,
     "FAILED": Status.GENERATE_AUDIO_FAILED,
@@ -45,7 +45,7 @@ STATUS_BY_WORD = {status.value: status for status in Status} | {
 
 
 def status_of_word(word: str) -> Status | None:
-    """The documented status that a word stands for; None for a word nobody documented."""
+    """The documented status that a word stands for; None for an undocumented word."""
     return STATUS_BY_WORD.get(word.strip().upper())
 
 
@@ -93,7 +93,7 @@ class Track:
 
 
 class OtherJob(StrEnum):
-    """How a job ended that a callback says is another product's than music."""
+    """How a job of another product than music ended, by a callback."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -109,7 +109,7 @@ class Observation:
     """What one delivery says about one task.
 
     `status` is the upstream's own word, or `""` where it made no claim about the status.
-    `details` holds those of `DETAIL_FIELDS` that were told. Not `known`: record-info says that it has no such task.
+    `details` holds those of `DETAIL_FIELDS` that it names. Not `known`: record-info says that it has no such task.
     """
 
     task_id: str
@@ -121,11 +121,11 @@ class Observation:
     known: bool = True
 
     @property
-    def meaning(self) -> Status | None:
-        """The documented status that the word stands for; None for a word nobody documented."""
+    def known_status(self) -> Status | None:
+        """The documented status that `status` stands for; None for an undocumented word."""
         return status_of_word(self.status)
 
     @property
-    def delivered(self) -> bool:
-        """Whether every track this observation tells of, one at least, can be played."""
+    def all_playable(self) -> bool:
+        """Whether every track of this observation, one at least, can be played."""
         return bool(self.tracks) and all(track.playable for track in self.tracks)

@@ -1,4 +1,4 @@
-"""What a person should look at: what never goes away by itself."""
+"""What needs a person: what never goes away by itself."""
 
 from enum import StrEnum
 
@@ -20,17 +20,17 @@ def find_problem(state: TaskState, outcome: Outcome, *, registered: bool) -> Pro
 
 
 def is_decided(state: TaskState) -> bool:
-    """Whether record-info reported how the task ended, so that callbacks alone contradict it.
+    """Whether record-info reported how the task ended, so that only callbacks contradict it.
 
-    Whoever may call back could otherwise raise an alarm about any task.
+    Otherwise anybody who may call back could raise an alarm about any task.
     """
     status = state.status
-    itself = status.word == Status.SUCCESS and Fact.FAILURE_CONFIRMED in state.facts
-    return state.confirmed and status.word in (Status.SUCCESS, *FAILURES) and not itself
+    contradicts_itself = status.word == Status.SUCCESS and Fact.FAILURE_CONFIRMED in state.facts
+    return state.confirmed and status.word in (Status.SUCCESS, *FAILURES) and not contradicts_itself
 
 
 def _is_no_music(state: TaskState, *, registered: bool) -> bool:
-    """Whether all that is known of the task speaks for another product's job, which record-info cannot know."""
+    """Whether everything points to another product's job, which record-info cannot know."""
     if state.other_job is not None:
         return Fact.NOT_KNOWN in state.facts
     status = state.highest_claim

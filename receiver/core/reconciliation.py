@@ -33,11 +33,11 @@ MAX_REPORTS = 2  # two different reports of a success are enough to know that th
 
 @dataclass(frozen=True, kw_only=True)
 class TaskState:
-    """Everything known of a task; what follows from it is worked out once, which is why it has no slots.
+    """Everything known of a task. Derived values are cached, which is why it has no slots.
 
-    `final_track_sets` holds, for each record-info answer that told `SUCCESS` or `CALLBACK_EXCEPTION`, the keys of the
-    tracks it listed: what was paid for, in the words of the only one who knows. `reports` holds digests of
-    what callbacks told with `SUCCESS`, two at most: then callbacks contradict each other.
+    `final_track_sets` holds the track keys of each record-info response with `SUCCESS` or `CALLBACK_EXCEPTION`:
+    what was paid for, from the only one who knows. `reports` holds digests of callbacks with `SUCCESS`, two at
+    most: then callbacks contradict each other.
     """
 
     highest_claim: StatusClaim = StatusClaim()
@@ -48,54 +48,56 @@ class TaskState:
     reports: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, seen: Observation) -> "TaskState":
-        """The small state in which only this one observation is known."""
-        confirmed = seen.source is Source.POLL
-        meaning = seen.meaning
-        if meaning is Status.CALLBACK_EXCEPTION and seen.delivered:
-            meaning = Status.SUCCESS  # only the delivery to us failed; the music is there
-        listed = confirmed and meaning in (Status.SUCCESS, Status.CALLBACK_EXCEPTION) and seen.tracks
-        reported = not confirmed and meaning is Status.SUCCESS and seen.tracks
+    def of(cls, observation: Observation) -> "TaskState":
+        """The state after this one observation."""
+        confirmed = observation.source is Source.POLL
+        status = observation.known_status
+        if status is Status.CALLBACK_EXCEPTION and observation.all_playable:
+            status = Status.SUCCESS  # only the delivery to us failed; the music is there
+        listed = confirmed and status in (Status.SUCCESS, Status.CALLBACK_EXCEPTION) and observation.tracks
+        reported = not confirmed and status is Status.SUCCESS and observation.tracks
         return cls(
-            highest_claim=StatusClaim.of(meaning, seen.status, confirmed=confirmed)
-            if seen.status
+            highest_claim=StatusClaim.of(status, observation.status, confirmed=confirmed)
+            if observation.status
             else StatusClaim(),
-            facts=frozenset(facts_in(meaning, seen)),
-            details=detail_claims(seen, meaning),
-            tracks=track_claims(seen, meaning),
-            final_track_sets=frozenset({frozenset(track.key for track in seen.tracks)} if listed else ()),
-            reports=frozenset({_digest(seen)} if reported else ()),
+            facts=frozenset(facts_in(observation, status)),
+            details=detail_claims(observation, status),
+            tracks=track_claims(observation, status),
+            final_track_sets=frozenset(
+                {frozenset(track.key for track in observation.tracks)} if listed else ()
+            ),
+            reports=frozenset({_digest(observation)} if reported else ()),
         )
 
     @property
     def other_job(self) -> OtherJob | None:
-        """How it ended, where callbacks told of another product's job and nobody of music; success before failure."""
+        """How it ended, where callbacks report another product's job and nobody music; success before failure."""
         if self.highest_claim != StatusClaim() or self.tracks:
             return None
         return next((end for end, fact in OTHER_JOBS.items() if fact in self.facts), None)
 
     @property
-    def news(self) -> "TaskState":
-        """What is worth a new version: that record-info does not know the task, only of another product's job."""
+    def without_unknown(self) -> "TaskState":
+        """The state that decides on a new version: `NOT_KNOWN` counts only for another product's job."""
         return self if self.other_job is not None else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
 
     @property
     def conflict(self) -> bool:
-        """Whether different ends were told, or callbacks contradict each other."""
+        """Whether different ends were reported, or callbacks contradict each other."""
         return self.conflicting_ends or self.disputed
 
     @property
     def conflicting_ends(self) -> bool:
-        """A failure and a success were both told."""
+        """A failure and a success were both reported."""
         return Fact.FAILURE in self.facts and (
             Fact.SUCCESS in self.facts or self.status.word == Status.SUCCESS
         )
 
     @cached_property
     def disputed(self) -> bool:
-        """Callbacks told different tracks, or different URLs of one track, and record-info has not decided.
+        """Callbacks name different tracks, or different URLs of one track, and record-info has not decided.
 
-        Two that told `SUCCESS` must tell the same, and another may add no track and no URL to what they told.
+        Two with `SUCCESS` must say the same, and no other callback may add a track or a URL to it.
         """
         if self.listed_by_record_info is not None:
             return False
@@ -106,7 +108,7 @@ class TaskState:
 
     @cached_property
     def status(self) -> StatusClaim:
-        """The highest status told, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
+        """The highest status reported, where `CALLBACK_EXCEPTION` with every track playable is `SUCCESS`."""
         if Fact.EXCEPTION not in self.facts or not self.playable:
             return self.highest_claim
         confirmed = Fact.EXCEPTION_CONFIRMED in self.facts and self.playable_by_record_info
@@ -114,7 +116,7 @@ class TaskState:
 
     @property
     def confirmed(self) -> bool:
-        """Whether record-info told the reconciled status, and for a success also what there is to play."""
+        """Whether the reconciled status comes from record-info, and for a success also the URLs to play."""
         status = self.status
         return status.confirmed and (status.word != Status.SUCCESS or self.playable_by_record_info)
 
@@ -125,11 +127,11 @@ class TaskState:
 
     @cached_property
     def playable_by_record_info(self) -> bool:
-        """The same, counting only URLs that record-info told."""
+        """The same, counting only URLs from record-info."""
         return self._all_playable(self._paid_for, confirmed=True)
 
     def count_playable(self, *, confirmed: bool = False) -> int:
-        """How many of the tracks to show can be played; with `confirmed` by URLs that record-info told."""
+        """How many of the tracks to show can be played; with `confirmed` by URLs from record-info."""
         confirmed = confirmed or self.listed_by_record_info is not None
         return sum(is_playable(self.tracks[key], confirmed=confirmed) for key in self.visible_tracks)
 
@@ -137,7 +139,7 @@ class TaskState:
     def visible_details(self) -> Claims:
         """The task's own fields to show; its error only as it came with the reconciled status, if that is a failure.
 
-        Once record-info has listed the tracks, none that only callbacks gave: true ones give none of these.
+        Once record-info has listed the tracks, none that only callbacks gave: true callbacks give none of these.
         """
         claims_too = self.listed_by_record_info is None
         status = self.status
@@ -161,8 +163,8 @@ class TaskState:
     def tracks_to_show(self, *, with_disputed: bool = False) -> Mapping[str, Claims]:
         """The tracks to show, by key. Rows without an id stand in only while no row with one is known.
 
-        Once record-info has listed the tracks, there are no others, and a URL that it did not tell is left out.
-        Before that a disputed URL is left out, unless it is asked for.
+        Once record-info has listed the tracks, there are no others, and only its URLs are shown.
+        Before that a disputed URL is left out, except `with_disputed`.
         """
         listed = self.listed_by_record_info
         present = self.tracks.keys() if listed is None else listed
@@ -179,10 +181,10 @@ class TaskState:
 
     @cached_property
     def listed_by_record_info(self) -> frozenset[str] | None:
-        """The keys of the task's tracks by record-info's complete list; None until it has told one.
+        """The keys of the task's tracks by record-info's complete list; None until there is one.
 
-        A list in which every track is playable is complete for good. Otherwise, once it has told how the task
-        ended, all tracks count that it ever told of: no stray row out of a late or forged callback may take a
+        A list in which every track is playable is complete for good. Otherwise, once record-info has reported how
+        the task ended, all tracks count that it ever named: no stray row of a late or forged callback may take a
         finished task apart again, or add a track to it.
         """
         complete = [keys for keys in self.final_track_sets if self._all_playable(keys, confirmed=True)]
@@ -199,7 +201,7 @@ class TaskState:
     def _paid_for(self) -> frozenset[str]:
         """The keys of the tracks that must be playable.
 
-        Tracks that only callbacks told count while record-info has listed none and has told none beside a
+        Tracks that only callbacks named count while record-info has listed none and has named none beside a
         `CALLBACK_EXCEPTION`.
         """
         visible = frozenset(self.visible_tracks)
@@ -219,7 +221,7 @@ class TaskState:
 
 
 def join(a: TaskState, b: TaskState) -> TaskState:
-    """The state that knows what `a` knows and what `b` knows. Commutative, associative, idempotent."""
+    """The state after all observations of `a` and of `b`. Commutative, associative, idempotent."""
     return TaskState(
         highest_claim=max(a.highest_claim, b.highest_claim),
         facts=a.facts | b.facts,
@@ -233,12 +235,12 @@ def join(a: TaskState, b: TaskState) -> TaskState:
     )
 
 
-def reconcile(state: TaskState, seen: Observation) -> TaskState:
-    """`state` with one more observation known."""
-    return join(state, TaskState.of(seen))
+def reconcile(state: TaskState, observation: Observation) -> TaskState:
+    """The state after one more observation."""
+    return join(state, TaskState.of(observation))
 
 
-def _digest(seen: Observation) -> str:
-    """Of all that was told, in whatever order the tracks stood."""
-    rows = sorted(json.dumps([track.key, track.fields], sort_keys=True) for track in seen.tracks)
-    return hashlib.sha256(json.dumps([rows, seen.details], sort_keys=True).encode()).hexdigest()[:16]
+def _digest(observation: Observation) -> str:
+    """Of all tracks and details, whatever the order of the tracks."""
+    rows = sorted(json.dumps([track.key, track.fields], sort_keys=True) for track in observation.tracks)
+    return hashlib.sha256(json.dumps([rows, observation.details], sort_keys=True).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""The words a task is found by: folded alike where they are kept and where they are asked for.
+"""The words that a task is found by: folded in the same way when stored and when searched for.
 
-Whoever may call back chooses the texts, so the work is bounded: by the length that is read, and by leaving out
-combining marks before anything is normalized, for `unicodedata.normalize` is quadratic in a run of them.
+Senders choose the texts, so the work is bounded: by the length that is read, and by leaving out combining marks
+before normalizing, as `unicodedata.normalize` is quadratic in a run of them.
 """
 
 import re
@@ -23,25 +23,25 @@ IOTA_BELOW = "\u0345"  # the only mark that is a letter where case is folded
 
 def search_terms(*texts: str) -> str:
     """The distinct words of these texts, folded and parted by spaces: `Café №7` gives `cafe no7`."""
-    found: dict[str, None] = {}
+    terms: dict[str, None] = {}
     left = MAX_READ_CHARS
     for text in texts:
-        read = _beginning(text, min(MAX_TEXT_CHARS, left))
-        left -= len(read)
-        found.update(dict.fromkeys(_terms_in(read)))
-        if len(found) >= MAX_TERMS:
+        beginning = _beginning(text, min(MAX_TEXT_CHARS, left))
+        left -= len(beginning)
+        terms.update(dict.fromkeys(_terms_in(beginning)))
+        if len(terms) >= MAX_TERMS:
             break
-    return " ".join(list(found)[:MAX_TERMS])
+    return " ".join(list(terms)[:MAX_TERMS])
 
 
-def query_terms(texts: Iterable[str]) -> None:
-    """Fold these texts now, so that `search_terms` finds them folded when it runs inside a transaction."""
+def fold_early(texts: Iterable[str]) -> None:
+    """Fold these texts into the cache, so that `search_terms` is fast inside a transaction."""
     for text in texts:
         _terms_in(_beginning(text, MAX_TEXT_CHARS))
 
 
 def _beginning(text: str, length: int) -> str:
-    """At most so much of the text, up to the end of a word."""
+    """The beginning of the text up to the end of a word, at most `length` characters."""
     if len(text) <= length:
         return text
     whole, _, _ = text[:length].rpartition(" ")
@@ -64,7 +64,7 @@ def fold_text(text: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """The text without the marks that folding leaves out; one that parts words becomes a space."""
+    """The text without the marks that folding leaves out; one that separates words becomes a space."""
     return "".join(
         letter if not unicodedata.combining(letter) else "" if unicodedata.category(letter) == "Mn" else " "
         for letter in text.replace(IOTA_BELOW, "ι")

@@ -1,4 +1,4 @@
-"""Is a task settled, and how did it end: a function of what is known, never of how we came to know it."""
+"""Whether a task is settled and how it ended: a function of its state alone, not of its history."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +16,7 @@ class Outcome(StrEnum):
 
 
 class Confirm(StrEnum):
-    """Which ends told by a callback record-info must confirm before the task settles."""
+    """Which ends reported by callbacks record-info must confirm before the task settles."""
 
     NEVER = "never"
     SUSPECT = "suspect"
@@ -25,23 +25,22 @@ class Confirm(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """`can_confirm` is false without an API key: then a claim is all there will ever be."""
+    """`can_confirm` is false without an API key: then there are only claims."""
 
     confirm: Confirm = Confirm.SUSPECT
     can_confirm: bool = True
 
     @property
     def believes_claims(self) -> bool:
-        """Whether what callbacks tell counts like what record-info tells."""
+        """Whether a claim of a callback counts like a report of record-info."""
         return self.confirm is Confirm.NEVER or not self.can_confirm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """`urgent`: not settled, and what was told is a reason to ask record-info at once."""
+    """How a task ended, if it did; `recovered` and `lost_callback` say what polls had to make good."""
 
     outcome: Outcome
-    urgent: bool = False
     recovered: bool = False
     lost_callback: bool = False
 
@@ -51,7 +50,7 @@ class Settlement:
 
 
 def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy) -> Settlement:
-    """The verdict on a task: `registered` by its owner or an orphan, `gave_up` once its time was over."""
+    """How a task stands: `registered` by its owner or an orphan, `gave_up` once its time is over."""
     outcome = _ended(state, registered=registered, policy=policy)
     if outcome is Outcome.IN_PROGRESS and gave_up:
         outcome = _given_up(state, registered=registered, policy=policy)
@@ -59,16 +58,15 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
     unclaimed = Fact.SUCCESS_BY_CALLBACK not in state.facts
     return Settlement(
         outcome=outcome,
-        urgent=is_urgent(state, outcome),
         recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
         lost_callback=settled and Fact.END_BY_CALLBACK not in state.facts and state.other_job is None,
     )
 
 
 def is_urgent(state: TaskState, outcome: Outcome) -> bool:
-    """Whether record-info should be asked at once.
+    """Whether record-info should be polled at once.
 
-    An end was told that does not settle, callbacks disagree, or one told of another product's job.
+    So it is where a reported end does not settle, callbacks disagree, or one reports another product's job.
     """
     suspicious = state.status.ends or state.disputed or state.other_job is not None
     return outcome is Outcome.IN_PROGRESS and suspicious
@@ -86,7 +84,7 @@ def believes_other_job(state: TaskState, *, registered: bool, policy: Policy) ->
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     status = state.status
     if state.other_job and policy.believes_claims:
-        return Outcome(state.other_job.value)
+        return Outcome(state.other_job)
     if status.word == Status.SUCCESS and state.playable:
         suspect = policy.confirm is Confirm.ALWAYS or not registered or state.conflict
         believed = state.confirmed or policy.believes_claims or not suspect
@@ -97,7 +95,7 @@ def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
 
 
 def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
-    """How a task ends whose time is over: by what is believed, so that no forged claim becomes an end."""
+    """How a task ends whose time is over: by what is trusted, so that no forged claim becomes an end."""
     if believes_other_job(state, registered=registered, policy=policy):
         return Outcome.SUCCEEDED
     trusted = policy.confirm is Confirm.SUSPECT and registered and not state.conflict
@@ -108,5 +106,5 @@ def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
 
 
 def _found_by_poll(state: TaskState) -> bool:
-    """Whether there is music that record-info told of, or that stood behind a failed callback."""
+    """Whether there is music from record-info, or behind a failed callback."""
     return Fact.EXCEPTION in state.facts or state.count_playable(confirmed=True) > 0

@@ -1,8 +1,8 @@
-"""Is this callback signed by who holds the key.
+"""Whether a callback is signed with the shared key.
 
 The family's one scheme (kie.ai, "Webhook Verification"): `X-Webhook-Timestamp` in Unix seconds and
 `X-Webhook-Signature` = base64(HMAC-SHA256(key, taskId + "." + timestamp)). It does not cover the body, so it
-proves who speaks of a task, never what is said: a claim stays a claim.
+proves the sender for a task, never the content: a claim stays a claim.
 """
 
 import base64

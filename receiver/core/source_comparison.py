@@ -1,4 +1,4 @@
-"""The difference between what callbacks said of a task, what record-info said, and what is stored."""
+"""A task by its callbacks, by record-info and as it is stored, compared field by field."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ RIVAL_SEPARATOR = " ≠ "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedValue:
-    """One field, of the task or of one of its tracks; None is a value nobody told."""
+    """One field, of the task or of one of its tracks; None is no value."""
 
     name: str
     track: str | None
@@ -23,7 +23,7 @@ class ComparedValue:
 
     @property
     def differs(self) -> bool:
-        """Whether both told a value, and not the same one."""
+        """Whether both have a value, and not the same one."""
         return None not in (self.callback, self.record_info) and self.callback != self.record_info
 
     @property
@@ -32,26 +32,25 @@ class ComparedValue:
 
 
 def compare(callbacks: TaskState, polls: TaskState, stored: TaskState) -> list[ComparedValue]:
-    """Field by field, each that anybody told a value for; the three states are of one task."""
-    said = (callbacks, polls, stored)
-    words = tuple(state.status.word or None for state in said)
+    """Each field for which any of these three states of one task has a value."""
+    statuses = tuple(state.status.word or None for state in (callbacks, polls, stored))
     details = (callbacks.details, polls.details, stored.visible_details)
     rows = [
-        _compare_value(STATUS, None, *words),
-        *_compare_values(None, DETAIL_FIELDS, [_values(known) for known in details]),
+        _compare_value(STATUS, None, *statuses),
+        *_compare_values(None, DETAIL_FIELDS, [_values(claims) for claims in details]),
     ]
     keys = dict.fromkeys(key for state in (stored, polls, callbacks) for key in sorted(state.visible_tracks))
     for key in keys:
-        told = [_all_values(state.tracks.get(key, {})) for state in (callbacks, polls)]
-        rows += _compare_values(key, TRACK_FIELDS, [*told, _values(stored.visible_tracks.get(key, {}))])
+        reported = [_all_values(state.tracks.get(key, {})) for state in (callbacks, polls)]
+        rows += _compare_values(key, TRACK_FIELDS, [*reported, _values(stored.visible_tracks.get(key, {}))])
     return [row for row in rows if (row.callback, row.record_info, row.stored) != (None, None, None)]
 
 
 def _compare_values(
-    track: str | None, names: tuple[str, ...], said: Sequence[Mapping[str, Scalar]]
+    track: str | None, names: tuple[str, ...], sources: Sequence[Mapping[str, Scalar]]
 ) -> Iterator[ComparedValue]:
     for name in names:
-        yield _compare_value(name, track, *(values.get(name) for values in said))
+        yield _compare_value(name, track, *(values.get(name) for values in sources))
 
 
 def _compare_value(name: str, track: str | None, *values: Scalar | None) -> ComparedValue:
@@ -64,7 +63,7 @@ def _values(claims: Claims) -> Mapping[str, Scalar]:
 
 
 def _all_values(track: TrackClaims) -> Mapping[str, Scalar]:
-    """What was told for each field; of a disputed URL all values that are kept."""
+    """The value of each field; of a disputed URL all its values."""
     return {
         name: RIVAL_SEPARATOR.join(str(claim.value) for claim in rivals)
         if is_disputed(rivals)

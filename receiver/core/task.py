@@ -1,4 +1,4 @@
-"""A task: one value for everything that is known of it. `task_events` has the steps from one to the next."""
+"""A task as one value. `task_events` has the steps from one value to the next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
 from receiver.core.problem import Problem, find_problem
 from receiver.core.reconciliation import TaskState
-from receiver.core.settlement import Outcome, Policy, Settlement
-
-MAX_LABEL_CHARS = 200
+from receiver.core.settlement import Outcome, Policy, Settlement, is_urgent
+from receiver.core.validation import MAX_LABEL_CHARS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,10 +20,10 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One row a task. Times are aware UTC; `version` grows with each change of the reconciled state.
+    """One row of the table. Times are aware UTC; `version` grows with each change of the reconciled state.
 
-    `expedited_at`: when a callback brought the next poll forward; none may again until a poll came in its own time.
-    `changed_at`: when the version last grew; the store makes it later than that of every change before.
+    `expedited_at`: when a callback last expedited a poll; none may again until a regular poll came.
+    `changed_at`: when the version last grew; the store makes it later than any earlier change.
     """
 
     task_id: str
@@ -56,24 +55,29 @@ class Task:
 
     @property
     def display_label(self) -> str | None:
-        """Its owner's label; an orphan without one is named by the query of its callbacks, which nobody vouches for."""
+        """Its owner's label; for an orphan without one the query of its callbacks, which is unverified."""
         if self.label is not None or self.registered_at is not None or self.query is None:
             return self.label
         return self.query[:MAX_LABEL_CHARS]
 
     @property
     def tracks(self) -> Mapping[str, Claims]:
-        """The tracks to show, by key; a URL that callbacks dispute only where claims settled the task."""
+        """The tracks to show, by key; with disputed URLs only where claims settled the task."""
         return self.state.tracks_to_show(with_disputed=self.settlement.outcome is Outcome.SUCCEEDED)
 
     @property
+    def urgent(self) -> bool:
+        """Whether record-info should be polled at once."""
+        return is_urgent(self.state, self.settlement.outcome)
+
+    @property
     def is_known(self) -> bool:
-        """Whether anybody has said anything of it; a row is made a moment before."""
+        """Whether anything is known of it; its row is created just before."""
         return bool(self.registered_at or self.callbacks or self.polls)
 
     @property
     def problem(self) -> Problem | None:
-        """What a person should look at; nothing, once he has seen the task as it is now."""
+        """What needs a person; None once somebody has acknowledged this version."""
         if self.acknowledged_version == self.version:
             return None
         return find_problem(self.state, self.settlement.outcome, registered=self.registered_at is not None)

@@ -1,11 +1,11 @@
-"""What a step changed in a task, in the few words a person follows its story by."""
+"""What a step changed in a task, as short texts for its timeline."""
 
 from collections.abc import Mapping
 
 from receiver.core.task import Task
 
 TaskChange = Mapping[str, tuple[str, str]]
-"""Before and after of what became another, by name: `{"status": ("TEXT_SUCCESS", "SUCCESS")}`."""
+"""Before and after of what changed, by name: `{"status": ("TEXT_SUCCESS", "SUCCESS")}`."""
 
 
 def find_change(before: Task, after: Task) -> TaskChange:
@@ -23,7 +23,7 @@ def _described(task: Task) -> dict[str, str]:
         "status": status.word,
         "confirmed": "yes" if state.confirmed else "no",
         "ready": f"{state.count_playable()}/{len(state.visible_tracks)}",
-        "outcome": task.settlement.outcome.value,
+        "outcome": task.settlement.outcome,
         "conflict": "yes" if state.conflict else "no",
         "version": str(task.version),
     }

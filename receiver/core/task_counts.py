@@ -25,7 +25,7 @@ def count_changes(before: Task, after: Task) -> Counter[Counted]:
 def _counted(task: Task) -> Iterator[Counted]:
     if not task.is_known:
         return
-    yield TASK, task.settlement.outcome.value
+    yield TASK, task.settlement.outcome
     if task.settlement.recovered:
         yield TASK, RECOVERED
     if task.settlement.lost_callback:

@@ -1,7 +1,7 @@
-"""When an upstream in trouble may be called again, and whose trouble a failed call is. Pure.
+"""When an upstream in trouble may be called again, and what a failed call says about it. Pure.
 
-A failed call is first the trouble of the task that it was about. Only when two different tasks fail in a row, with no
-answer between them, is it the upstream's: then all calls are paused, and single probes try again.
+A failed call is first the trouble of its task. Only when two different tasks fail in a row, with no answer between
+them, is it the upstream's: then all calls are paused, and single probes try again.
 """
 
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ JITTER = 0.2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamHealth:
-    """How the upstream is doing: whether it is in trouble, since when and why, and when to try again.
+    """Whether the upstream is in trouble, since when and why, and when to try again.
 
-    `failures` are the pauses in a row, 0 while it is well; `trouble` and `detail` are of the last call that failed
-    with no answer since. `refused_task` is the last one that was answered by 401.
+    `failures` are the pauses in a row, 0 while all is well; `trouble` and `detail` are of the last call that failed
+    with no answer since. `refused_task` is the last one that got 401.
     """
 
     failures: int = 0
@@ -46,8 +46,8 @@ class UpstreamHealth:
 class FailedCall:
     """A call that brought no answer.
 
-    `slowed_at` is when "slow down" was said about the task, which has had no answer since; `alone`: no other task was
-    due or asked.
+    `slowed_at`: when the upstream last asked to slow down about this task, with no answer since. `alone`: no other
+    task was due or polled.
     """
 
     task_id: str
@@ -59,23 +59,23 @@ class FailedCall:
     alone: bool = False
 
 
-def calls_allowed(health: UpstreamHealth, *, wanted: int, in_flight: int) -> int:
-    """How many calls may start: while the upstream is in trouble one probe at a time."""
-    return min(wanted, 1 - min(in_flight, 1)) if health.in_trouble else wanted
+def calls_allowed(health: UpstreamHealth, *, limit: int, in_flight: int) -> int:
+    """How many calls may start, at most `limit`; while the upstream is in trouble, one probe at a time."""
+    return min(limit, 1 - min(in_flight, 1)) if health.in_trouble else limit
 
 
 def is_tasks_own(health: UpstreamHealth, failed: FailedCall) -> bool:
-    """Whether the failure says nothing about the upstream, since it has answered another call meanwhile.
+    """Whether the failure says nothing about the upstream, as it has answered another call meanwhile.
 
-    "Slow down" is the upstream's own word, and its trouble at once; but not when it says so about the same task again,
-    having answered others in between.
+    "Slow down" is the upstream's trouble at once; but not a second time about the same task, with answers about
+    others in between.
     """
     since = failed.slowed_at if failed.trouble.asks_to_slow_down else failed.started_at
     return since is not None and health.answered_at is not None and since <= health.answered_at
 
 
 def keeps_place(health: UpstreamHealth, failed: FailedCall) -> bool:
-    """Whether the task is asked about again as soon as the upstream may be called, without a backoff of its own."""
+    """Whether the task is polled again as soon as the upstream may be called, without a backoff of its own."""
     return failed.trouble.asks_to_slow_down and not is_tasks_own(health, failed)
 
 
@@ -85,19 +85,19 @@ def after_failure(
     """The health after a failed call; `jitter` is a random number in -1..1."""
     if is_tasks_own(health, failed):
         return health
-    known = replace(
+    after = replace(
         health,
-        trouble=_name(health, failed).value,
+        trouble=_name(health, failed),
         detail=failed.detail,
         failed_at=now,
         failed_task=failed.task_id,
         refused_task=failed.task_id if failed.trouble is Trouble.REFUSED else health.refused_task,
     )
     second = health.failed_task not in (None, failed.task_id)
-    key_refused = known.trouble == Trouble.REFUSED
+    key_refused = after.trouble == Trouble.REFUSED
     if health.in_trouble or failed.trouble.asks_to_slow_down or second or key_refused:
-        return _paused(health, known, failed, now=now, jitter=jitter)
-    return known
+        return _paused(health, after, failed, now=now, jitter=jitter)
+    return after
 
 
 def _name(health: UpstreamHealth, failed: FailedCall) -> Trouble:
@@ -112,40 +112,40 @@ def _name(health: UpstreamHealth, failed: FailedCall) -> Trouble:
 
 
 def _same_incident(health: UpstreamHealth, failed: FailedCall) -> bool:
-    """Calls that were under way when the upstream was paused tell nothing new."""
+    """Whether the call was already under way when the upstream was paused."""
     return health.in_trouble and health.failed_at is not None and failed.started_at <= health.failed_at
 
 
 def _paused(
-    health: UpstreamHealth, known: UpstreamHealth, failed: FailedCall, *, now: datetime, jitter: float
+    health: UpstreamHealth, after: UpstreamHealth, failed: FailedCall, *, now: datetime, jitter: float
 ) -> UpstreamHealth:
-    """A probe that a person asked for makes no pause longer.
+    """The pause after a failure. A probe that a person requested makes no pause longer.
 
-    `Retry-After` is never shortened, up to an hour, where the upstream itself asks to slow down. Beside any other
-    trouble it may be one task's odd answer, and counts for nothing.
+    `Retry-After` is never shortened, up to an hour, where the upstream itself asks to slow down. With any other
+    trouble it is ignored, as it may be one task's odd response.
     """
     same = _same_incident(health, failed)
     probe = not same and health.paused(failed.started_at)
     failures = health.failures + (not same and not probe)
-    again = not same and health.trouble == Trouble.REFUSED == known.trouble
+    again = not same and health.trouble == Trouble.REFUSED == after.trouble
     own_s = 0 if probe else _pause_s(failures, refused_again=again) * (1 + JITTER * jitter)
     asked_s = (failed.retry_after_s or 0) if failed.trouble.asks_to_slow_down else 0
     pause_s = min(max(own_s, asked_s), MAX_RETRY_AFTER_S)
     until = now + timedelta(seconds=pause_s)
     if (probe or same) and health.paused_until is not None:
         until = max(until, health.paused_until)
-    return replace(known, failures=failures, paused_since=health.paused_since or now, paused_until=until)
+    return replace(after, failures=failures, paused_since=health.paused_since or now, paused_until=until)
 
 
 def _pause_s(failures: int, *, refused_again: bool) -> float:
-    """A key that seems refused is tried once more soon: two odd tasks in a row are no reason to wait for long."""
+    """A key is tried again soon after its first refusal: two odd tasks in a row are no reason to wait for long."""
     if refused_again:
         return REFUSED_PAUSE_S
     return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60), MAX_PAUSE_S)
 
 
 def after_answer(health: UpstreamHealth, *, started_at: datetime, now: datetime) -> UpstreamHealth:
-    """The health after an answer of any kind: well. Only "slow down" is not taken back by an earlier call's answer."""
+    """The health after any answer: no trouble. Only "slow down" holds against the answer to an earlier call."""
     slowed = health.trouble in (Trouble.LIMITED, Trouble.MAINTENANCE)
     if health.in_trouble and slowed and health.failed_at is not None and started_at <= health.failed_at:
         return health
@@ -153,11 +153,11 @@ def after_answer(health: UpstreamHealth, *, started_at: datetime, now: datetime)
 
 
 def key_refused(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
-    """The health once a person has seen, by a call of their own, that the key is refused."""
+    """The health after `receiver check` has found that the key is refused."""
     return replace(
         health,
         failures=max(health.failures, 1),
-        trouble=Trouble.REFUSED.value,
+        trouble=Trouble.REFUSED,
         detail="seen by receiver check",
         failed_at=now,
         paused_since=health.paused_since or now,
@@ -166,12 +166,12 @@ def key_refused(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
 
 
 def retry_refused_key(health: UpstreamHealth) -> UpstreamHealth:
-    """The health once the key may be another: a refusal is tried again at once."""
+    """The health once the key may have changed: it is tried again at once."""
     return replace(health, paused_until=None) if health.trouble == Trouble.REFUSED else health
 
 
 def limit_pause(health: UpstreamHealth, *, now: datetime) -> UpstreamHealth:
-    """No pause is longer than an hour, whoever wrote it down and whatever the clock was then."""
+    """The health with a pause of an hour at most, even where a clock was wrong."""
     latest = now + timedelta(seconds=MAX_RETRY_AFTER_S)
     if health.paused_until is None or health.paused_until <= latest:
         return health

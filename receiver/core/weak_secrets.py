@@ -63,7 +63,7 @@ ALONE = re.compile(r"[^a-z]+")
 
 
 def why_weak(secret: str) -> str | None:
-    """Why this would be guessed early, in a few words without the secret; None where nothing is found."""
+    """Why this is easy to guess, in a few words without the secret; None where nothing is found."""
     text = secret.casefold()
     if len(set(text)) < MIN_DISTINCT:
         return f"has fewer than {MIN_DISTINCT} different characters"

@@ -1,36 +1,38 @@
-"""One batch of deliveries in one transaction: what each of them is, and what becomes of its task."""
+"""One batch of deliveries in one transaction: their rows, their tasks and their counts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from receiver.core.claim_bounds import has_confirmed
+from receiver.core.deliveries import apply_delivery, find_first_seen, within_claim_limits
 from receiver.core.observation import Source
 from receiver.core.payloads import ParseOutcome
 from receiver.core.payloads.errors import Errors
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.core.task import Rules, Task
 from receiver.core.task_change import TaskChange, find_change
-from receiver.core.task_events import on_callback, on_duplicate, on_poll_response, with_query
-from receiver.intake.delivery import Delivery, reported_status, result_of, within_bounds
+from receiver.intake.delivery import Delivery
 from receiver.store import deliveries, hourly_counts, tasks
 from receiver.store.body_cap import uncap
-from receiver.store.deliveries import DUPLICATE, QUARANTINED, StoredDelivery, few_errors
+from receiver.store.deliveries import StoredDelivery, few_errors
+from receiver.store.hourly_counts import Tallies
 from receiver.store.known_bodies import BodyKey, find_known_bodies
 from receiver.store.tasks import TaskStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of a delivery: `result` as the contract names it, and what its task now is, if it has one.
+    """What became of a delivery, and the `status` and `outcome` of its task, if it has one.
 
-    `capped` is the size of a body that counts against what strangers may store.
+    `capped` is the size in bytes of what counts against the cap on strangers.
     """
 
-    result: str
+    result: DeliveryResult
     status: str | None = None
     outcome: Outcome | None = None
     errors: Errors = field(default_factory=dict)
@@ -39,149 +41,149 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Deliveries that are stored together. `jitter` is the jitter of a poll's next look."""
+    """Deliveries that are stored together. `jitter` draws a number in -1..1 for the next poll of a task."""
 
     deliveries: Sequence[Delivery]
     rules: Rules
     jitter: Callable[[], float]
 
-    def take_in(self, connection: Connection) -> Sequence[Result]:
-        """Store them; no work here grows with what is stored, nor with what their tasks went through."""
+    def store(self, connection: Connection) -> Sequence[Result]:
+        """Store them; no work here grows with what is stored, nor with the size of their tasks' histories."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
-        known = tasks.lock_or_create(
-            connection, _first_seen(self.deliveries), if_known=_sister_ids(self.deliveries)
+        locked = tasks.lock_or_create(
+            connection, _first_seen(self.deliveries), if_known=_other_job_ids(self.deliveries)
         )
-        contents = find_known_bodies(connection, {_content(delivery) for delivery in self.deliveries})
-        stored = _still_known(contents, known)
-        news = _tasks_with_news(self.deliveries, known, stored)
-        before = tasks.load_many(connection, news)
-        after, seen = dict(before), set(stored)
-        rows, results = [], []
+        known_bodies = _still_known(
+            find_known_bodies(connection, {_body_key(delivery) for delivery in self.deliveries}), locked
+        )
+        before = tasks.load_many(connection, _ids_to_load(self.deliveries, locked, known_bodies))
+        applied = list(self._apply(before, known_bodies))
+        after = {**before, **{task.task_id: task for _, task in applied if task}}
+        self._save(
+            connection, [row for row, _ in applied], [(before[key], after[key]) for key in before], locked
+        )
+        return [_result(row, task or locked.get(row.task_id or "")) for row, task in applied]
+
+    def _apply(
+        self, before: Mapping[str, Task], known_bodies: Collection[BodyKey]
+    ) -> Iterator[tuple[StoredDelivery, Task | None]]:
+        """Each delivery's row, and its task after it, where that was loaded."""
+        current, known_bodies = dict(before), set(known_bodies)
         for delivery in self.deliveries:
-            task_id, content = delivery.reading.task_id or "", _content(delivery)
-            row, task = self._step(delivery, after.get(task_id), repeated=content in seen)
-            seen.add(content)
+            task = current.get(delivery.parsed.task_id or "")
+            row, task = self._apply_one(delivery, task, duplicate=_body_key(delivery) in known_bodies)
+            known_bodies.add(_body_key(delivery))
             if task:
-                after[task_id] = task
-            rows.append(row)
-            results.append(_result(row, task or known.get(task_id)))
-        self._store(connection, rows, [(before[key], after[key]) for key in before], known)
-        return results
+                current[task.task_id] = task
+            yield row, task
 
-    def _step(
-        self, delivery: Delivery, was: Task | None, *, repeated: bool
+    def _apply_one(
+        self, delivery: Delivery, before: Task | None, *, duplicate: bool
     ) -> tuple[StoredDelivery, Task | None]:
-        """The row of a delivery, and its task after it, where its task is needed."""
-        if was is None:
-            return _row(delivery, DUPLICATE if repeated else result_of(delivery.reading), {}, None), None
-        reading = delivery.reading if repeated else within_bounds(delivery.reading, was.state)
-        told = replace(delivery, reading=reading)
-        result = DUPLICATE if repeated else result_of(reading)
-        task = with_query(self._next(was, told, result), delivery.query)
-        return _row(told, result, find_change(was, task), task), task
+        if before is None:
+            return _row(delivery, duplicate=duplicate), None
+        if not duplicate:
+            delivery = replace(delivery, parsed=within_claim_limits(before, delivery.parsed))
+        after = apply_delivery(
+            before,
+            delivery.parsed,
+            source=delivery.source,
+            query=delivery.query,
+            duplicate=duplicate,
+            now=delivery.received_at,
+            jitter=self.jitter(),
+            rules=self.rules,
+        )
+        return _row(delivery, duplicate=duplicate, change=find_change(before, after), task=after), after
 
-    def _store(
+    def _save(
         self,
         connection: Connection,
         rows: Sequence[StoredDelivery],
         steps: Sequence[tuple[Task, Task]],
-        known: Collection[str],
+        locked: Collection[str],
     ) -> None:
         # A repetition of what names no task is only counted: else anybody could fill the disk with one body.
-        deliveries.add(connection, [row for row in rows if row.task_id or row.result != DUPLICATE])
-        uncap(connection, [after.task_id for before, after in steps if _confirmed_now(before, after)])
+        deliveries.add(
+            connection, [row for row in rows if row.task_id or row.result is not DeliveryResult.DUPLICATE]
+        )
+        uncap(connection, [after.task_id for before, after in steps if _now_confirmed(before, after)])
         loaded = {after.task_id for _, after in steps}
         repeats: dict[str, list[datetime]] = defaultdict(list)
         for row in rows:
-            if row.task_id is not None and row.task_id in known and row.task_id not in loaded:
+            if row.task_id is not None and row.task_id in locked and row.task_id not in loaded:
                 repeats[row.task_id].append(row.received_at)
         tasks.count_repeats(connection, repeats)
-        counts = Counter((hourly_counts.hour_of(row.received_at), row.source, row.result) for row in rows)
+        counts: Tallies = Counter(
+            (hourly_counts.hour_of(row.received_at), row.source, row.result) for row in rows
+        )
         tasks.save(connection, steps, also=counts)
-
-    def _next(self, task: Task, delivery: Delivery, result: str) -> Task:
-        now, seen = delivery.received_at, delivery.reading.to_reconcile
-        if delivery.source is Source.POLL:
-            return on_poll_response(task, seen, now=now, jitter=self.jitter(), rules=self.rules)
-        # Another product's job matters only where its owner has registered it; else its callback is only counted.
-        if result == DUPLICATE or (task.registered_at is None and _is_sister_callback(delivery)):
-            return on_duplicate(task, now=now)
-        return on_callback(task, seen, now=now, rules=self.rules, lossy=bool(delivery.reading.errors))
 
 
 def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
-    """When each task was first told of in the batch; a sister product's job is no task of ours."""
-    first: dict[str, datetime] = {}
-    for delivery in batch:
-        reading = delivery.reading
-        if reading.task_id and not _is_sister_callback(delivery):
-            first.setdefault(reading.task_id, delivery.received_at)
-    return first
+    return find_first_seen((delivery.parsed, delivery.received_at) for delivery in batch)
 
 
-def _sister_ids(batch: Iterable[Delivery]) -> set[str]:
-    """The tasks that another product's callback tells of; they count where their owner has registered them."""
-    return {delivery.reading.task_id or "" for delivery in batch if _is_sister_callback(delivery)}
+def _other_job_ids(batch: Iterable[Delivery]) -> set[str]:
+    """The tasks of another product's deliveries; these count where their owner has registered them."""
+    return {
+        delivery.parsed.task_id or ""
+        for delivery in batch
+        if delivery.parsed.kind is ParseOutcome.UNSUPPORTED
+    }
 
 
-def _is_sister_callback(delivery: Delivery) -> bool:
-    return delivery.source is Source.CALLBACK and delivery.reading.kind is ParseOutcome.UNSUPPORTED
+def _still_known(stored: Collection[BodyKey], locked: Mapping[str, TaskStatus]) -> set[BodyKey]:
+    """The stored contents that are part of their tasks: not those from before a task's row was dropped."""
+    return {
+        (task_id, source, digest)
+        for task_id, source, digest in stored
+        if (task := locked.get(task_id or "")) is None or task.has_any_of(source)
+    }
 
 
-def _tasks_with_news(
-    batch: Iterable[Delivery], known: Mapping[str, TaskStatus], stored: Collection[BodyKey]
+def _ids_to_load(
+    batch: Iterable[Delivery], locked: Mapping[str, TaskStatus], known_bodies: Collection[BodyKey]
 ) -> set[str]:
-    """The tasks of which more has to be known than that a callback came once more."""
+    """The tasks that are changed by more than one callback that came once more."""
     return {
         task_id
         for delivery in batch
-        if (task_id := delivery.reading.task_id) is not None
-        and task_id in known
-        and (_content(delivery) not in stored or _has_news(delivery, known[task_id]))
+        if (task_id := delivery.parsed.task_id) is not None
+        and task_id in locked
+        and (_body_key(delivery) not in known_bodies or _changes_task(delivery, locked[task_id]))
     }
 
 
-def _still_known(stored: Collection[BodyKey], known: Mapping[str, TaskStatus]) -> set[BodyKey]:
-    """The stored contents that are part of their tasks: not those from before a task's row was dropped."""
-    return {
-        content
-        for content in stored
-        if (task := known.get(content[0] or "")) is None or task.has_any_of(Source(content[1]))
-    }
-
-
-def _has_news(delivery: Delivery, task: TaskStatus) -> bool:
-    """Whether it matters to the task though its content is known."""
+def _changes_task(delivery: Delivery, task: TaskStatus) -> bool:
+    """Whether a known content changes more of the task than its number of callbacks."""
     other_query = bool(delivery.query) and (task.query is None or delivery.query < task.query)
     return delivery.source is Source.POLL or other_query
 
 
-def _confirmed_now(before: Task, after: Task) -> bool:
+def _now_confirmed(before: Task, after: Task) -> bool:
     return after.registered_at is None and has_confirmed(after.state) and not has_confirmed(before.state)
 
 
-def _content(delivery: Delivery) -> BodyKey:
-    return delivery.reading.task_id, delivery.source.value, delivery.reading.digest
+def _body_key(delivery: Delivery) -> BodyKey:
+    return delivery.parsed.task_id, delivery.source, delivery.parsed.digest
 
 
-def _row(delivery: Delivery, result: str, changed: TaskChange, task: Task | None) -> StoredDelivery:
-    reading = delivery.reading
-    ours = task is not None and (task.registered_at is not None or has_confirmed(task.state))
-    return StoredDelivery(
-        task_id=reading.task_id,
-        source=delivery.source.value,
+def _row(
+    delivery: Delivery, *, duplicate: bool, change: TaskChange | None = None, task: Task | None = None
+) -> StoredDelivery:
+    """The row of a delivery; `task` is its task after it, where that was loaded."""
+    trusted = task is not None and (task.registered_at is not None or has_confirmed(task.state))
+    row = StoredDelivery(
+        source=delivery.source,
         received_at=delivery.received_at,
-        result=result,
-        status=reported_status(reading.to_reconcile),
-        product=reading.product,
-        errors=reading.errors,
-        cause=reading.kind.value if result == QUARANTINED else None,
-        change=changed,
-        digest=reading.digest,
+        result=DeliveryResult.DUPLICATE if duplicate else delivery.parsed.result,
+        digest=delivery.parsed.digest,
         body=delivery.body,
         query=delivery.query or None,
-        capped=result != DUPLICATE and delivery.source is Source.CALLBACK and not ours,
+        capped=not duplicate and delivery.source is Source.CALLBACK and not trusted,
     )
+    return row.with_payload(delivery.parsed, change=change or {})
 
 
 def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:

@@ -1,4 +1,4 @@
-"""The one way in: callbacks and answers to polls alike become deliveries, observations and reconciled states."""
+"""The one way in: callbacks and answers to polls become stored deliveries and reconciled tasks."""
 
 import logging
 import random
@@ -11,11 +11,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from receiver.core.observation import Source
+from receiver.core.results import RefusalReason
 from receiver.core.task import Rules
 from receiver.core.task_events import give_up
 from receiver.group_commit import GroupCommit
 from receiver.intake.batch import Batch, Result
-from receiver.intake.delivery import Delivery, reported_status
+from receiver.intake.delivery import Delivery
 from receiver.metrics import Metrics
 from receiver.store import hourly_counts, recent_failures, tasks
 from receiver.store.cap import Cap
@@ -28,11 +29,11 @@ log = logging.getLogger("receiver.intake")
 OVERDUE_BATCH_SIZE = 256
 GIVE_UP_BATCH_SIZE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
 MAX_GIVE_UP_S = 0.5  # between two passes of the poller
-PAUSE_S = 0.01  # in which those who wait for the database get it
+PAUSE_S = 0.01  # in which waiting writers get the database
 
 
 class Intake:
-    """Takes deliveries in, many in one durable transaction.
+    """Stores deliveries, many in one durable transaction.
 
     `accept` is the transaction; `submit` is for callers that come one by one and share it.
     """
@@ -52,8 +53,8 @@ class Intake:
         self._metrics = metrics or Metrics()
         self._group = GroupCommit(self._commit)
         self._caps = strangers_caps(database) if caps is None else caps
-        self._counting = threading.Lock()
-        self._uncommitted: hourly_counts.Tallies = Counter()
+        self._refusals_lock = threading.Lock()
+        self._unsaved_refusals: hourly_counts.Tallies = Counter()
         self.failures = UnsavedFailures()
 
     def submit(self, delivery: Delivery) -> Result:
@@ -61,7 +62,7 @@ class Intake:
         result = self._group.submit(delivery)
         _log_delivery(delivery, result)  # here, where the line gets the id of its own request
         if result.capped:
-            self._hold_strangers(result.capped)
+            self._enforce_caps(result.capped)
         return result
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:
@@ -78,24 +79,24 @@ class Intake:
         if not answers:
             return []
         with self._metrics.commits.time(), self._database.write() as connection:
-            asked = {answer.reading.task_id or "" for answer in answers}
-            known = tasks.lock_or_create(connection, {}, if_known=asked)
-            wanted = [answer for answer in answers if answer.reading.task_id in known]
-            results = self._store(connection, wanted)
-        for delivery, result in zip(wanted, results, strict=True):
+            task_ids = {answer.parsed.task_id or "" for answer in answers}
+            locked = tasks.lock_or_create(connection, {}, if_known=task_ids)
+            answers = [answer for answer in answers if answer.parsed.task_id in locked]
+            results = self._store(connection, answers)
+        for delivery, result in zip(answers, results, strict=True):
             _log_delivery(delivery, result)
         return results
 
-    def count_refusal(self, reason: str, *, now: datetime) -> None:
+    def count_refusal(self, reason: RefusalReason, *, now: datetime) -> None:
         """Count a request of which nothing is stored; the count itself is stored by `flush_counts`."""
-        with self._counting:
-            self._uncommitted[hourly_counts.hour_of(now), Source.CALLBACK.value, reason] += 1
+        with self._refusals_lock:
+            self._unsaved_refusals[hourly_counts.hour_of(now), Source.CALLBACK, reason] += 1
         self.failures.note(reason, now=now)
 
     def flush_counts(self) -> None:
         """Store the counts of requests that were refused or failed."""
-        with self._counting:
-            counts, self._uncommitted = self._uncommitted, Counter()
+        with self._refusals_lock:
+            counts, self._unsaved_refusals = self._unsaved_refusals, Counter()
         failures = self.failures.take()
         if not counts and not failures:
             return
@@ -104,13 +105,13 @@ class Intake:
                 hourly_counts.add(connection, counts)
                 recent_failures.add(connection, failures)
         except StoreUnavailableError:
-            with self._counting:
-                self._uncommitted += counts
+            with self._refusals_lock:
+                self._unsaved_refusals += counts
             self.failures.put_back(failures)
             raise
 
     def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
-        """Settle tasks that will get no more news, for about `MAX_GIVE_UP_S`; returns how many.
+        """Settle tasks about which nothing more will come, for about `MAX_GIVE_UP_S`; returns how many.
 
         A few in a transaction, so that no callback is held up; what is left is for the next call.
         """
@@ -126,17 +127,16 @@ class Intake:
 
     def _give_up(self, ids: Sequence[str], now: datetime) -> int:
         with self._database.write() as connection:
-            known = tasks.load_many(connection, ids).values()
-            left = [
+            steps = [
                 (task, give_up(task, now=now, rules=self._rules))
-                for task in known
+                for task in tasks.load_many(connection, ids).values()
                 if not task.settlement.settled
             ]
-            tasks.save(connection, left)
-        return len(left)
+            tasks.save(connection, steps)
+        return len(steps)
 
-    def _hold_strangers(self, size: int) -> None:
-        """Within their caps, by whoever goes past one. What was stored is stored, whatever becomes of this."""
+    def _enforce_caps(self, size: int) -> None:
+        """Enforce each cap that `size` more bytes exceed. What was stored is stored, whatever becomes of this."""
         try:
             for cap in self._caps:
                 if cap.stored(size):
@@ -149,18 +149,19 @@ class Intake:
             return self._store(connection, batch)
 
     def _store(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
-        return Batch(deliveries=batch, rules=self._rules, jitter=self._jitter).take_in(connection)
+        return Batch(deliveries=batch, rules=self._rules, jitter=self._jitter).store(connection)
 
 
 def _log_delivery(delivery: Delivery, result: Result) -> None:
-    told = {
-        "source": delivery.source.value,
-        "task": delivery.reading.task_id,
+    fields = {
+        "source": delivery.source,
+        "task": delivery.parsed.task_id,
         "result": result.result,
-        "status": reported_status(delivery.reading.to_reconcile),
-        "outcome": result.outcome.value if result.outcome else None,
+        "status": delivery.parsed.status,
+        "outcome": result.outcome,
         "bytes": len(delivery.body),
     }
     log.info(
-        "delivery", extra={"told": {name: value for name, value in told.items() if value not in (None, "")}}
+        "delivery",
+        extra={"fields": {name: value for name, value in fields.items() if value not in (None, "")}},
     )

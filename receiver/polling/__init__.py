@@ -1,4 +1,4 @@
-"""The poller: who is due, ask, hand to intake."""
+"""Polling record-info: which tasks are due, the calls, and what follows from them."""
 
 from receiver.polling.poller import PassCounts, Poller
 

@@ -1,4 +1,4 @@
-"""The calls under way, each in a thread of its own. None of them can keep the poller, or the process's end, waiting.
+"""The calls under way, each in a thread of its own. None delays the poller or the end of the process.
 
 Not a thread pool: the interpreter waits for a pool's threads at its end, and a call that hangs would hold one for good.
 """
@@ -15,11 +15,11 @@ from receiver.upstream.client import PollFailure
 
 
 class CallsUnderWay:
-    """Runs `ask` for each call. One that takes longer than `longest_s` is abandoned: it failed, whatever it brings."""
+    """Runs `make_call` for each call. One that takes longer than `timeout_s` counts as failed, whatever it returns."""
 
-    def __init__(self, ask: Callable[[Call], FinishedCall], *, longest_s: float) -> None:
-        self._ask = ask
-        self._longest_s = longest_s
+    def __init__(self, make_call: Callable[[Call], FinishedCall], *, timeout_s: float) -> None:
+        self._make_call = make_call
+        self._timeout_s = timeout_s
         self._ended: SimpleQueue[FinishedCall] = SimpleQueue()
         self._deadlines: dict[Call, float] = {}
 
@@ -27,29 +27,29 @@ class CallsUnderWay:
         return len(self._deadlines)
 
     def start(self, call: Call) -> None:
-        self._deadlines[call] = time.monotonic() + self._longest_s
+        self._deadlines[call] = time.monotonic() + self._timeout_s
         Thread(target=self._run, args=(call,), name=f"poll {call.task_id}", daemon=True).start()
 
-    def take_ended(self, *, wait_s: float) -> Sequence[FinishedCall]:
-        """The replies of those that ended, and failures for those that are abandoned; waits for the first if none."""
-        replies = [reply for reply in self._take(wait_s) if self._deadlines.pop(reply.call, None) is not None]
+    def take_finished(self, *, wait_s: float) -> Sequence[FinishedCall]:
+        """The calls that have ended or are overdue; waits up to `wait_s` for the first."""
+        finished = [one for one in self._take(wait_s) if self._deadlines.pop(one.call, None) is not None]
         now = time.monotonic()
-        late = [call for call, deadline in self._deadlines.items() if deadline <= now]
-        for call in late:
+        overdue = [call for call, deadline in self._deadlines.items() if deadline <= now]
+        for call in overdue:
             del self._deadlines[call]
-        return [*replies, *(_abandoned(call) for call in late)]
+        return [*finished, *(_abandoned(call) for call in overdue)]
 
     def _run(self, call: Call) -> None:
-        self._ended.put(self._ask(call))
+        self._ended.put(self._make_call(call))
 
     def _take(self, wait_s: float) -> Sequence[FinishedCall]:
-        replies = []
+        finished = []
         try:
-            replies.append(self._ended.get(timeout=wait_s))
+            finished.append(self._ended.get(timeout=wait_s))
             while True:
-                replies.append(self._ended.get_nowait())
+                finished.append(self._ended.get_nowait())
         except Empty:
-            return replies
+            return finished
 
 
 def _abandoned(call: Call) -> FinishedCall:

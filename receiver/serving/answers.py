@@ -5,14 +5,14 @@ from http import HTTPStatus
 
 DETAILS = {
     400: "This cannot be read as an HTTP request; nothing was stored.",
-    403: "This is not taken here; nothing was stored.",
-    408: "The request did not come whole in time; nothing was stored. Send it again.",
+    403: "This is not accepted here; nothing was stored.",
+    408: "The request did not arrive in time; nothing was stored. Send it again.",
     414: "The request line has 8,190 bytes at most; nothing was stored.",
-    417: "Of Expect only 100-continue is known here; nothing was stored.",
+    417: "Only Expect: 100-continue is supported; nothing was stored.",
     431: "At most 100 headers, of 8,190 bytes each and 64 kB together, are read here; nothing was stored.",
     500: "A fault of this receiver, not of the request; see its log.",
     501: "Send the body with its length or in chunks, and in no other Transfer-Encoding; nothing was stored.",
-    503: "Too much is under way now; nothing was stored. Send it again later.",
+    503: "Too many requests are under way; nothing was stored. Send it again later.",
 }
 BUSY_RETRY_S = 5
 

@@ -8,16 +8,16 @@ from urllib.parse import unquote_to_bytes
 CALLBACK = re.compile(rb"[A-Z]+ /+callbacks/+([^/?# ]+)")
 
 
-def body_wanted(tokens: Collection[str]) -> Callable[[bytes], bool]:
-    """Says so by a request's head. It refuses nothing: who is handed on without a body is answered 404."""
-    known = [token.encode() for token in tokens]
+def wants_body_of(tokens: Collection[str]) -> Callable[[bytes], bool]:
+    """A predicate on a request's head. It refuses nothing: a request handed on without its body gets a 404."""
+    token_bytes = [token.encode() for token in tokens]
 
-    def wanted(head: bytes) -> bool:
+    def wants_body(head: bytes) -> bool:
         found = CALLBACK.match(head)
         if found is None:
             return True
         token = unquote_to_bytes(found[1])
-        matches = [hmac.compare_digest(token, one) for one in known]
+        matches = [hmac.compare_digest(token, one) for one in token_bytes]
         return any(matches)
 
-    return wanted
+    return wants_body

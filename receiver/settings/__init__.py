@@ -13,6 +13,7 @@ from receiver.core.task import Rules
 from receiver.settings.environment import PREFIX, collect
 from receiver.settings.field_types import (
     PRINTABLE,
+    REQUIRED,
     Address,
     DatabaseUrl,
     Limit,
@@ -26,7 +27,7 @@ from receiver.settings.field_types import (
 )
 
 DAY = 86_400
-# Each opens something else, so that one which is known must not open the others.
+# Each opens something else, so that one which leaks must not open the others.
 MUST_DIFFER = (
     "callback_tokens",
     "api_tokens",
@@ -43,7 +44,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What contract section 3 lists; seconds end in `_s` where the name does not tell the unit."""
+    """All settings; times are in seconds, `retention_days` in days. docs/configuration.md describes each."""
 
     bind: str
     workers: int
@@ -86,7 +87,7 @@ class Settings:
 
 
 class SettingsSchema(Schema):
-    """The names of contract section 3 without their prefix."""
+    """The settings by name, without their prefix."""
 
     class Meta:
         unknown = RAISE
@@ -99,8 +100,8 @@ class SettingsSchema(Schema):
     database_url = DatabaseUrl(load_default="sqlite:///instance/receiver.db", metadata={"secret": True})
     upstream_url = UpstreamUrl(load_default="https://api.apikley.ru")
     upstream_api_key = fields.String(load_default="", validate=PRINTABLE, metadata={"secret": True})
-    callback_tokens = Tokens(required=True, metadata={"secret": True})
-    api_tokens = Tokens(required=True, metadata={"secret": True})
+    callback_tokens = Tokens(required=True, error_messages=REQUIRED, metadata={"secret": True})
+    api_tokens = Tokens(required=True, error_messages=REQUIRED, metadata={"secret": True})
     admin_password = secret(required=True, at_least=8)
     secret_key = secret(required=True, at_least=32)
     signing_key = secret(required=False, at_least=16)
@@ -164,7 +165,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _equal_secrets(values: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Those which have a value in common, without that value."""
+    """The settings that have a value in common, without that value."""
     held = {name: _values_of(values[name]) for name in MUST_DIFFER if values.get(name)}
     for name, mine in held.items():
         same = [PREFIX + other.upper() for other in held if other != name and mine & held[other]]

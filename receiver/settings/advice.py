@@ -17,11 +17,11 @@ Warned = tuple[str, str]
 
 
 def settings_warnings(settings: Settings) -> list[Warned]:
-    """What to tell the operator, by the setting's whole name; no sentence holds a secret."""
+    """Warnings for the operator, by the setting's whole name; no sentence holds a secret."""
     return [
         (PREFIX + name.upper(), sentence)
-        for look in (_secrets, _way_in, _way_to_upstream, _times, _sizes)
-        for name, sentence in look(settings)
+        for check in (_secrets, _way_in, _way_to_upstream, _times, _sizes)
+        for name, sentence in check(settings)
     ]
 
 
@@ -39,25 +39,25 @@ def _secrets(settings: Settings) -> Iterator[Warned]:
                 yield name, f"Easy to guess: it {why}. Make a random one."
                 break
     if len(settings.admin_password) < SHORT_PASSWORD:
-        yield "admin_password", f"Fewer than {SHORT_PASSWORD} characters: take a longer one."
+        yield "admin_password", f"Fewer than {SHORT_PASSWORD} characters: use a longer one."
 
 
 def _way_in(settings: Settings) -> Iterator[Warned]:
     host = settings.bind.rpartition(":")[0]
     if not settings.trusted_proxies and not settings.bind.startswith("unix:") and not is_loopback(host):
         advice = f"put nginx or Caddy in front of it and set {PREFIX}TRUSTED_PROXIES=1."
-        yield "bind", f"Other machines reach this port, and nothing encrypts what they send: {advice}"
+        yield "bind", f"Other machines reach this port, and their requests are not encrypted: {advice}"
     if settings.trusted_proxies > 3:
         yield (
             "trusted_proxies",
-            "More proxies than usual are believed; whoever passes fewer of them can name any address as theirs.",
+            "More proxies than usual are trusted; a client that passes fewer of them can forge its address.",
         )
 
 
 def _way_to_upstream(settings: Settings) -> Iterator[Warned]:
     parts = urlsplit(settings.upstream_url)
     if settings.upstream_api_key and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        yield "upstream_url", "http:// shows the API key to everybody on the way: use https://."
+        yield "upstream_url", "http:// exposes the API key on the network: use https://."
 
 
 def _times(settings: Settings) -> Iterator[Warned]:
@@ -71,7 +71,7 @@ def _times(settings: Settings) -> Iterator[Warned]:
         (
             "give_up_after",
             lambda it: it.give_up_after > 30 * DAY,
-            f"{late}: a task that never ends is polled for so long.",
+            f"{late}: a task that never ends is polled for that long.",
         ),
         (
             "callback_grace",
@@ -106,17 +106,17 @@ def _times(settings: Settings) -> Iterator[Warned]:
         (
             "poll_tick",
             lambda it: it.poll_tick > 5,
-            "More than 5 seconds: another process takes the polling over later than in 15 seconds.",
+            "More than 5 seconds: another process takes over polling after more than 15 seconds.",
         ),
         (
             "poll_tick",
             lambda it: it.poll_tick < 0.05,
-            "Each pass asks the database: so many passes keep it busy.",
+            "Each pass queries the database: this many passes keep it busy.",
         ),
         (
             "signature_tolerance",
             lambda it: it.signature_tolerance > 3600,
-            "Over an hour: a signed callback that somebody recorded can be sent again for so long.",
+            "Over an hour: a recorded signed callback can be replayed for that long.",
         ),
         (
             "signature_tolerance",
@@ -131,13 +131,16 @@ def _sizes(settings: Settings) -> Iterator[Warned]:
     if settings.max_body_bytes < SMALL_BODY:
         yield "max_body_bytes", "Callbacks with lyrics may be larger; they are refused."
     if settings.retention_days < 1:
-        yield "retention_days", "Less than a day: bodies vanish before anybody can look at them."
+        yield "retention_days", "Less than a day: bodies are deleted before anybody can inspect them."
     if settings.retention_days > 3650:
         yield "retention_days", "More than ten years: the database only grows."
     if settings.workers * settings.threads > 2048:
         yield "threads", f"{settings.workers} x {settings.threads} threads are more than one machine can use."
     if settings.poll_concurrency > 64:
-        yield "poll_concurrency", "Each call in flight is a thread; the limit of calls is reached with few."
+        yield (
+            "poll_concurrency",
+            "Each call in flight is a thread; few are enough to reach RECEIVER_POLL_LIMIT.",
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -12,14 +12,13 @@ Problems = dict[str, list[str]]
 
 
 class SecretFileError(Exception):
-    """Why a secret's file cannot be used; never quotes what is in it."""
+    """Why a secret's file is refused; never quotes its content."""
 
 
 def collect(environment: Mapping[str, str], *, secrets: Collection[str]) -> tuple[Values, Problems]:
     """The values by name without prefix, those of `_FILE` variables read, and what is wrong with these.
 
-    An empty variable is not set. A file that is named and has nothing in it is an error: what it should switch on
-    would be off in silence.
+    An empty variable counts as unset. An empty file is an error: what it should switch on would be silently off.
     """
     values: Values = {}
     problems: Problems = {}
@@ -54,13 +53,13 @@ def read_secret_file(path: str) -> str:
         raw = _read_at_most(path, MAX_SECRET_BYTES + 1)
         text = raw.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise SecretFileError("Cannot be read: it is no text in UTF-8.") from None
+        raise SecretFileError("Cannot be read: not UTF-8 text.") from None
     except (OSError, ValueError) as error:  # a ValueError for a path that no file can have
         raise SecretFileError(f"Cannot be read: {getattr(error, 'strerror', None) or 'no path'}.") from None
     if len(raw) > MAX_SECRET_BYTES:
-        raise SecretFileError(f"Has more than {MAX_SECRET_BYTES} bytes: this is no secret's file.")
+        raise SecretFileError(f"Has more than {MAX_SECRET_BYTES} bytes: not a secret's file.")
     if not text:
-        raise SecretFileError("Is empty. Write the secret into it, or take this setting out.")
+        raise SecretFileError("Is empty. Write the secret into it, or remove this setting.")
     wrong = _unusable(text)
     if wrong:
         raise SecretFileError(wrong)

@@ -26,6 +26,7 @@ HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 ADDRESS_HINT = "Must be host:port, [IPv6 address]:port or unix:/a/path."
 DATABASE_HINT = "Must be sqlite:///a/file.db or postgresql+psycopg://user:password@host/name."
+REQUIRED: dict[str, Any] = {"required": "Required."}
 MAX_PORT = 65535
 MAX_HOST = 253
 MAX_SOCKET_PATH = 107  # the operating system's own limit, in bytes
@@ -150,7 +151,7 @@ class UpstreamUrl(HttpUrl):
 
 
 def secret(*, required: bool, at_least: int) -> fields.String:
-    """A text that nobody should guess; an optional one that is empty is not set."""
+    """A text that is hard to guess; an optional one that is empty is not set."""
 
     def check(text: str) -> None:
         if CONTROL.search(text):
@@ -159,7 +160,9 @@ def secret(*, required: bool, at_least: int) -> fields.String:
             raise ValidationError(f"Must have {at_least} characters or more, not only blanks.")
 
     if required:
-        return fields.String(required=True, validate=check, metadata={"secret": True})
+        return fields.String(
+            required=True, error_messages=REQUIRED, validate=check, metadata={"secret": True}
+        )
     return fields.String(load_default="", validate=check, metadata={"secret": True})
 
 
@@ -204,7 +207,7 @@ def _check_file(url: URL) -> None:
         raise ValidationError(DATABASE_HINT)
     try:
         mode = Path(path).stat().st_mode
-    except OSError:  # not there yet, or not ours to look at: opening it says why
+    except OSError:  # missing or not accessible: opening it says why
         mode = 0
     if path.endswith("/") or (mode and not stat.S_ISREG(mode)):
         raise ValidationError("Must name a file, not a folder or a device.")

@@ -1,4 +1,4 @@
-"""What people did, written down in the transaction that did it."""
+"""What people did, recorded in the transaction that did it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -56,15 +56,15 @@ def record(
     task_id: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down that this was done; `detail` tells with what."""
-    values = {"at": now, "via": actor.via, "address": actor.address, "kind": kind.value}
-    told = json.dumps(detail or {})
-    connection.execute(insert(action).values(**values, task_id=task_id, detail=told))
+    """Record that this was done; `detail` is stored as JSON."""
+    values = {"at": now, "via": actor.via, "address": actor.address, "kind": kind}
+    values |= {"task_id": task_id, "detail": json.dumps(detail or {})}
+    connection.execute(insert(action).values(**values))
 
 
-def forget_refusals(connection: Connection, *, before: datetime) -> None:
-    """Refused sign-ins of long ago tell nothing any more, and anybody can make more of them."""
-    refused = action.c.kind == literal_column("'sign_in_refused'")  # as the index of these says it
+def delete_old_refusals(connection: Connection, *, before: datetime) -> None:
+    """Delete old refused sign-ins, as anybody can cause any number of them."""
+    refused = action.c.kind == literal_column("'sign_in_refused'")  # as in the index of these
     old = refused & (action.c.at < before)
     connection.execute(delete(action).where(old))
 
@@ -75,7 +75,7 @@ def newest(
     """At most `limit`, newest first, older than the id `before`; of one kind, or of all."""
     query = select(action).order_by(action.c.id.desc()).limit(limit)
     if kind is not None:
-        query = query.where(action.c.kind == kind.value)
+        query = query.where(action.c.kind == kind)
     if before is not None:
         query = query.where(action.c.id < before)
     return [_action(row) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""A SQLite database copied while it is in use, and a copy put back in its place."""
+"""Backs up a SQLite database while it is in use, and restores a backup."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ SQLITES_LOCKS = (512, 0x40000000)  # the bytes that it locks: "The Lock-Byte Pag
 
 
 class BackupError(Exception):
-    """What keeps a copy from being made or put back, in a sentence; nothing was changed."""
+    """Why a backup cannot be made or restored, in a sentence; nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ def back_up(
 ) -> Contents:
     """Write everything that is committed by now into one file, which appears under its name when it is whole.
 
-    Callbacks go on meanwhile: the copy is that of one read transaction. `tell` hears of pages done and of all.
+    Callbacks go on meanwhile: the copy is that of one read transaction. `tell` gets the pages done and in all.
     """
     with _translate_errors(source, target):
         if target.exists() and target.samefile(source):
@@ -63,10 +63,10 @@ def back_up(
 def restore(
     backup: Path, place: Path, *, now: datetime, tell: Callable[[int, int], None]
 ) -> tuple[Contents, Path | None]:
-    """Put a backup in the database's place; returns what it holds, and where the present database is kept.
+    """Replace the database by a backup; returns its contents, and the new path of the present database.
 
-    Refused while any process has the database open. Everybody is signed out of the admin page: who signed out
-    since the backup must not be signed in again by it.
+    Refused while any process has the database open. All sessions of the admin page end: a session that was closed
+    since the backup must not come back.
     """
     place = place.resolve()  # a link stays one
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,13 +75,13 @@ def restore(
         contents = inspect(fresh)
         check_known(contents.version)
         _prepare(fresh)
-        kept = _keep(place, now) if place.exists() else None
+        previous = _set_aside(place, now) if place.exists() else None
         _put(fresh, place)
-    return contents, kept
+    return contents, previous
 
 
 def inspect(file: Path) -> Contents:
-    """Read the whole copy and see that it is sound; raises `BackupError` where it is not."""
+    """Check the whole copy; raises `BackupError` where it is damaged."""
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?immutable=1", uri=True)) as connection:
         (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
@@ -112,7 +112,7 @@ def nobody_uses(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _replaceable(target: Path) -> Iterator[None]:
-    """Another receiver's database is not written over, nor a file put where a log waits to be read into it."""
+    """Refuse to overwrite a database in use, or one whose write-ahead log is still there."""
     if Path(f"{target}-wal").exists():
         raise BackupError(
             f"{target} is or was a database in use, {target.name}-wal is there: give another file."
@@ -122,27 +122,27 @@ def _replaceable(target: Path) -> Iterator[None]:
 
 
 def _only_reading(backup: Path) -> str:
-    """SQLite's address of a backup, which may lie where we may not write: without a log nothing need be written."""
+    """SQLite's URL of a backup, which may be in a read-only folder: without a log nothing need be written."""
     backup = backup.resolve()
     whole = not any(Path(f"{backup}{ending}").exists() for ending in ("-wal", "-journal"))
     return f"{backup.as_uri()}?{'mode=ro&immutable=1' if whole else 'mode=rw'}"
 
 
 def _copy_pages(source: str, fresh: Path, tell: Callable[[int, int], None]) -> None:
-    reading = sqlite3.connect(source, uri=True, isolation_level=None)
-    writing = sqlite3.connect(fresh, isolation_level=None)
-    with closing(reading), closing(writing), fresh.open("r+b") as file:
+    reader = sqlite3.connect(source, uri=True, isolation_level=None)
+    writer = sqlite3.connect(fresh, isolation_level=None)
+    with closing(reader), closing(writer), fresh.open("r+b") as file:
 
         def _after(_: int, left: int, total: int) -> None:
             # Bit by bit: one great write at the end would hold up everybody else's small ones for a second.
             os.fdatasync(file.fileno())
             tell(total - left, total)
 
-        writing.execute("PRAGMA synchronous=OFF")  # that is done here
+        writer.execute("PRAGMA synchronous=OFF")  # that is done here
         # In a transaction of our own, or each write of others would make it begin again.
-        reading.execute("BEGIN")
-        reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        reading.backup(writing, pages=PAGES_PER_STEP, progress=_after)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        reader.backup(writer, pages=PAGES_PER_STEP, progress=_after)
 
 
 def _leave_wal(fresh: Path) -> None:
@@ -158,25 +158,25 @@ def _prepare(fresh: Path) -> None:
             connection.execute("DELETE FROM admin_session")
 
 
-def _keep(place: Path, now: datetime) -> Path:
-    """Keep the present database beside, under another name."""
-    kept = Path(f"{place}.before-restore-{now:%Y%m%dT%H%M%SZ}")
+def _set_aside(place: Path, now: datetime) -> Path:
+    """Give the present database another name in the same folder."""
+    previous = Path(f"{place}.before-restore-{now:%Y%m%dT%H%M%SZ}")
     with nobody_uses(place):
-        os.link(place, kept)  # a second name: there is never no database at all
+        os.link(place, previous)  # a second name, so that there always is a database
         for ending in ("-wal", "-shm"):  # of a server that was killed: they belong to the old file only
             with contextlib.suppress(FileNotFoundError):
-                Path(f"{place}{ending}").rename(f"{kept}{ending}")
-    return kept
+                Path(f"{place}{ending}").rename(f"{previous}{ending}")
+    return previous
 
 
 @contextmanager
 def _made_beside(target: Path) -> Iterator[Path]:
-    """A file for nobody else to read, in the target's folder, which is gone unless it was put somewhere."""
+    """A private file in the target's folder, deleted at the end unless it was renamed."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         fresh.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        raise  # what a killed one left: it is named itself
+        raise  # left by a killed process; the error names it
     except OSError as error:
         raise BackupError(f"{target}: {error.strerror}.") from error
     try:
@@ -186,7 +186,7 @@ def _made_beside(target: Path) -> Iterator[Path]:
 
 
 def _put(fresh: Path, target: Path) -> None:
-    """Give the file its name, durably; it belongs to whom the one before belonged to."""
+    """Give the file its name, durably, with the owner of the file it replaces."""
     if target.exists() and os.geteuid() == 0:
         owner = target.stat()
         os.chown(fresh, owner.st_uid, owner.st_gid)

@@ -1,8 +1,7 @@
-"""What strangers may store: anybody who knows the callback URL can send bodies without end.
+"""A cap on the bodies of strangers: anybody who knows the callback URL can send them without end.
 
-Capped are the bodies of callbacks without a task, and of tasks which nobody registered and record-info never told
-of. The newest are kept, up to a number and a size; older ones keep their row, without its long texts, and lose their
-body.
+Capped are the bodies of callbacks without a task, and of tasks that nobody registered and record-info never
+reported. The newest stay, up to a number and a size. Of older ones the row stays, without its body and long texts.
 """
 
 import logging
@@ -54,7 +53,7 @@ class BodyCap(Cap):
                 dropped += _drop(connection, ids)
             time.sleep(PAUSE_S)
         if dropped:
-            log.warning("bodies of strangers were dropped", extra={"told": {BODIES: dropped}})
+            log.warning("bodies of strangers were dropped", extra={"fields": {BODIES: dropped}})
         return last is None or not ids
 
     def _last_to_drop(self) -> int | None:
@@ -75,10 +74,10 @@ class BodyCap(Cap):
 
 
 def uncap(connection: Connection, task_ids: Collection[str]) -> None:
-    """Record-info told of these tasks: their bodies are no stranger's any more."""
-    theirs = delivery.c.task_id.in_(sorted(task_ids)) & CAPPED
+    """Record-info reported these tasks, so their bodies no longer count."""
+    bodies = delivery.c.task_id.in_(sorted(task_ids)) & CAPPED
     if task_ids:
-        connection.execute(update(delivery).where(theirs).values(capped_bytes=None))
+        connection.execute(update(delivery).where(bodies).values(capped_bytes=None))
 
 
 def _totals(connection: Connection) -> tuple[int, int]:
@@ -89,7 +88,7 @@ def _totals(connection: Connection) -> tuple[int, int]:
 
 
 def _of_registered_tasks(connection: Connection) -> Sequence[int]:
-    """Those whose tasks somebody has registered since."""
+    """Those whose tasks have been registered since."""
     return connection.scalars(select(delivery.c.id).where(CAPPED, _registered())).all()
 
 
@@ -109,7 +108,7 @@ def _capped_until(connection: Connection, last: int) -> Sequence[int]:
 
 
 def _drop(connection: Connection, ids: Collection[int]) -> int:
-    """But for those of a task that was registered at the last moment, which are no longer capped. Says how many."""
+    """Drop these, except of a task that was registered at the last moment. Returns how many."""
     _change(connection, ids, _registered(), capped_bytes=None)
     dropped = _change(connection, ids, CAPPED, body=None, capped_bytes=None, **SHORT)
     count_dropped(connection, BODIES, dropped, Counter())
@@ -119,13 +118,13 @@ def _drop(connection: Connection, ids: Collection[int]) -> int:
 def _change(
     connection: Connection, ids: Collection[int], *conditions: ColumnElement[bool], **columns: Any
 ) -> int:
-    # What another one changes at this moment is left to it: so two never wait for each other.
-    theirs = select(delivery.c.id).where(delivery.c.id.in_(ids), *conditions)
-    free = theirs.with_for_update(skip_locked=True, of=delivery)
+    # Rows that another transaction holds are skipped, so that two never wait for each other.
+    chosen = select(delivery.c.id).where(delivery.c.id.in_(ids), *conditions)
+    free = chosen.with_for_update(skip_locked=True, of=delivery)
     return connection.execute(update(delivery).where(delivery.c.id.in_(free)).values(**columns)).rowcount
 
 
 def _registered() -> ColumnElement[bool]:
-    known = (task.c.task_id == delivery.c.task_id) & task.c.registered_at.is_not(None)
+    registered = (task.c.task_id == delivery.c.task_id) & task.c.registered_at.is_not(None)
     # Not EXISTS, for which PostgreSQL would rather read the whole table of tasks once than look a few up.
-    return select(task.c.task_id).where(known).scalar_subquery().is_not(None)
+    return select(task.c.task_id).where(registered).scalar_subquery().is_not(None)

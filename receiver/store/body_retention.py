@@ -18,7 +18,7 @@ def last_id(connection: Connection) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BodyBatch:
-    """A piece of the log: the id it ends with, and those in it whose bodies may go."""
+    """A part of the log: the id it ends with, and the ids whose bodies may go."""
 
     end: int
     droppable: Sequence[int]
@@ -54,7 +54,7 @@ def drop_bodies(connection: Connection, ids: Collection[int]) -> int:
 
 
 def _needed(task_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a task that is not settled may yet be derived from it again; a sister product's job is no task."""
+    """Whether an unsettled task may yet be derived from it again; another product's job is no task."""
     unsettled = select(task.c.task_id).where(task.c.task_id == task_id, task.c.settled_at.is_(None))
     # Not EXISTS, for which PostgreSQL would rather read the whole table of tasks once than look a few up.
     return unsettled.scalar_subquery().is_not(None)

@@ -1,4 +1,4 @@
-"""A bound on what strangers may store: anybody who knows the callback URL can send without end."""
+"""A cap on what strangers may store: anybody who knows the callback URL can send without end."""
 
 import threading
 import time
@@ -9,17 +9,17 @@ from sqlalchemy import Connection
 from receiver.store import hourly_counts
 from receiver.store.database import Database, database_now
 
-DROPPED = "dropped"  # the subject of the tally that says how much was
+DROPPED = "dropped"  # the subject under which it is counted
 MAX_BYTES = 256_000_000
-# A cap is looked at when a process has stored so much more, and once in a while besides: so it is exceeded by
-# this much for each process, and by what comes while the oldest are dropped.
+# A cap is checked when a process has stored so much more, and by maintenance: so it is exceeded by this much for
+# each process, and by what comes while the oldest are dropped.
 CHECK_EVERY_BYTES = 16_000_000
 MAX_ENFORCE_S = 0.5
-PAUSE_S = 0.002  # between two transactions, in which those who wait for the database get it
+PAUSE_S = 0.002  # between two transactions, in which waiting writers get the database
 
 
 class Cap(ABC):
-    """Keeps one kind of what strangers store within a bound. Whoever goes past it does the work, in his own request."""
+    """Keeps one kind of strangers' data within a limit. The request that exceeds it does the work."""
 
     def __init__(self, database: Database, *, checked_every_bytes: int = CHECK_EVERY_BYTES) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class Cap(ABC):
         self._bytes = 0
 
     def stored(self, size: int) -> bool:
-        """Count what was stored; whether the cap should be enforced now."""
+        """Count `size` more bytes; returns whether the cap should be enforced now."""
         with self._counting:
             self._bytes += size
             due = self._bytes >= self._checked_every_bytes
@@ -38,7 +38,7 @@ class Cap(ABC):
         return due
 
     def enforce(self, *, for_s: float = MAX_ENFORCE_S) -> bool:
-        """Drop the oldest for about so long; whether all is within the cap, or another thread sees to it."""
+        """Drop the oldest for about `for_s`; returns whether all is within the cap, or another thread is at it."""
         if not self._enforcing.acquire(blocking=False):
             return True
         try:
@@ -48,10 +48,10 @@ class Cap(ABC):
 
     @abstractmethod
     def _enforce(self, deadline: float) -> bool:
-        """Drop what is too much in small transactions until then; whether nothing is left to drop."""
+        """Drop the excess in small transactions until `deadline`; returns whether none is left."""
 
 
 def count_dropped(connection: Connection, what: str, number: int, counts: hourly_counts.Tallies) -> None:
-    """Count what was dropped, with other counts: at the end of the transaction, as whatever counts."""
+    """Count what was dropped, with other counts; at the end of the transaction, like all counting."""
     counts[hourly_counts.hour_of(database_now(connection)), DROPPED, what] += number
     hourly_counts.add(connection, counts)

@@ -1,4 +1,4 @@
-"""Tasks listed in order of change, so that a program reads on from where it was and loses nothing.
+"""Tasks listed in order of change, so that a program can go on where it stopped and misses nothing.
 
 As in `task_list` no filter makes a page slow: at most `SCAN_LIMIT` of the changes are read for one page. So a page may
 be short, or empty, and yet go on.
@@ -23,27 +23,25 @@ from receiver.store.task_list import (
     load_page,
 )
 
-_LOOKED_AT = (
+_SCANNED = (
     "number", "task_id", "changed_at", "label", "registered_at", "status", "outcome", "conflict", "recovered",
     "lost_callback", "problem", "words",
 )  # fmt: skip
 
 
 def find_changes(
-    connection: Connection, wanted: TaskFilter, *, since: datetime, after: TaskPosition | None, limit: int
+    connection: Connection, filters: TaskFilter, *, since: datetime, after: TaskPosition | None, limit: int
 ) -> Page:
-    """At most `limit` tasks that changed at `since` or later, or behind the place `after`; first the oldest change."""
-    if contradicts_itself(wanted):
+    """At most `limit` tasks that changed at `since` or later, or after the position `after`; oldest change first."""
+    if contradicts_itself(filters):
         return Page(tasks=[])
-    conditions = [*conditions_of(wanted), *_text_conditions(connection, wanted.text)]
+    conditions = [*conditions_of(filters), *_text_conditions(connection, filters.text)]
     place = task.c.changed_at >= since
     if after is not None:
         place = tuple_(task.c.changed_at, task.c.task_id) > tuple_(*after)
     if not conditions:
         return _page(connection, _in_order(select(task).where(place)).limit(limit + 1), limit)
-    walked = (
-        _in_order(select(*(task.c[name] for name in _LOOKED_AT)).where(place)).limit(SCAN_LIMIT).subquery()
-    )
+    walked = _in_order(select(*(task.c[name] for name in _SCANNED)).where(place)).limit(SCAN_LIMIT).subquery()
     found = select(walked.c.number).where(*(holds(walked.c) for holds in conditions)).limit(limit + 1)
     page = _page(connection, _in_order(select(task).where(task.c.number.in_(found))), limit)
     if page.next is not None:
@@ -54,7 +52,7 @@ def find_changes(
 
 
 def _text_conditions(connection: Connection, text: str | None) -> Sequence[Condition]:
-    """What a search finds, told of a row rather than looked up in the index of words."""
+    """The condition of a search, checked on each row instead of in the index of words."""
     if text is None:
         return ()
     position = func.instr if connection.dialect.name == "sqlite" else func.strpos

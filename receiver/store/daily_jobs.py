@@ -1,4 +1,4 @@
-"""What one process of all must do once in a while: by name, a row among the leases."""
+"""Jobs that one of all processes does once in a while: each is a row among the leases, by name."""
 
 from datetime import datetime, timedelta
 
@@ -11,12 +11,12 @@ MAX_RUN = timedelta(days=2)  # what is claimed for longer was claimed by a clock
 
 
 def claim(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
-    """Whether the chore is for `holder` to do until then."""
+    """Whether the job is for `holder` to do until then."""
     too_long = lease.c.expires_at > now + MAX_RUN
     return claim_lease(connection, name, holder=holder, now=now, until=until, void=too_long) is not None
 
 
 def finish(connection: Connection, name: str, *, holder: str, next_at: datetime) -> None:
-    """It is done, and nobody's until then."""
+    """The job is done, and due again then."""
     mine = (lease.c.name == name) & (lease.c.holder == holder)
     connection.execute(update(lease).where(mine).values(holder="", expires_at=next_at))

@@ -21,7 +21,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from receiver.store.engines import postgresql_engine, sqlite_engine
 from receiver.store.open_file import FileState, OpenFile
 from receiver.store.private_files import hide_from_others, open_private
-from receiver.store.schema_version import MIGRATIONS, read_schema_versions
+from receiver.store.schema_version import (
+    MIGRATIONS,
+    OutdatedTablesError,
+    SchemaVersions,
+    read_schema_versions,
+)
 from receiver.store.statement_errors import StatementRefusedError, message_of, was_refused
 
 log = logging.getLogger(__name__)
@@ -48,11 +53,11 @@ class StoreUnavailableError(Exception):
 
 
 class Database:
-    """An engine for `url`. SQLite's writers of all processes queue on a file lock.
+    """An engine for `url`. SQLite's writers in all processes take turns by a file lock.
 
-    SQLite's own busy handler sleeps and is unfair: between processes it makes tails of a second. A lock of the
-    operating system before `BEGIN IMMEDIATE` leaves nobody to sleep. PostgreSQL needs no queue: a transaction
-    waits only for those that write the same tasks.
+    SQLite's own busy handler waits longer after each try, so that a writer may starve for a second. This lock is
+    tried every millisecond before `BEGIN IMMEDIATE`, and ends with its process. The threads of one process queue for
+    it. PostgreSQL needs no lock: a transaction waits only for those that write the same tasks.
     """
 
     def __init__(self, url: str) -> None:
@@ -109,7 +114,7 @@ class Database:
         """
         if self.is_sqlite:
             hide_from_others(Path(self.url.database or ""))
-        if not self.pending_migrations():
+        if not self.schema_versions().pending:
             self.engine.dispose()
             return
         with self._exclusive(), _translate_errors(), self.engine.connect() as connection:
@@ -123,10 +128,16 @@ class Database:
                 command.upgrade(_alembic(connection), "head")
         self.engine.dispose()  # nothing of the parent's is left for a worker that is forked later
 
-    def pending_migrations(self) -> bool:
-        """Whether the tables are older than this program; `NewerTablesError` where they are newer."""
+    def schema_versions(self) -> SchemaVersions:
+        """The version of the tables and of this program; `NewerTablesError` where the tables are newer."""
         with self.read() as connection:
-            return read_schema_versions(connection).pending
+            return read_schema_versions(connection)
+
+    def require_current_tables(self) -> None:
+        """`OutdatedTablesError` where the tables are older than this program, `NewerTablesError` where newer."""
+        versions = self.schema_versions()
+        if versions.pending:
+            raise OutdatedTablesError(versions)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Everything of one database copied into another, empty one: from SQLite to PostgreSQL, where a team grows."""
+"""Copies all of one database into another, empty one: from SQLite to PostgreSQL."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ class NotEmptyError(Exception):
 
 
 class InUseError(Exception):
-    """What is still told to that database would not be copied."""
+    """The source database is in use: later writes would not be copied."""
 
 
 def refuse_while_in_use(source: Database) -> None:

@@ -1,20 +1,20 @@
-"""What we were told, raw. A delivery that repeats another keeps its row, not its body."""
+"""The log of deliveries, each with its raw body. One that repeats another has a row and no body."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
 
+from receiver.core.observation import Source
+from receiver.core.payloads import ParsedPayload, ParseOutcome
+from receiver.core.results import DeliveryResult
 from receiver.core.task_change import TaskChange
 from receiver.store.schema import delivery
 from receiver.store.short_rows import shortened
 
-DUPLICATE = "duplicate"
-QUARANTINED = "quarantined"
-UNSUPPORTED = "unsupported"
 LOAD_BATCH_SIZE = 100
 PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
 MAX_STATUS_CHARS = 64
@@ -26,25 +26,40 @@ MAX_ERROR_CHARS = 300
 class StoredDelivery:
     """A row of the log: `cause` of its quarantine, `change` in its task, the id of the first that it `repeats`.
 
-    `body` is None in a repetition, and once it was dropped. A `capped` body counts against what strangers may store.
+    `body` is None in a repetition, and once it was dropped. A `capped` body counts against the cap on strangers.
     """
 
-    source: str
+    source: Source
     received_at: datetime
-    result: str
+    result: DeliveryResult
     digest: bytes
     body: bytes | None
     task_id: str | None = None
     status: str = ""
     product: str | None = None
     errors: Mapping[str, list[str]] | None = None
-    cause: str | None = None
+    cause: ParseOutcome | None = None
     query: str | None = None
     change: TaskChange = field(default_factory=dict)
     acknowledged_at: datetime | None = None
     repeats: int | None = None
     capped: bool = False
     id: int = 0
+
+    def with_payload(self, parsed: ParsedPayload, *, change: TaskChange) -> "StoredDelivery":
+        """The row by this parsing of its body; a repetition stays one."""
+        result = self.result if self.result is DeliveryResult.DUPLICATE else parsed.result
+        return replace(
+            self,
+            task_id=parsed.task_id,
+            result=result,
+            cause=parsed.kind if result is DeliveryResult.QUARANTINED else None,
+            status=parsed.status,
+            product=parsed.product,
+            errors=parsed.errors,
+            change=change,
+            digest=parsed.digest,
+        )
 
 
 def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
@@ -54,26 +69,26 @@ def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
 
 
 def _new_row(stored: StoredDelivery) -> dict[str, Any]:
-    row = columns_as_read(stored) | {
+    row = parsed_columns(stored) | {
         "source": stored.source,
         "received_at": stored.received_at,
         "body": stored.body,
         "query": stored.query,
         "capped_bytes": capped_bytes(stored),
     }
-    return row if stored.result != DUPLICATE else shortened(row | {"body": None})
+    return row if stored.result is not DeliveryResult.DUPLICATE else shortened(row | {"body": None})
 
 
 def capped_bytes(stored: StoredDelivery) -> int | None:
-    """How much counts against what strangers may store: the body, and the texts that go with it; None: nothing does."""
-    if not stored.capped or stored.body is None or stored.result == DUPLICATE:
+    """The bytes that count against the cap on strangers: the body and its texts; None: not capped."""
+    if not stored.capped or stored.body is None or stored.result is DeliveryResult.DUPLICATE:
         return None
     texts = (json.dumps(few_errors(stored.errors or {})), json.dumps(stored.change), stored.query or "")
     return len(stored.body) + sum(len(text.encode(errors="replace")) for text in texts)
 
 
-def columns_as_read(stored: StoredDelivery) -> dict[str, Any]:
-    """What a row says by the present reading of its body; bounded here too, whatever the reading let through."""
+def parsed_columns(stored: StoredDelivery) -> dict[str, Any]:
+    """The columns that depend on parsing the body; bounded here again, whatever the parser let through."""
     return {
         "task_id": stored.task_id,
         "result": stored.result,
@@ -107,7 +122,7 @@ def of_task(connection: Connection, task_id: str, *, newest: int = 200) -> Seque
 def page_of_task(
     connection: Connection, task_id: str, *, after: int, limit: int
 ) -> tuple[Sequence[StoredDelivery], int | None]:
-    """Deliveries about a task behind the id `after`, in order of arrival, and the id to go on after."""
+    """Deliveries about a task after the id `after`, in order of arrival, and the id to go on after."""
     about = sizes().where(delivery.c.task_id == task_id, delivery.c.id > after).order_by(delivery.c.id)
     rows = connection.execute(about.limit(limit + 1)).all()
     ids = within_bytes(rows[:limit])
@@ -153,7 +168,7 @@ def _repeated() -> ColumnElement[Any]:
     content = [same.c[name] == delivery.c[name] for name in ("task_id", "source", "digest")]
     first = select(same.c.id).where(*content).order_by(same.c.id).limit(1).correlate(delivery)
     other = func.nullif(first.scalar_subquery(), delivery.c.id)  # where an operator has removed the first
-    return case((delivery.c.result == DUPLICATE, other))
+    return case((delivery.c.result == DeliveryResult.DUPLICATE, other))
 
 
 def count_of_task(connection: Connection, task_id: str, *, most: int | None = None) -> int:
@@ -181,7 +196,7 @@ def every_body_of(connection: Connection, task_id: str) -> Iterator[StoredDelive
 
 
 def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping[str, Sequence[str]]:
-    """The statuses of a task's deliveries as music, by source, each once, in order of arrival."""
+    """The statuses that a task's deliveries report for music, by source, each once, in order of arrival."""
     walked = (
         select(delivery.c.id, delivery.c.source, delivery.c.status, delivery.c.product)
         .where(delivery.c.task_id == task_id)
@@ -202,7 +217,7 @@ def statuses_of(connection: Connection, task_id: str, *, newest: int) -> Mapping
 
 
 def any_body_dropped(connection: Connection, task_id: str, *, newest: int | None = None) -> bool:
-    """Whether something has been dropped that the task's state was made of, among all or its newest deliveries."""
+    """Whether a body was dropped that is part of the task's state, among all or its newest deliveries."""
     walked = (
         select(delivery.c.result, delivery.c.body.is_(None).label("bodiless"))
         .where(delivery.c.task_id == task_id)
@@ -210,7 +225,7 @@ def any_body_dropped(connection: Connection, task_id: str, *, newest: int | None
         .limit(newest)
         .subquery()
     )
-    query = select(walked.c.result).where(walked.c.bodiless, walked.c.result != DUPLICATE)
+    query = select(walked.c.result).where(walked.c.bodiless, walked.c.result != DeliveryResult.DUPLICATE)
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -218,13 +233,13 @@ def stored_of(row: Any) -> StoredDelivery:
     return StoredDelivery(
         id=row.id,
         task_id=row.task_id,
-        source=row.source,
+        source=Source(row.source),
         received_at=row.received_at,
-        result=row.result,
+        result=DeliveryResult(row.result),
         status=row.status,
         product=row.product,
         errors=json.loads(row.errors),
-        cause=row.cause,
+        cause=None if row.cause is None else ParseOutcome(row.cause),
         query=row.query,
         change=json.loads(row.change),
         acknowledged_at=row.acknowledged_at,

@@ -1,4 +1,4 @@
-"""How much room is left where files are kept."""
+"""How much room is left on the disks of our files."""
 
 import shutil
 import tempfile
@@ -10,13 +10,13 @@ from receiver.store.backup import database_file
 
 
 def read_disks(database_url: str) -> tuple[Disk, ...]:
-    """The disk of the database, where it is a file, and of temporary files; what cannot be looked at is left out."""
+    """The disk of the database, where it is a file, and of temporary files; what cannot be read is left out."""
     file = database_file(database_url)
     return tuple(_each_once(file and file.resolve().parent, Path(tempfile.gettempdir())))
 
 
 def _each_once(database: Path | None, temporary: Path) -> Iterator[Disk]:
-    seen: set[int] = set()
+    devices: set[int] = set()
     # Temporary files are small, and may be on a small disk in memory.
     for what, folder, floor in (("database", database, DISK_FLOOR), ("temporary files", temporary, 0)):
         if folder is None:
@@ -25,6 +25,6 @@ def _each_once(database: Path | None, temporary: Path) -> Iterator[Disk]:
             device, usage = folder.stat().st_dev, shutil.disk_usage(folder)
         except OSError:
             continue
-        if device not in seen:
-            seen.add(device)
+        if device not in devices:
+            devices.add(device)
             yield Disk(what=what, free=usage.free, size=usage.total, floor=floor)

@@ -1,7 +1,7 @@
-"""How often what happened, by the hour: counted in the transaction that did it.
+"""Hourly counts, each changed in the transaction of what it counts.
 
-What was counted is told in `schema.tally`. A step that takes a count back, such as a task that settles and so is
-in progress no more, counts -1.
+`schema.tally` lists what is counted. A step that takes a count back, such as a task that settles and so is no longer
+in progress, counts -1.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from receiver.store.upsert import insert_into
 Tallies = Counter[tuple[datetime, str, str]]
 """How often by (hour, subject, name), such as `(hour, "callback", "duplicate")`."""
 
-MAX_LOOK_BACK = timedelta(days=100)
+MAX_FOLD_AGE = timedelta(days=100)
 
 Hourly = Mapping[datetime, Mapping[str, int]]
 
@@ -92,20 +92,20 @@ def by_hour(connection: Connection, subjects: Collection[str], *, since: datetim
 def oldest_unfolded(connection: Connection, *, before: datetime) -> datetime | None:
     """The start of the oldest day before `before` whose counts still stand by the hour.
 
-    What still changed about a day of longer than `MAX_LOOK_BACK` ago stays by the hour: so no history is walked over.
+    Late changes to a day older than `MAX_FOLD_AGE` stay by the hour, so that no long history is walked.
     """
     found = [_first_unfolded(connection, subject, before) for subject in _subjects(connection)]
     return min((day_of(hour) for hour in found if hour is not None), default=None)
 
 
 def _first_unfolded(connection: Connection, subject: str, before: datetime) -> datetime | None:
-    theirs = (tally.c.subject == subject) & (tally.c.hour >= before - MAX_LOOK_BACK) & (tally.c.hour < before)
-    hours = connection.scalars(select(tally.c.hour).where(theirs).order_by(tally.c.hour))
+    hourly = (tally.c.subject == subject) & (tally.c.hour >= before - MAX_FOLD_AGE) & (tally.c.hour < before)
+    hours = connection.scalars(select(tally.c.hour).where(hourly).order_by(tally.c.hour))
     return next((hour for hour in hours if hour != day_of(hour)), None)
 
 
 def _subjects(connection: Connection) -> Sequence[str]:
-    """All that is counted, each found by a step over the rows of the one before."""
+    """All subjects, each found by skipping the rows of the one before."""
     found: list[str] = [""]
     following = select(tally.c.subject).order_by(tally.c.subject).limit(1)
     while subject := connection.scalar(following.where(tally.c.subject > found[-1])):
@@ -114,9 +114,9 @@ def _subjects(connection: Connection) -> Sequence[str]:
 
 
 def fold_day(connection: Connection, day: datetime) -> None:
-    """Make the counts of that day's hours one count a day, at its start; whoever comes second finds none.
+    """Add up the counts of that day's hours at its start; a second process finds none.
 
-    It locks rows in another order than those who count, and gives way before they would be the ones to fail.
+    It locks rows in another order than counting does, and gives way before the counting would fail.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT set_config('lock_timeout', '200ms', true)"))

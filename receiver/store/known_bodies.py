@@ -1,23 +1,25 @@
-"""Which contents were delivered before: each is looked up in the index by itself, however many are stored."""
+"""Which contents are stored already: one index lookup for each, however many are stored."""
 
 from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, literal, select
 
+from receiver.core.observation import Source
 from receiver.store.schema import delivery
 
-BodyKey = tuple[str | None, str, bytes]
+BodyKey = tuple[str | None, Source, bytes]
 """Task id, source, digest: what makes a delivery the same as another."""
 
 
 def find_known_bodies(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
-    """Those of these contents that were delivered before; each is looked up in the index by itself."""
+    """Those of these contents that are stored already, by one index lookup for each."""
     named = [content for content in contents if content[0] is not None]
-    return _known(connection, named) | _known(connection, [each for each in contents if each[0] is None])
+    nameless = [content for content in contents if content[0] is None]
+    return _find(connection, named) | _find(connection, nameless)
 
 
-def _known(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
+def _find(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey]:
     """Of contents that all have a task id, or all have none."""
     rows = sorted(contents, key=repr)
     if not rows:
@@ -32,4 +34,4 @@ def _known(connection: Connection, contents: Collection[BodyKey]) -> set[BodyKey
     same = of_task & (delivery.c.source == sought.c.source) & (delivery.c.digest == sought.c.digest)
     first = select(literal(1)).where(same).limit(1).correlate(sought).scalar_subquery()
     found = connection.execute(select(sought, first.label("found")))
-    return {(row.task_id, row.source, bytes(row.digest)) for row in found if row.found}
+    return {(row.task_id, Source(row.source), bytes(row.digest)) for row in found if row.found}

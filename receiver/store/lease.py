@@ -1,4 +1,4 @@
-"""One poller at a time: a row with a holder, a heartbeat and a number that grows with each new holder.
+"""One poller at a time: a row with a holder, a heartbeat and a fencing token that grows with each new holder.
 
 Correctness never rests on it, only the quota does. `now` is what `database.database_now` says: machines may disagree
 about the time, and the lease must not run out for one of them while another still holds it.
@@ -24,7 +24,7 @@ class Lease:
     expires_at: datetime
 
     def valid(self, now: datetime) -> bool:
-        """Whether it still binds the others; a heartbeat from the future is that of a clock since set back."""
+        """Whether it still excludes others; a heartbeat from the future was made before the clock was set back."""
         return now < self.expires_at and self.heartbeat_at <= now + timedelta(seconds=CLOCK_SKEW_S)
 
 
@@ -55,9 +55,9 @@ def claim(
     until: datetime,
     void: ColumnElement[bool],
 ) -> int | None:
-    """Have what is of that name until then, in one statement, whoever tries at the same moment; None: another has it.
+    """Claim `name` until then, in one compare-and-set statement; None: another holder has it.
 
-    Another's claim ends at its time, or where it is `void`. What is told is the number of this holder.
+    Another's claim ends when it expires, or where it is `void`. Returns this holder's fencing token.
     """
     fresh = insert_into(connection, lease).values(
         name=name, holder=holder, fence=1, heartbeat_at=now, expires_at=until
@@ -77,6 +77,6 @@ def claim(
 
 
 def give_back(connection: Connection, *, holder: str, now: datetime) -> None:
-    """Let the next one have it at once."""
+    """Release the lease, so that the next process gets it at once."""
     mine = (lease.c.name == POLLER) & (lease.c.holder == holder)
     connection.execute(update(lease).where(mine).values(expires_at=now))

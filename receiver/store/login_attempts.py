@@ -1,4 +1,4 @@
-"""Who tried the admin password, how often, and which browsers are signed in: one memory for all processes."""
+"""Login attempts by network, and sessions of the admin page, shared by all processes."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,38 +15,38 @@ LOCKOUT = "*lockout"  # a row whose columns are those of `Lockout`, in their ord
 
 
 def load_attempts(connection: Connection, networks: list[str]) -> Mapping[str, LoginAttempts]:
-    """What is known of each of these networks, locked until the end of the transaction where it writes.
+    """The attempts of each of these networks, locked until the end of the transaction where it writes.
 
-    There it makes a row for who has none: what is not there cannot be locked, and many strangers at once would
-    each be the first.
+    There it creates missing rows: what does not exist cannot be locked, and many strangers at once would each be
+    the first.
     """
     if is_write_transaction(connection):
         strangers = [{"network": network, "failures": 0} for network in sorted(networks)]
         connection.execute(insert_into(connection, sign_in).on_conflict_do_nothing(), strangers)
     query = select(sign_in).where(sign_in.c.network.in_(sorted(networks))).order_by(sign_in.c.network)
     rows = connection.execute(query.with_for_update() if is_write_transaction(connection) else query)
-    known = {
+    attempts = {
         row.network: LoginAttempts(
             failures=row.failures, failed_at=row.failed_at, succeeded_at=row.succeeded_at
         )
         for row in rows
     }
-    return {network: known.get(network, LoginAttempts()) for network in networks}
+    return {network: attempts.get(network, LoginAttempts()) for network in networks}
 
 
 def save_attempts(connection: Connection, changed: Mapping[str, LoginAttempts]) -> None:
-    for network, tries in sorted(changed.items()):
+    for network, attempts in sorted(changed.items()):
         values = {
-            "failures": tries.failures,
-            "failed_at": tries.failed_at,
-            "succeeded_at": tries.succeeded_at,
+            "failures": attempts.failures,
+            "failed_at": attempts.failed_at,
+            "succeeded_at": attempts.succeeded_at,
         }
         fresh = insert_into(connection, sign_in).values(network=network, **values)
         connection.execute(fresh.on_conflict_do_update(index_elements=["network"], set_=values))
 
 
 def load_lockout(connection: Connection) -> Lockout:
-    """The last time that strangers were slowed down. Whoever writes holds the row of `EVERYBODY`, and so this one."""
+    """When strangers were last slowed down. Writers hold the row of `EVERYBODY`, and so this one."""
     row = connection.execute(select(sign_in).where(sign_in.c.network == LOCKOUT)).first()
     if row is None:
         return Lockout()
@@ -54,21 +54,19 @@ def load_lockout(connection: Connection) -> Lockout:
 
 
 def save_lockout(connection: Connection, lockout: Lockout) -> None:
-    as_tries = LoginAttempts(
-        failures=lockout.networks, failed_at=lockout.began_at, succeeded_at=lockout.ended_at
-    )
-    save_attempts(connection, {LOCKOUT: as_tries})
+    row = LoginAttempts(failures=lockout.networks, failed_at=lockout.began_at, succeeded_at=lockout.ended_at)
+    save_attempts(connection, {LOCKOUT: row})
 
 
 def count_failing_networks(connection: Connection, *, now: datetime) -> int:
-    """From how many networks wrong passwords came lately."""
+    """The number of networks with wrong passwords lately."""
     lately = (sign_in.c.failed_at > now - RESET_AFTER) & (sign_in.c.failures > 0)
     query = select(func.count()).where(lately, sign_in.c.network.not_in((EVERYBODY, LOCKOUT)))
     return connection.scalar(query) or 0
 
 
 def delete_old_attempts(connection: Connection, *, before: datetime) -> None:
-    """Networks that were last heard of before this are strangers again."""
+    """Delete networks without any attempt since `before`; they are strangers again."""
     silent = (sign_in.c.failed_at.is_(None) | (sign_in.c.failed_at < before)) & (
         sign_in.c.succeeded_at.is_(None) | (sign_in.c.succeeded_at < before)
     )
@@ -76,7 +74,7 @@ def delete_old_attempts(connection: Connection, *, before: datetime) -> None:
 
 
 def open_session(connection: Connection, key: str, *, expires_at: datetime, now: datetime) -> None:
-    """Remember a browser that signed in, and forget those whose time is over."""
+    """Store the session of a browser that signed in, and delete expired ones."""
     connection.execute(delete(admin_session).where(admin_session.c.expires_at <= now))
     connection.execute(insert(admin_session).values(id=key, expires_at=expires_at))
 

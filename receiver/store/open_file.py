@@ -22,7 +22,7 @@ Info = MutableMapping[str, Any]  # what SQLAlchemy lets us note about a connecti
 
 
 class FileState(Enum):
-    """What became of the file that a connection has open, in words for a person."""
+    """What became of the file that a connection has open, as a sentence for people."""
 
     SAME = "the database file is the one that was opened"
     MISSING = "the database file was deleted or moved away while in use: put it back, or restore a backup"
@@ -52,7 +52,7 @@ class OpenFile:
             return
         file = identity(self._path)
         if file is None:
-            raise sqlite3.OperationalError(FileState.MISSING.value)
+            raise sqlite3.OperationalError(FileState.MISSING)
         log = identity(self._log_path())
         if file != self._last.file and log is not None and log == self._last.log:
             raise sqlite3.OperationalError(LOG_OF_FORMER)
@@ -94,7 +94,7 @@ class OpenFile:
 
 
 def identity(path: str) -> Identity | None:
-    """What tells this file from all others; None where there is none."""
+    """The identity of this file; None where there is none."""
     try:
         found = Path(path).stat()
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""A bound on tasks that only strangers named: each callback can name another task, and have a row with its claims made.
+"""A cap on tasks that only strangers named: each callback can name a new task, which makes a row with its claims.
 
-Capped are the tasks which nobody registered or labelled and record-info never confirmed. The newest are kept, up to a
-size; older ones go with all their claims, those first that were given up. A later callback about such a task begins
-it anew. Rows of deliveries stay, which are short.
+Capped are the tasks that nobody registered or labelled and record-info never confirmed. The newest stay, up to a
+size; older ones go with all their claims, first those that were given up. A later callback about such a task creates
+it again. Rows of deliveries stay, as they are short.
 """
 
 import logging
@@ -70,20 +70,20 @@ class OrphanCap(Cap):
             excess -= sum(gone)
             time.sleep(PAUSE_S)
         if dropped:
-            log.warning("tasks that only strangers named were dropped", extra={"told": {ORPHANS: dropped}})
+            log.warning("tasks that only strangers named were dropped", extra={"fields": {ORPHANS: dropped}})
         return excess <= 0
 
 
-def is_strangers(known: Task) -> bool:
+def is_strangers(stranger: Task) -> bool:
     """Whether nobody but strangers named the task: then its row counts against the cap."""
-    owned = known.registered_at is not None or known.label is not None
-    return not owned and not has_confirmed(known.state)
+    owned = stranger.registered_at is not None or stranger.label is not None
+    return not owned and not has_confirmed(stranger.state)
 
 
-def size_of(known: Task, state: str, words: str) -> int:
+def size_of(stranger: Task, state: str, words: str) -> int:
     """About how many bytes the task takes with this state and these words."""
-    large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(known.query or "")
-    return TASK_OVERHEAD_BYTES + INDEXES * _stored(known.task_id) + large
+    large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(stranger.query or "")
+    return TASK_OVERHEAD_BYTES + INDEXES * _stored(stranger.task_id) + large
 
 
 def _stored(text: str) -> int:
@@ -96,12 +96,12 @@ def _total(connection: Connection) -> int:
 
 
 def _oldest(connection: Connection) -> Sequence[Row[Any]]:
-    """Those to drop first: the given up, about which nothing is asked any more, then all others by their age."""
+    """Those to drop first: the given up, which are no longer polled, then all others by their age."""
 
     def ended(outcome: Outcome) -> Sequence[Row[Any]]:
-        theirs: Select[Any] = select(task.c.number, task.c.capped_bytes).where(CAPPED)
-        theirs = theirs.where(task.c.outcome == outcome.value).order_by(task.c.number)
-        return connection.execute(theirs.limit(FIND_BATCH_SIZE)).all()
+        query: Select[Any] = select(task.c.number, task.c.capped_bytes).where(CAPPED)
+        query = query.where(task.c.outcome == outcome).order_by(task.c.number)
+        return connection.execute(query.limit(FIND_BATCH_SIZE)).all()
 
     given_up = ended(Outcome.UNRESOLVED)
     others = [row for outcome in Outcome if outcome is not Outcome.UNRESOLVED for row in ended(outcome)]
@@ -109,7 +109,7 @@ def _oldest(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[Any]]]:
-    """The first of these that are too much, so many at a time as one transaction drops."""
+    """The first of these that make up the excess, as many at a time as one transaction drops."""
     some: list[Row[Any]] = []
     size = 0
     for row in found:
@@ -126,11 +126,11 @@ def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[A
 
 
 def _drop(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
-    """Delete those that are capped still; says their sizes."""
+    """Delete those that are still capped; returns their sizes."""
     columns = (task.c[name] for name in ("number", "capped_bytes", *_COUNTED, *_VERDICT))
-    theirs = select(*columns).where(task.c.number.in_(numbers), CAPPED)
-    # What another one changes at this moment is left to it: so two never wait for each other.
-    rows = connection.execute(theirs.with_for_update(skip_locked=True)).all()
+    query = select(*columns).where(task.c.number.in_(numbers), CAPPED)
+    # Rows that another transaction holds are skipped, so that two never wait for each other.
+    rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     if rows:
         connection.execute(delete(task).where(task.c.number.in_([row.number for row in rows])))
         count_dropped(connection, ORPHANS, len(rows), _no_more(rows))
@@ -138,13 +138,13 @@ def _drop(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
 
 
 def _no_more(rows: Sequence[Row[Any]]) -> hourly_counts.Tallies:
-    """The totals of tasks become as if these had never been."""
+    """The change of the totals of tasks, as if these had never existed."""
     counts: hourly_counts.Tallies = Counter()
     for row in rows:
         settlement = Settlement(
             outcome=Outcome(row.outcome), recovered=row.recovered, lost_callback=row.lost_callback
         )
-        was = Task(task_id="", settlement=settlement, **{name: getattr(row, name) for name in _COUNTED})
+        dropped = Task(task_id="", settlement=settlement, **{name: getattr(row, name) for name in _COUNTED})
         never = Task(task_id="", first_seen_at=row.first_seen_at)
-        counts.update(hourly_counts.in_hour(row.first_seen_at, count_changes(was, never)))
+        counts.update(hourly_counts.in_hour(row.first_seen_at, count_changes(dropped, never)))
     return counts

@@ -1,4 +1,4 @@
-"""What callbacks reported of another product's jobs, as it was parsed when they came."""
+"""Callbacks about another product's jobs, as they were parsed when they came."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from receiver.core.observation import OtherJob
-from receiver.store.deliveries import UNSUPPORTED
+from receiver.core.results import DeliveryResult
 from receiver.store.schema import delivery
 
 SCAN_LIMIT = 1000
@@ -31,8 +31,8 @@ def first_claims(connection: Connection, task_id: str, *, most: int) -> Sequence
         .limit(SCAN_LIMIT)
         .subquery()
     )
-    ends = {end.status.value: end for end in OtherJob}
-    claims = select(walked).where(walked.c.result == UNSUPPORTED, walked.c.status.in_(ends))
+    ends = {end.status: end for end in OtherJob}
+    claims = select(walked).where(walked.c.result == DeliveryResult.UNSUPPORTED, walked.c.status.in_(ends))
     rows = connection.execute(claims.order_by(walked.c.id).limit(most))
     return [
         OtherJobClaim(ended=ends[row.status], received_at=row.received_at, query=row.query or "")

@@ -1,4 +1,4 @@
-"""Who is due, under the quota: a call needs a free slot, and a task nobody else is asking about.
+"""Which tasks to poll under the quota: a call needs a free slot, and a due task without a call under way.
 
 There are as many slots as calls are allowed in the limit's period. A call keeps its slot until a whole period
 after the upstream has surely received it, so no window of that length can hold more calls than the limit,
@@ -41,9 +41,9 @@ class Call:
 class Choice:
     """Which of the due tasks may be called.
 
-    In a pause only the `requested` ones; the one that `failed` last while no other is due or asked; orphans by
+    In a pause only the `requested` ones. The task that `failed` last only while no other is due or polled. Orphans by
     `since_orphan`, the calls about others since the last one about an orphan. A probe is drawn by `probe`, a random
-    number from 0 to 1, so that a few failing tasks at the head of the queue do not keep a pause going.
+    number from 0 to 1, so that a few failing tasks at the head of the queue do not prolong a pause.
     """
 
     requested: bool = False
@@ -58,7 +58,7 @@ HEALTH = tuple(field.name for field in fields(UpstreamHealth))
 
 
 def resize_slots(connection: Connection, amount: int) -> None:
-    """Make the slots as many as the limit's amount."""
+    """Have as many slots as the limit allows calls."""
     connection.execute(delete(poll_slot).where(poll_slot.c.number >= amount))
     present = connection.scalar(select(func.count()).select_from(poll_slot)) or 0
     fresh = [{"number": number, "free_at": LONG_AGO} for number in range(present, amount)]
@@ -77,7 +77,7 @@ def claim(
 ) -> Sequence[Call]:
     """At most `most` calls that may start now: requests, then registered tasks, then orphans; the longest due first.
 
-    A claim nobody releases (its process died) ends by itself after `claim_s`.
+    A claim that is never released (its process died) expires after `claim_s`.
     """
     busy = now + timedelta(seconds=ARRIVAL_S + period_s)
     until = now + timedelta(seconds=claim_s)
@@ -87,16 +87,16 @@ def claim(
     due = _choose(connection, now, len(slots), choice) if slots else []
     calls = [
         Call(
-            task_id=one.task_id,
+            task_id=row.task_id,
             slot=slot,
             started_at=now,
             slot_busy_until=busy,
             claimed_until=until,
-            rank=PollRank(one.poll_rank),
-            slowed_at=one.slowed_at,
-            alone=len(due) == 1 and one.task_id == choice.failed and not choice.requested,
+            rank=PollRank(row.poll_rank),
+            slowed_at=row.slowed_at,
+            alone=len(due) == 1 and row.task_id == choice.failed and not choice.requested,
         )
-        for one, slot in zip(due, slots, strict=False)
+        for row, slot in zip(due, slots, strict=False)
     ]
     if calls:
         taken = poll_slot.c.number.in_([call.slot for call in calls])
@@ -107,9 +107,9 @@ def claim(
 
 
 def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
-    """The call is over: its slot and its task become free again, each in its time.
+    """The call is over: its slot and its task become free again, each after its interval.
 
-    Unless another call has them by now, because this one took so long: then they are that one's.
+    Unless another call has them by now, because this one took so long.
     """
     received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
     my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
@@ -134,19 +134,19 @@ def slot_free(connection: Connection, *, now: datetime, period_s: float) -> bool
 
 
 def _free(*, now: datetime, period_s: float) -> ColumnElement[bool]:
-    """What is taken for longer than anybody takes it was taken by a clock that has since been set back."""
+    """Free slots; one that is taken for longer than a call can last was taken before the clock was set back."""
     longest = now + timedelta(seconds=ARRIVAL_S + period_s)
     return or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > longest)
 
 
 def any_due(connection: Connection, *, now: datetime, requested: bool = False) -> bool:
-    """Whether any task is due, or any that somebody asked for."""
+    """Whether any task is due, or with `requested` any that somebody requested."""
     ranks = (PollRank.REQUESTED,) if requested else tuple(PollRank)
     return any(_due(connection, now, rank, 1) for rank in ranks)
 
 
 def _choose(connection: Connection, now: datetime, most: int, choice: Choice) -> list[Row[Any]]:
-    """After a failure another task than the one that failed, and one that was not answered by "slow down", if any."""
+    """After a failure another task than the one that failed, if possible one without "slow down"."""
     if choice.requested:
         return _due(connection, now, PollRank.REQUESTED, most, lock=True)
     if choice.failed is None:
@@ -172,7 +172,7 @@ def _draw(
 def _in_turn(
     connection: Connection, now: datetime, most: int, choice: Choice, which: ColumnElement[bool]
 ) -> list[Row[Any]]:
-    """Fairly: an orphan beside others that wait only after two calls about such."""
+    """In fair order: while others wait, an orphan only after two calls about others."""
     others = _due(connection, now, PollRank.REQUESTED, most, lock=True)
     others += _due(connection, now, PollRank.REGISTERED, most - len(others), which, lock=True)
     orphans = _due(connection, now, PollRank.ORPHAN, most, which, lock=True)
@@ -200,11 +200,11 @@ def _due(
         or_(
             task.c.claimed_until.is_(None),
             task.c.claimed_until <= now,
-            task.c.claimed_until > now + MAX_CLAIM,  # by a clock that has since been set back
+            task.c.claimed_until > now + MAX_CLAIM,  # before the clock was set back
         ),
     )
     query = query.where(which).order_by(task.c.next_poll_at).limit(most)
-    # A task that somebody writes at this moment is not waited for: what is told may well settle it.
+    # A locked task is skipped: the delivery that is being stored may settle it.
     query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
     return list(connection.execute(query))
 
@@ -214,8 +214,8 @@ def health(connection: Connection) -> UpstreamHealth:
     return UpstreamHealth(**{name: row[name] for name in HEALTH}) if row else UpstreamHealth()
 
 
-def save_health(connection: Connection, now_known: UpstreamHealth) -> None:
-    values = asdict(now_known)
+def save_health(connection: Connection, upstream_health: UpstreamHealth) -> None:
+    values = asdict(upstream_health)
     changed = connection.execute(update(upstream).where(upstream.c.id == 1).values(**values))
     if changed.rowcount == 0:
         connection.execute(insert(upstream).values(id=1, **values))

@@ -1,4 +1,4 @@
-"""A SQLite database's files, which are for their owner alone: they hold lyrics, and who is signed in.
+"""The files of a SQLite database, which only their owner may read: they hold lyrics and sessions.
 
 SQLite gives its `-wal` and `-shm` the mode of the database, so that it has to be right before SQLite makes it.
 """
@@ -14,7 +14,7 @@ OTHERS = 0o007
 
 
 def make_private(file: Path) -> None:
-    """Make an empty file for nobody else, whatever the umask; one that is there is not touched.
+    """Create an empty file that only its owner may read, whatever the umask; an existing one stays untouched.
 
     It must not even be opened: closing it again would end the locks that SQLite holds on it in this process.
     """
@@ -28,20 +28,20 @@ def open_private(file: Path) -> IO[bytes]:
 
 
 def hide_from_others(file: Path) -> None:
-    """Take from strangers what an older version gave them. A group's rights somebody may have given on purpose."""
-    for one in files_of(file):
-        with contextlib.suppress(OSError):  # not ours; `receiver check` tells of it
-            mode = one.stat().st_mode
+    """Remove the rights of others, which an older version gave. Those of the group may be intended."""
+    for path in files_of(file):
+        with contextlib.suppress(OSError):  # not ours; `receiver check` reports it
+            mode = path.stat().st_mode
             if mode & OTHERS:
-                one.chmod(mode & 0o770)
+                path.chmod(mode & 0o770)
 
 
 def readable_by_anybody(file: Path) -> Iterator[Path]:
     """Those of the database's files that every user of this machine may read, where they may enter the folder."""
     if file.parent.stat().st_mode & 0o001:
-        yield from (one for one in files_of(file) if one.stat().st_mode & 0o004)
+        yield from (path for path in files_of(file) if path.stat().st_mode & 0o004)
 
 
 def files_of(file: Path) -> list[Path]:
-    """The database and what is there beside it."""
-    return [one for one in (file, *(Path(f"{file}{ending}") for ending in BESIDE)) if one.exists()]
+    """The database and the existing files beside it."""
+    return [path for path in (file, *(Path(f"{file}{ending}") for ending in BESIDE)) if path.exists()]

@@ -1,7 +1,7 @@
 """Callbacks that were refused or failed within the last minutes, counted over all processes.
 
-A callback fails when the database takes no writes, and then its count cannot be stored either. So each process keeps
-its counts until they can be, and `unsaved` tells them meanwhile.
+A callback fails when the database takes no writes, and then its count cannot be stored either. So each process holds
+its counts until they can be stored.
 """
 
 import threading
@@ -32,10 +32,10 @@ class UnsavedFailures:
     def note(self, name: str, *, now: datetime) -> None:
         with self._lock:
             self._counts[now.replace(second=0, microsecond=0), name] += 1
-            self._forget_old(now)
+            self._drop_old(now)
 
     def take(self) -> Counts:
-        """All counts, for the one who stores them now; `put_back` where that fails."""
+        """All counts, to be stored now; `put_back` where that fails."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             return counts
@@ -46,19 +46,19 @@ class UnsavedFailures:
 
     def recent(self, *, now: datetime) -> Counter[str]:
         with self._lock:
-            self._forget_old(now)
+            self._drop_old(now)
             totals: Counter[str] = Counter()
             for (_, name), count in self._counts.items():
                 totals[name] += count
             return totals
 
-    def _forget_old(self, now: datetime) -> None:
+    def _drop_old(self, now: datetime) -> None:
         for minute, name in [key for key in self._counts if key[0] <= now - RECENT]:
             del self._counts[minute, name]
 
 
 def add(connection: Connection, counts: Counts) -> None:
-    """Store these counts, and forget old ones; in one order for all, so that nobody deadlocks."""
+    """Store these counts, and delete old ones; in a fixed order, which prevents deadlocks."""
     rows = [
         {"minute": minute, "name": name, "count": count} for (minute, name), count in sorted(counts.items())
     ]

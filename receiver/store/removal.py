@@ -1,6 +1,6 @@
-"""A task deleted for good, with its deliveries, in transactions that nobody waits for long.
+"""Deletes a task for good, with its deliveries, in short transactions.
 
-Deliveries count what came, so their totals stay; the totals of tasks are as if this one had never been.
+The totals of deliveries stay; those of tasks become as if this one had never existed.
 """
 
 from sqlalchemy import Connection, delete
@@ -15,7 +15,7 @@ BATCH_SIZE = 500
 
 
 def delete_some_deliveries(connection: Connection, task_id: str) -> bool:
-    """Delete the newest deliveries of a task, as many as fit into one transaction; whether none are left."""
+    """Delete the newest deliveries of a task, as many as fit into one transaction; returns whether none are left."""
     newest = sizes().where(delivery.c.task_id == task_id).order_by(delivery.c.id.desc())
     rows = connection.execute(newest.limit(BATCH_SIZE + 1)).all()
     ids = within_bytes(rows[:BATCH_SIZE])
@@ -24,8 +24,9 @@ def delete_some_deliveries(connection: Connection, task_id: str) -> bool:
     return len(ids) == len(rows)
 
 
-def delete_task_row(connection: Connection, known: Task) -> None:
-    """Delete the locked task itself; its deliveries are gone. At the end of the transaction, as whatever counts."""
-    connection.execute(delete(task).where(task.c.task_id == known.task_id))
-    never = Task(task_id=known.task_id, first_seen_at=known.first_seen_at)
-    hourly_counts.add(connection, hourly_counts.in_hour(known.first_seen_at, count_changes(known, never)))
+def delete_task_row(connection: Connection, deleted: Task) -> None:
+    """Delete the locked task itself, once its deliveries are gone; at the end of the transaction, like all counting."""
+    connection.execute(delete(task).where(task.c.task_id == deleted.task_id))
+    never = Task(task_id=deleted.task_id, first_seen_at=deleted.first_seen_at)
+    counts = count_changes(deleted, never)
+    hourly_counts.add(connection, hourly_counts.in_hour(deleted.first_seen_at, counts))

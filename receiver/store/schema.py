@@ -1,4 +1,4 @@
-"""The tables. Deliveries are the truth; a task's row is derived from them and from what its owner said."""
+"""The tables. Deliveries are the record; a task's row is derived from them and from its registration."""
 
 from datetime import UTC, datetime
 
@@ -38,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 UNREADABLE = "result = 'quarantined'"
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 ID = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER key numbers itself in SQLite
 
 

@@ -1,4 +1,4 @@
-"""Of which version the tables are, and of which this program knows them to be."""
+"""The version of the tables, and the one that this program needs."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +13,16 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 class NewerTablesError(Exception):
     """The tables are of a version that this program does not know; nothing was touched."""
+
+
+class OutdatedTablesError(Exception):
+    """The tables are of an older version, or there are none."""
+
+    def __init__(self, versions: "SchemaVersions") -> None:
+        super().__init__(
+            f"The database's tables are of version {versions.tables or 'none'} and this program's of"
+            f" {versions.program}: run `receiver upgrade` first."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,20 +42,20 @@ def read_schema_versions(connection: Connection) -> SchemaVersions:
     tables = MigrationContext.configure(connection).get_current_revision()
     if tables is not None:
         check_known(tables)
-    return SchemaVersions(tables=tables, program=_known()[0])
+    return SchemaVersions(tables=tables, program=_versions()[0])
 
 
 def check_known(version: str) -> None:
     """Raises `NewerTablesError` where no migration of this program leads to the version."""
-    known = _known()
-    if version not in known:
+    versions = _versions()
+    if version not in versions:
         raise NewerTablesError(
-            f"The database's tables are of version {version}, and this program knows {known[0]} at most: a newer"
+            f"The database's tables are of version {version}, and this program knows {versions[0]} at most: a newer"
             " program has upgraded them. Install that one, or restore a backup of before the upgrade."
         )
 
 
 @cache
-def _known() -> tuple[str, ...]:
+def _versions() -> tuple[str, ...]:
     """All versions, the newest first."""
     return tuple(script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())

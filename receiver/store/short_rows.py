@@ -1,6 +1,6 @@
-"""What stays of a delivery's row for good is short where a stranger chose it: so each costs little for ever.
+"""Shortens what stays of a stranger's delivery for good, so that each costs little.
 
-A repetition is stored so at once, for what it repeats has all of it; another one of strangers when its body goes.
+A repetition is shortened at once, as the first delivery has all of it; any other one when its body is dropped.
 """
 
 import json

@@ -1,9 +1,9 @@
 """Tasks listed for people and programs: newest first, filtered, page by page, however many there are.
 
 No combination of filters can make a page slow: the rows of the one index that narrows most are walked, at most
-`SCAN_LIMIT` a page, and the other filters are applied to them. Nor can large tasks: a page has `PAGE_SIZE` of their
-states at most. It may so be short, or empty, and yet go on. A search looks at the newest matches first, and goes on
-in the same way.
+`SCAN_LIMIT` a page, and the other filters are applied to them. Nor can large tasks: a page has at most
+`MAX_PAGE_CHARS` of their states. So a page may be short, or empty, and yet go on. A search reads the newest matches
+first, and goes on in the same way.
 """
 
 from bisect import bisect_right
@@ -37,31 +37,31 @@ from receiver.store.search import find_matches, number_of
 from receiver.store.task_rows import task_of
 
 SCAN_LIMIT = 4000
-PAGE_SIZE = 4_000_000  # characters of states, however many tasks were asked for
+MAX_PAGE_CHARS = 4_000_000  # of states, however many tasks a page may have
 
 
 class Flag(StrEnum):
-    """What a task can be beside its outcome and status."""
+    """A property of a task beside its outcome and status."""
 
     PROBLEM = "problem"
     OVERDUE = "overdue"
     CONFLICT = "conflict"
-    UNSEEN_CONFLICT = "unseen_conflict"
+    UNACKNOWLEDGED_CONFLICT = "unseen_conflict"
     RECOVERED = "recovered"
     LOST_CALLBACK = "lost_callback"
     ORPHAN = "orphan"
 
 
 TaskPosition = tuple[datetime, str]
-"""Where a list is: when a task was first seen, or in the list of changes changed, and its id where that is the same."""
+"""The last task of a page: when it was first seen (in the list of changes: changed), and its id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskFilter:
-    """Which tasks to list; every part that is given must hold.
+    """Which tasks to list: those that match every field that is not None.
 
     `text` finds ids that begin with it, and tasks in whose label and titles each of its words begins a word.
-    `due_before` is what `OVERDUE` means: not settled, and the next look was planned before; None: nothing is.
+    `due_before` defines `OVERDUE`: not settled, and the next poll was planned before; None: no task is.
     `label` is the whole label.
     """
 
@@ -77,7 +77,7 @@ class TaskFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Tasks, and where to go on; None: nothing can follow."""
+    """Tasks, and the position to go on from; None: nothing can follow."""
 
     tasks: Sequence[Task]
     next: TaskPosition | None = None
@@ -86,10 +86,10 @@ class Page:
 Columns = ReadOnlyColumnCollection[str, Any]
 Condition = Callable[[Columns], ColumnElement[bool]]
 
-# Each as its partial index says it.
+# Each as in its partial index.
 _FLAGS: Mapping[Flag, Condition] = {
     Flag.PROBLEM: lambda of: of.problem.is_not(None),
-    Flag.UNSEEN_CONFLICT: lambda of: of.problem.is_not(None) & (of.problem == Problem.CONFLICT.value),
+    Flag.UNACKNOWLEDGED_CONFLICT: lambda of: of.problem.is_not(None) & (of.problem == Problem.CONFLICT),
     Flag.CONFLICT: lambda of: of.conflict.is_(True),
     Flag.RECOVERED: lambda of: of.recovered.is_(True),
     Flag.LOST_CALLBACK: lambda of: of.lost_callback.is_(True),
@@ -116,7 +116,7 @@ _WALK = tuple(
 
 
 def overdue(due_before: datetime | None, of: Columns = task.c) -> ColumnElement[bool]:
-    """Tasks that should have been looked at before; none where nobody looks."""
+    """Tasks whose poll was due before; none where nobody polls."""
     if due_before is None:
         return false()
     # Every value of `poll_rank`, so that the index that begins with it can be used.
@@ -128,85 +128,85 @@ def overdue(due_before: datetime | None, of: Columns = task.c) -> ColumnElement[
     )
 
 
-def find(connection: Connection, wanted: TaskFilter, *, limit: int) -> Page:
-    """At most `limit` tasks, newest first. Of the overdue ones the `SCAN_LIMIT` longest due are looked at."""
-    conditions = list(conditions_of(wanted))
-    if contradicts_itself(wanted):
+def find(connection: Connection, filters: TaskFilter, *, limit: int) -> Page:
+    """At most `limit` tasks, newest first. Of the overdue ones only the `SCAN_LIMIT` longest due are read."""
+    conditions = list(conditions_of(filters))
+    if contradicts_itself(filters):
         return Page(tasks=[])
-    if wanted.text is not None:
-        return _find_matches(connection, wanted, conditions, limit)
-    if wanted.flag is Flag.OVERDUE:
-        late = select(task.c.number).where(overdue(wanted.due_before)).limit(SCAN_LIMIT)
-        fitting = _among(late, conditions)
-        return _page(connection, _newest(fitting, task.c, wanted.before, limit + 1), limit)
+    if filters.text is not None:
+        return _find_matches(connection, filters, conditions, limit)
+    if filters.flag is Flag.OVERDUE:
+        longest_due = select(task.c.number).where(overdue(filters.due_before)).limit(SCAN_LIMIT)
+        matching = _among(longest_due, conditions)
+        return _page(connection, _newest(matching, task.c, filters.before, limit + 1), limit)
     if not conditions or (len(conditions) == 1 and conditions[0] is not _is_settled):
-        query = _newest(select(task), task.c, wanted.before, limit + 1)
+        query = _newest(select(task), task.c, filters.before, limit + 1)
         return _page(connection, query.where(*(holds(task.c) for holds in conditions)), limit)
-    return _walk(connection, wanted, conditions, limit)
+    return _walk(connection, filters, conditions, limit)
 
 
-def conditions_of(wanted: TaskFilter) -> Iterator[Condition]:
-    """What must hold, first what most likely narrows most; being overdue apart."""
-    if wanted.flag is not None and wanted.flag is not Flag.OVERDUE:
-        yield _FLAGS[wanted.flag]
-    if wanted.label is not None:
-        yield lambda of: of.label == wanted.label
-    if wanted.status is not None:
-        yield lambda of: of.status == wanted.status
-    if wanted.outcome is not None:
-        yield lambda of: of.outcome == wanted.outcome
-    elif wanted.settled is not None:
-        yield _is_settled if wanted.settled else lambda of: of.outcome == Outcome.IN_PROGRESS.value
+def conditions_of(filters: TaskFilter) -> Iterator[Condition]:
+    """The conditions except being overdue, first the one that most likely narrows most."""
+    if filters.flag is not None and filters.flag is not Flag.OVERDUE:
+        yield _FLAGS[filters.flag]
+    if filters.label is not None:
+        yield lambda of: of.label == filters.label
+    if filters.status is not None:
+        yield lambda of: of.status == filters.status
+    if filters.outcome is not None:
+        yield lambda of: of.outcome == filters.outcome
+    elif filters.settled is not None:
+        yield _is_settled if filters.settled else lambda of: of.outcome == Outcome.IN_PROGRESS
 
 
 def _is_settled(of: Columns) -> ColumnElement[bool]:
-    """Which no index says: most tasks are, so that the newest few hold enough of them."""
-    settled: ColumnElement[bool] = of.outcome != Outcome.IN_PROGRESS.value
+    """Without an index: most tasks are settled, so the newest few include enough of them."""
+    settled: ColumnElement[bool] = of.outcome != Outcome.IN_PROGRESS
     return settled
 
 
-def contradicts_itself(wanted: TaskFilter) -> bool:
+def contradicts_itself(filters: TaskFilter) -> bool:
     """Whether no task can have both this outcome and this `settled`."""
-    if wanted.outcome is None or wanted.settled is None:
+    if filters.outcome is None or filters.settled is None:
         return False
-    return wanted.settled is (wanted.outcome == Outcome.IN_PROGRESS.value)
+    return filters.settled is (filters.outcome == Outcome.IN_PROGRESS)
 
 
-def _walk(connection: Connection, wanted: TaskFilter, conditions: Sequence[Condition], limit: int) -> Page:
+def _walk(connection: Connection, filters: TaskFilter, conditions: Sequence[Condition], limit: int) -> Page:
     first = true() if conditions[0] is _is_settled else conditions[0](task.c)
-    walked = _newest(select(*_WALK), task.c, wanted.before, SCAN_LIMIT).where(first).subquery()
+    walked = _newest(select(*_WALK), task.c, filters.before, SCAN_LIMIT).where(first).subquery()
     found = select(walked.c.number).where(*(holds(walked.c) for holds in conditions)).limit(limit + 1)
     page = _page(connection, _newest(select(task).where(task.c.number.in_(found)), task.c), limit)
     if page.next is not None:
         return page
-    last = _newest(select(task.c.first_seen_at, task.c.task_id), task.c, wanted.before, 1)
-    return _going_on(connection, page, last.where(first).offset(SCAN_LIMIT - 1))
+    last = _newest(select(task.c.first_seen_at, task.c.task_id), task.c, filters.before, 1)
+    return _with_next(connection, page, last.where(first).offset(SCAN_LIMIT - 1))
 
 
 def _find_matches(
-    connection: Connection, wanted: TaskFilter, conditions: Sequence[Condition], limit: int
+    connection: Connection, filters: TaskFilter, conditions: Sequence[Condition], limit: int
 ) -> Page:
-    """In the order in which the tasks were made, which is that of their numbers."""
-    below = None if wanted.before is None else number_of(connection, wanted.before[1])
-    matches = find_matches(connection, wanted.text or "", below=below)
-    late = [lambda of: overdue(wanted.due_before, of)] if wanted.flag is Flag.OVERDUE else []
+    """In the order of creation, which is that of the numbers."""
+    below = None if filters.before is None else number_of(connection, filters.before[1])
+    matches = find_matches(connection, filters.text or "", below=below)
+    late = [lambda of: overdue(filters.due_before, of)] if filters.flag is Flag.OVERDUE else []
     query = _among(matches.numbers, [*conditions, *late]).order_by(task.c.number.desc()).limit(limit + 1)
     page = _page(connection, query, limit)
     if page.next is not None or matches.end is None:
         return page
     last = select(task.c.first_seen_at, task.c.task_id).where(task.c.number == matches.end)
-    return _going_on(connection, page, last)
+    return _with_next(connection, page, last)
 
 
 def _among(numbers: Select[Any] | frozenset[int], conditions: Sequence[Condition]) -> Select[Any]:
-    """Those of these tasks that fit. The limit keeps SQLite from walking another index in search of a few."""
+    """Those of these tasks that match. The limit keeps SQLite from walking another index in search of a few."""
     chosen = select(*_WALK).where(task.c.number.in_(numbers)).limit(2 * SCAN_LIMIT).subquery()
-    fitting = select(chosen.c.number).where(*(holds(chosen.c) for holds in conditions))
-    return select(task).where(task.c.number.in_(fitting))
+    matching = select(chosen.c.number).where(*(holds(chosen.c) for holds in conditions))
+    return select(task).where(task.c.number.in_(matching))
 
 
-def _going_on(connection: Connection, page: Page, last: Select[Any]) -> Page:
-    """The page, which goes on behind the task that was looked at last, if there is one."""
+def _with_next(connection: Connection, page: Page, last: Select[Any]) -> Page:
+    """The page, which goes on after the last task that was read, if there is one."""
     end = connection.execute(last).first()
     return page if end is None else replace(page, next=(end.first_seen_at, end.task_id))
 
@@ -225,7 +225,7 @@ def _page(connection: Connection, query: Select[Any], limit: int) -> Page:
 
 
 def load_page(connection: Connection, query: Select[Any], limit: int) -> tuple[Sequence[Task], bool]:
-    """The first `limit` tasks that this query finds, as many as fit into a page, one at least; and whether more follow.
+    """The first `limit` tasks of this query, as many as fit into a page, one at least; and whether more follow.
 
     First their numbers, so that no state is read that is not shown.
     """
@@ -241,10 +241,10 @@ def _within_size(connection: Connection, numbers: Sequence[int]) -> Sequence[int
     rows = connection.execute(select(task.c.number, length).where(task.c.number.in_(numbers)))
     sizes = {row.number: row.length for row in rows}
     taken = list(accumulate(sizes[number] for number in numbers))
-    return numbers[: max(1, bisect_right(taken, PAGE_SIZE))]
+    return numbers[: max(1, bisect_right(taken, MAX_PAGE_CHARS))]
 
 
 def count_problems(connection: Connection, *, most: int) -> int:
-    """How many tasks a person should look at; counting stops at `most`."""
+    """How many tasks have a problem; counting stops at `most`."""
     rows = select(task.c.number).where(task.c.problem.is_not(None)).limit(most).subquery()
     return connection.scalar(select(func.count()).select_from(rows)) or 0

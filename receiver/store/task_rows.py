@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 from sqlalchemy import Row
 
 from receiver.core.search_terms import search_terms
-from receiver.core.settlement import Outcome, Settlement, is_urgent
+from receiver.core.settlement import Outcome, Settlement
 from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Task
 from receiver.store.orphan_cap import is_strangers, size_of
@@ -33,16 +33,16 @@ _PLAIN = (
     "version",
     "acknowledged_version",
 )
-MAX_STATUS_CHARS = 64  # it stands in an index, which PostgreSQL refuses to let grow
+MAX_STATUS_CHARS = 64  # it is in an index, whose entries PostgreSQL limits
 
 
-def new_row(known: Task) -> dict[str, Any]:
-    row = _plain(known) | {"state": dump_state(known.state), "words": search_terms(*_texts(known))}
-    return row | {"capped_bytes": _counted(known, row)}
+def new_row(task: Task) -> dict[str, Any]:
+    row = _plain(task) | {"state": dump_state(task.state), "words": search_terms(*_texts(task))}
+    return row | {"capped_bytes": _counted(task, row)}
 
 
 def changed_columns(before: Task, after: Task) -> dict[str, Any]:
-    """What is to be written; what is large, only where it became another."""
+    """The columns to write; large ones only where they changed."""
     row = _plain(after)
     if after.state != before.state:
         row["state"] = dump_state(after.state)
@@ -53,40 +53,36 @@ def changed_columns(before: Task, after: Task) -> dict[str, Any]:
     return row
 
 
-def _counted(known: Task, row: Mapping[str, Any]) -> int | None:
-    """How much counts against the cap on orphans; the row has what changed."""
-    if not is_strangers(known):
+def _counted(task: Task, row: Mapping[str, Any]) -> int | None:
+    """The bytes that count against the cap on orphans; `row` has the changed columns."""
+    if not is_strangers(task):
         return None
-    state = row["state"] if "state" in row else dump_state(known.state)
-    return size_of(known, state, row["words"] if "words" in row else search_terms(*_texts(known)))
+    state = row["state"] if "state" in row else dump_state(task.state)
+    return size_of(task, state, row["words"] if "words" in row else search_terms(*_texts(task)))
 
 
-def _texts(known: Task) -> list[str]:
-    """What a task is found by."""
-    titles = (str(claims["title"].value) for claims in known.tracks.values() if "title" in claims)
-    return [known.label or "", unquote_plus(known.query or ""), *sorted(titles)]
+def _texts(task: Task) -> list[str]:
+    """The texts that a task is found by."""
+    titles = (str(claims["title"].value) for claims in task.tracks.values() if "title" in claims)
+    return [task.label or "", unquote_plus(task.query or ""), *sorted(titles)]
 
 
-def _plain(known: Task) -> dict[str, Any]:
-    return {name: getattr(known, name) for name in _PLAIN} | {
-        "poll_rank": known.poll_rank,
-        "status": known.state.status.word[:MAX_STATUS_CHARS],
-        "outcome": known.settlement.outcome.value,
-        "conflict": known.state.conflict,
-        "recovered": known.settlement.recovered,
-        "lost_callback": known.settlement.lost_callback,
-        "problem": known.problem,
+def _plain(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in _PLAIN} | {
+        "poll_rank": task.poll_rank,
+        "status": task.state.status.word[:MAX_STATUS_CHARS],
+        "outcome": task.settlement.outcome,
+        "conflict": task.state.conflict,
+        "recovered": task.settlement.recovered,
+        "lost_callback": task.settlement.lost_callback,
+        "problem": task.problem,
     }
 
 
 def task_of(row: Row[Any]) -> Task:
     state = load_state(row.state)
-    outcome = Outcome(row.outcome)
     settlement = Settlement(
-        outcome=outcome,
-        urgent=is_urgent(state, outcome),
-        recovered=row.recovered,
-        lost_callback=row.lost_callback,
+        outcome=Outcome(row.outcome), recovered=row.recovered, lost_callback=row.lost_callback
     )
     plain = {name: getattr(row, name) for name in _PLAIN}
     return replace(

@@ -33,13 +33,13 @@ _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
 )
-Known = TypeVar("Known")
+Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """What of a task is known without its state, which may be large."""
+    """A task without its state, which may be large."""
 
     status: str
     outcome: Outcome
@@ -58,7 +58,7 @@ def load(connection: Connection, task_id: str) -> Task | None:
 
 
 def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, Task]:
-    """The known ones of these tasks, locked until the end of the transaction where it writes."""
+    """Those of these tasks that exist, locked until the end of the transaction where it writes."""
     if not task_ids:
         return {}
     query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
@@ -69,14 +69,14 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
 
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
-    """These tasks, locked; the unknown ones are created, seen first at the time given."""
+    """These tasks, locked; those that do not exist are created, first seen at the given times."""
     return _created_and_locked(connection, first_seen, first_seen, load_many)
 
 
 def lock_or_create(
     connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
 ) -> dict[str, TaskStatus]:
-    """The same, without the states; and those `if_known`, of which none is created."""
+    """The same without the states; also those of `if_known` that exist."""
     return _created_and_locked(connection, first_seen, {*first_seen, *if_known}, _lock_many)
 
 
@@ -94,38 +94,38 @@ def _lock_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str
 def _created_and_locked(
     connection: Connection,
     first_seen: Mapping[str, datetime],
-    wanted: Collection[str],
-    lock: Callable[[Connection, Collection[str]], Mapping[str, Known]],
-) -> dict[str, Known]:
-    """The wanted tasks, locked, once those that have no row are created.
+    task_ids: Collection[str],
+    lock: Callable[[Connection, Collection[str]], Mapping[str, Loaded]],
+) -> dict[str, Loaded]:
+    """These tasks, locked, once those of `first_seen` that have no row are created.
 
-    First all are created, then all are locked, both in the order of their ids: whoever already holds the lock of
-    one and waits to create another could wait for somebody who waits for him. So where one was deleted in between,
-    all that was created and locked is let go, and begun anew. On SQLite one writes at a time.
+    First all are created, then all are locked, both in the order of their ids: two transactions that held the lock of
+    one task and waited to create another could wait for each other. So where one was deleted in between, all that was
+    created and locked is rolled back, and begun again. On SQLite one writes at a time.
     """
-    alone = connection.dialect.name == "sqlite" or not first_seen or len(wanted) == 1
+    alone = connection.dialect.name == "sqlite" or not first_seen or len(task_ids) == 1
     while True:
         with nullcontext() if alone else connection.begin_nested() as attempt:
-            _create_unknown(connection, first_seen)
-            locked = dict(lock(connection, wanted))
+            _create_missing(connection, first_seen)
+            locked = dict(lock(connection, task_ids))
             if first_seen.keys() <= locked.keys():
                 return locked
             if attempt is not None:
                 attempt.rollback()
 
 
-def _create_unknown(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
-    known = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
-    unknown = first_seen.keys() - set(known)
-    fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(unknown)]
+def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
+    existing = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
+    missing = first_seen.keys() - set(existing)
+    fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
     if fresh:
         connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
-    """Count callbacks that told nothing new, by their times: what `on_duplicate` does, in SQL.
+    """Count repeated callbacks, by their times: what `on_duplicate` does, in SQL.
 
-    So a repetition costs the same however much is known of its task.
+    So a repetition costs the same however large its task is.
     """
     rows = [{"key": key, "more": len(times), "latest": max(times)} for key, times in sorted(repeats.items())]
     if rows:
@@ -135,10 +135,9 @@ def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetim
 def save(
     connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None
 ) -> Sequence[Task]:
-    """Write tasks that changed, each as (before, after), and their effect on the totals, with what `also` counts.
+    """Write tasks that changed, each as (before, after), and their effect on the totals, with the counts of `also`.
 
-    Once in a transaction and at its end; returns the tasks as they are stored. Who claimed a task for polling is not
-    theirs to change.
+    Once in a transaction and at its end; returns the tasks as they are stored. Claims for polling stay as they are.
     """
     steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})
@@ -172,8 +171,8 @@ def _with_time_of_change(
 
 
 def overdue_ids(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:
-    """Unsettled tasks that nobody ended, oldest first."""
-    unsettled = task.c.outcome == Outcome.IN_PROGRESS.value
+    """Unsettled tasks that were first seen before then, oldest first."""
+    unsettled = task.c.outcome == Outcome.IN_PROGRESS
     query = select(task.c.task_id).where(unsettled, task.c.first_seen_at <= first_seen_before)
     return connection.scalars(query.order_by(task.c.first_seen_at).limit(limit)).all()
 

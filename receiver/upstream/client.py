@@ -14,21 +14,19 @@ from receiver.upstream.transport import MAX_RESPONSE_BYTES, TooLargeError, new_s
 RECORD_INFO = "/api/v1/generate/record-info"
 CHUNK = 64 * 1024
 TOO_LARGE = "too slow or too large"
-MAX_RETRY_AFTER_S = (
-    3600.0  # more is a mistake, such as a time given in milliseconds, or one task's odd answer
-)
+MAX_RETRY_AFTER_S = 3600.0  # more is a mistake, such as milliseconds, or one task's odd response
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PollResponse:
-    """The upstream spoke about the task: the body of its envelope, with a record or with a code that says why not."""
+    """A response about the task: its body is an envelope with a record, or with a code that says why not."""
 
     body: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PollFailure:
-    """The call brought no answer about the task; `detail` is short and for people."""
+    """The call brought no response about the task; `detail` is a few words for people."""
 
     trouble: Trouble
     detail: str
@@ -36,7 +34,7 @@ class PollFailure:
 
 
 class UpstreamClient:
-    """Calls record-info at `url` with `api_key`. Safe for threads; `concurrency` connections are kept."""
+    """Calls record-info at `url` with `api_key`. Safe for threads; It pools `concurrency` connections."""
 
     def __init__(self, *, url: str, api_key: str, timeout_s: float, concurrency: int) -> None:
         self._url = url.rstrip("/") + RECORD_INFO
@@ -44,7 +42,7 @@ class UpstreamClient:
         self._session.headers.update({"Authorization": f"Bearer {api_key}", "Accept": "application/json"})
 
     def fetch(self, task_id: str, *, now: datetime) -> PollResponse | PollFailure:
-        """Ask about one task. Takes at most the timeout, reads at most `MAX_RESPONSE_BYTES` bytes."""
+        """Fetch one task's record; takes at most the timeout and reads at most `MAX_RESPONSE_BYTES`."""
         try:
             return self._fetch(task_id, now)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

@@ -1,4 +1,4 @@
-"""What a receiver's address answers to somebody outside, and what time it is at the other end."""
+"""Probes of an HTTP address for `receiver check`: its response, its clock, its names and its certificate."""
 
 import ipaddress
 import socket
@@ -42,15 +42,15 @@ def time_at(url: str) -> tuple[datetime, datetime] | None:
     before = datetime.now(UTC)
     try:
         with _session() as session, session.head(url, allow_redirects=False) as answer:
-            told = parsedate_to_datetime(answer.headers.get("Date", ""))
+            server_time = parsedate_to_datetime(answer.headers.get("Date", ""))
     except (requests.RequestException, ValueError):
         return None
     after = datetime.now(UTC)
-    return told, before + (after - before) / 2
+    return server_time, before + (after - before) / 2
 
 
 def addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Where a name leads to, as seen from here; empty where it leads nowhere."""
+    """The addresses that a name resolves to on this machine; none where it does not resolve."""
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
-from receiver.core.payloads.fields import UNSTORABLE
+from receiver.clock import utc_now
 from receiver.core.task import Task
+from receiver.core.validation import UNSTORABLE
 from receiver.operations import delete_task, label_task, register_task, request_task_poll
-from receiver.runtime import utc_now
 from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery
@@ -27,7 +27,7 @@ from receiver.web.stats import gather_stats
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 
 CHECK_INTERVAL_S = 0.2
-ALL_DELIVERIES = quarantine.QuarantineFilter(seen=True)
+ALL_DELIVERIES = quarantine.QuarantineFilter(include_acknowledged=True)
 
 
 @blueprint.before_app_request

@@ -9,12 +9,16 @@ from typing import Any
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from receiver.core.payloads.envelope import TASK_ID_LENGTH, readable_task_id
 from receiver.core.payloads.errors import flat_errors
-from receiver.core.payloads.fields import UNSTORABLE
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
-from receiver.core.task import MAX_LABEL_CHARS
+from receiver.core.validation import (
+    MAX_LABEL_CHARS,
+    MAX_TASK_ID_CHARS,
+    TASK_ID_RULE,
+    UNSTORABLE,
+    parse_task_id,
+)
 from receiver.web.problems import ErrorType, ProblemError
 
 MAX_WAIT_S = 60
@@ -24,9 +28,9 @@ MAX_BODY_BYTES = 131_072
 
 class TaskIdField(fields.Field[str]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        task_id = readable_task_id(value)
+        task_id = parse_task_id(value)
         if task_id is None:
-            raise ValidationError("A task id: text without white space or slashes, 200 characters at most.")
+            raise ValidationError(f"A task id: {TASK_ID_RULE}.")
         return task_id
 
 
@@ -80,7 +84,7 @@ class NewTaskSchema(StrictSchema):
         metadata={
             "type": ["string", "integer"],
             "pattern": r"^\s*[^\s/\\]+\s*$",
-            "description": f"The upstream's id: no white space, no slash, {TASK_ID_LENGTH} characters at most.",
+            "description": f"The upstream's id: no white space, no slash, {MAX_TASK_ID_CHARS} characters at most.",
             "examples": ["9f3c-task"],
         },
     )

@@ -12,12 +12,13 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
+from receiver.clock import utc_now
 from receiver.core.payloads import ParseOutcome
+from receiver.core.results import DeliveryResult, RefusalReason
 from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
 from receiver.redaction import redact_query
-from receiver.runtime import Runtime, utc_now
-from receiver.store.deliveries import QUARANTINED
+from receiver.runtime import Runtime
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
 from receiver.web.problems import ErrorType, ProblemError
@@ -59,7 +60,7 @@ def _check_address(runtime: Runtime, address: str) -> None:
     """The token, with or without a slash behind it, and at most one more part, which is not read yet."""
     token, *rest = address.rstrip("/").split("/")
     if len(rest) > 1 or not same_secret(token, runtime.settings.callback_tokens):
-        _refuse(runtime, "wrong_token")
+        _refuse(runtime, RefusalReason.WRONG_TOKEN)
         raise ProblemError(
             ErrorType.UNKNOWN_CALLBACK_URL,
             "This is not the callback URL. Its last part must be one of RECEIVER_CALLBACK_TOKENS.",
@@ -93,13 +94,13 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
 
 
 def _too_large(runtime: Runtime) -> ProblemError:
-    _refuse(runtime, "too_large")
+    _refuse(runtime, RefusalReason.TOO_LARGE)
     limit = runtime.settings.max_body_bytes
     return ProblemError(ErrorType.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Nothing is stored.")
 
 
 def _cut_off(runtime: Runtime) -> ProblemError:
-    _refuse(runtime, "cut_off")
+    _refuse(runtime, RefusalReason.CUT_OFF)
     return ProblemError(
         ErrorType.BODY_INCOMPLETE,
         "The body ended before its announced length. Nothing is stored. Send it again.",
@@ -112,24 +113,24 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
         return
     wrong = problem_with_signature(
         settings.signing_key,
-        task_id=delivery.reading.task_id or "",
+        task_id=delivery.parsed.task_id or "",
         timestamp=request.headers.get("X-Webhook-Timestamp", ""),
         signature=request.headers.get("X-Webhook-Signature", ""),
         now=delivery.received_at,
         tolerance_s=settings.signature_tolerance,
     )
     if wrong:
-        _refuse(runtime, "bad_signature")
+        _refuse(runtime, RefusalReason.BAD_SIGNATURE)
         raise ProblemError(ErrorType.SIGNATURE_REFUSED, wrong)
 
 
-def _refuse(runtime: Runtime, reason: str) -> None:
+def _refuse(runtime: Runtime, reason: RefusalReason) -> None:
     runtime.intake.count_refusal(reason, now=utc_now())
-    log.warning("callback refused", extra={"told": {"reason": reason, "from": request.remote_addr}})
+    log.warning("callback refused", extra={"fields": {"reason": reason, "from": request.remote_addr}})
 
 
 def _refuse_unreadable(delivery: Delivery) -> None:
-    kind, errors = delivery.reading.kind, delivery.reading.errors
+    kind, errors = delivery.parsed.kind, delivery.parsed.errors
     if kind is ParseOutcome.NOT_JSON:
         raise ProblemError(ErrorType.NOT_JSON, f"Stored in quarantine. {TO_SEND}", errors=errors)
     if kind is ParseOutcome.NO_TASK_ID:
@@ -138,12 +139,12 @@ def _refuse_unreadable(delivery: Delivery) -> None:
 
 
 def _response_fields(delivery: Delivery, result: Result) -> dict[str, Any]:
-    fields: dict[str, Any] = {"result": result.result, "taskId": delivery.reading.task_id}
+    fields: dict[str, Any] = {"result": result.result, "taskId": delivery.parsed.task_id}
     if result.outcome:
         fields["status"] = result.status
         fields["outcome"] = result.outcome.value
-    if delivery.reading.product:
-        fields["product"] = delivery.reading.product
-    if result.errors and result.result in (QUARANTINED, "accepted"):
+    if delivery.parsed.product:
+        fields["product"] = delivery.parsed.product
+    if result.errors and result.result in (DeliveryResult.QUARANTINED, DeliveryResult.ACCEPTED):
         fields["errors"] = result.errors
     return fields

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from receiver.core.payloads.fields import UNSTORABLE
+from receiver.core.validation import UNSTORABLE
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.schema import LARGEST_ID
+from receiver.store.schema import MAX_ID
 from receiver.store.task_list import TaskPosition
 from receiver.web.problems import ErrorType, ProblemError
 
@@ -57,7 +57,7 @@ def id_cursor(cursor: str | None) -> int | None:
     """The row before which the page begins; None for the first page."""
     if not cursor:
         return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(LARGEST_ID))):
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(MAX_ID))):
         raise _bad_cursor()
     return int(cursor)
 

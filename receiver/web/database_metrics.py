@@ -1,10 +1,9 @@
-"""What the database knows, as metrics: the same whichever process or machine is asked, and after a restart."""
+"""Metrics out of the database: the same in every process, on every machine, and after a restart."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -12,7 +11,7 @@ from receiver.core import task_counts
 from receiver.core.alarms import FAILED, Alarm, AlarmName, Disk, Level, Overview, lost_share
 from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
-from receiver.core.settlement import Outcome
+from receiver.core.results import DeliveryResult, RefusalReason
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts
 from receiver.store.body_cap import BODIES
@@ -20,112 +19,116 @@ from receiver.store.cap import DROPPED
 from receiver.store.database import database_now
 from receiver.store.health_queries import Oldest, read_oldest, read_overview
 from receiver.store.orphan_cap import ORPHANS
+from receiver.store.poller_status import PollerState, PollerStatus
 from receiver.web.admin.system_state import overdue_before, with_unsaved
-from receiver.web.stats import poller_state
+from receiver.web.stats import read_poller
+from receiver.web.totals import Totals
 
-COUNT_CAP = 10_000  # at which counting what a person should look at stops
-STATES = ("polling", "paused", "refused", "off")
-DELIVERY_RESULTS = ("accepted", "duplicate", "quarantined")
+COUNT_CAP = 10_000
+STORED_RESULTS = (DeliveryResult.ACCEPTED, DeliveryResult.DUPLICATE, DeliveryResult.QUARANTINED)
+RESULTS: Mapping[Source, Sequence[str]] = {
+    Source.CALLBACK: (*STORED_RESULTS, DeliveryResult.UNSUPPORTED, *RefusalReason),
+    Source.POLL: (*STORED_RESULTS, DeliveryResult.UNKNOWN),
+}
 LEVELS = {Level.AMBER: 1, Level.RED: 2}
-REFUSED = ("wrong_token", "bad_signature", "too_large", "cut_off")
 
 TEXTS = {
-    "callbacks": "Callbacks by what became of them, those refused included.",
-    "polls": "Answers of record-info about a task, by what became of them.",
-    "record_info_calls": "Calls of record-info by what came of them; all but answered failed, by their trouble.",
-    "dropped": "Dropped by the caps on what strangers send: bodies, and tasks (orphans).",
+    "callbacks": "Callbacks by result, refused ones included.",
+    "polls": "Responses of record-info about a task, by result.",
+    "record_info_calls": "Calls of record-info by result; all but answered are failures, by cause.",
+    "dropped": "Dropped by the caps on unregistered data: bodies and orphan tasks.",
     "tasks": "Tasks by outcome.",
-    "recovered_tasks": "Tasks that succeeded though no callback told so.",
-    "lost_callback_tasks": "Settled tasks whose end no callback told.",
-    "unresolved_tasks": "Tasks given up that no person has marked as seen.",
-    "conflicting_tasks": "Tasks in conflict that record-info has not decided and no person has marked as seen.",
-    "quarantined_deliveries": "Deliveries in quarantine that no person has marked as seen.",
+    "recovered_tasks": "Tasks that succeeded without a success callback.",
+    "lost_callback_tasks": "Settled tasks whose final callback never arrived.",
+    "unresolved_tasks": "Unacknowledged tasks that were given up.",
+    "conflicting_tasks": "Unacknowledged tasks in conflict that record-info has not decided.",
+    "quarantined_deliveries": "Unacknowledged deliveries in quarantine.",
     "overdue_tasks": "Unsettled tasks whose poll has been due for a minute or more.",
     "oldest_overdue_task_age_seconds": "Since the poll of the longest overdue task was due; 0: none is overdue.",
     "oldest_unsettled_task_age_seconds": "Since the oldest unsettled task was first seen; 0: all are settled.",
     "recent_callbacks": "Callbacks of the last ten minutes that failed (5xx) or were refused, by reason.",
-    "awaited_tasks": "Registered tasks in progress for five minutes or more, and no callback came since their start.",
-    "lost_callback_share": "Of the 50 tasks settled last, the share whose end no callback told; 0: too few settled.",
-    "alarm": "0: not raised, 1: it can wait for the morning, 2: music that is paid for may be lost.",
+    "awaited_tasks": "Registered tasks in progress for five minutes or more, all newer than the last callback.",
+    "lost_callback_share": "Share of the last 50 settled tasks whose final callback never arrived; 0: too few settled.",
+    "alarm": "0: not raised, 1: warning, 2: critical, paid music may be lost.",
     "disk_free_bytes": "Free on the disk of the database file, and of temporary files where that is another.",
     "disk_size_bytes": "Size of that disk.",
     "last_callback_age_seconds": "Since the last callback was stored; +Inf: there was none.",
-    "last_poll_age_seconds": "Since the last answer of record-info was stored; +Inf: there was none.",
-    "poller_heartbeat_age_seconds": "Since the poller's last sign of life; +Inf: nobody ever polled.",
-    "poller_state": "1 at what polling is: paused by the upstream's trouble, refused while it refuses our key.",
-    "upstream_pause_left_seconds": "Until polling goes on after the upstream's trouble; 0: it is not paused.",
+    "last_poll_age_seconds": "Since the last response of record-info was stored; +Inf: there was none.",
+    "poller_heartbeat_age_seconds": "Since the poller's last heartbeat; +Inf: no poller ever ran.",
+    "poller_state": "1 for the current state: paused by upstream trouble, refused while the API key is rejected.",
+    "upstream_pause_left_seconds": "Until polling resumes after upstream trouble; 0: not paused.",
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseMetrics:
     now: datetime
-    counted: Mapping[str, Mapping[str, int]]
+    totals: Totals
     overview: Overview
     oldest: Oldest
-    poller: Mapping[str, Any]
+    poller: PollerStatus
 
 
 def read_database_metrics(runtime: Runtime) -> DatabaseMetrics:
-    """All of one moment, by the database's clock; cheap however many rows there are."""
+    """One snapshot at one moment of the database's clock; cheap however many rows there are."""
     with runtime.database.read() as connection:
         now = database_now(connection)
-        late = overdue_before(runtime, now)
-        overview = read_overview(connection, due_before=late, most=COUNT_CAP)
+        due_before = overdue_before(runtime, now)
+        overview = read_overview(connection, due_before=due_before, most=COUNT_CAP)
+        counts = hourly_counts.totals(connection, task_counts.TASK, "call", "reread", DROPPED, *Source)
         return DatabaseMetrics(
             now=now,
-            counted=hourly_counts.totals(connection, task_counts.TASK, "call", "reread", DROPPED, *Source),
+            totals=Totals(counts),
             overview=with_unsaved(runtime, overview, now=now),
-            oldest=read_oldest(connection, due_before=late),
-            poller=poller_state(runtime, connection),
+            oldest=read_oldest(connection, due_before=due_before),
+            poller=read_poller(runtime, connection),
         )
 
 
-def metric_families(readings: DatabaseMetrics) -> Iterator[Metric]:
+def metric_families(metrics: DatabaseMetrics) -> Iterator[Metric]:
     """Each with all its labels from the start, so that the first of a kind is an increase."""
-    yield from _deliveries(readings.counted)
-    yield from _tasks(readings.counted.get(task_counts.TASK, {}))
-    yield from _to_look_at(readings.overview)
-    yield from _ages(readings.oldest, readings.now)
-    yield from _polling(readings.poller, readings.now)
+    yield from _deliveries(metrics.totals)
+    yield from _tasks(metrics.totals)
+    yield from _attention(metrics.overview)
+    yield from _ages(metrics.oldest, metrics.now)
+    yield from _polling(metrics.poller, metrics.now)
 
 
-def _deliveries(counted: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
-    for source, others in ((Source.CALLBACK, ("unsupported", *REFUSED)), (Source.POLL, ("unknown",))):
-        counts = dict.fromkeys((*DELIVERY_RESULTS, *others), 0) | dict(counted.get(source, {}))
-        # What was read again has left the quarantine's count, and a counter must not fall.
-        counts["quarantined"] += counted.get("reread", {}).get(source, 0)
+def _deliveries(totals: Totals) -> Iterator[Metric]:
+    for source, results in RESULTS.items():
+        counts = {**dict.fromkeys(results, 0), **totals.of(source)}
+        # What was reprocessed has left the quarantine's count, and a counter must not fall.
+        counts[DeliveryResult.QUARANTINED] += totals.sum_of("reread", source)
         yield _labelled(CounterMetricFamily, f"{source}s", "result", counts)
-    calls = dict.fromkeys(["answered", *Trouble], 0) | dict(counted.get("call", {}))
+    calls = {**dict.fromkeys(["answered", *Trouble], 0), **totals.of("call")}
     yield _labelled(CounterMetricFamily, "record_info_calls", "result", calls)
-    dropped = dict.fromkeys((BODIES, ORPHANS), 0) | dict(counted.get(DROPPED, {}))
+    dropped = {**dict.fromkeys((BODIES, ORPHANS), 0), **totals.of(DROPPED)}
     yield _labelled(CounterMetricFamily, "dropped", "what", dropped)
 
 
-def _tasks(counted: Mapping[str, int]) -> Iterator[Metric]:
-    outcomes = {outcome.value: counted.get(outcome, 0) for outcome in Outcome}
-    yield _labelled(GaugeMetricFamily, "tasks", "outcome", outcomes)
-    yield _gauge("recovered_tasks", counted.get(task_counts.RECOVERED, 0))
-    yield _gauge("lost_callback_tasks", counted.get(task_counts.LOST_CALLBACK, 0))
+def _tasks(totals: Totals) -> Iterator[Metric]:
+    yield _labelled(GaugeMetricFamily, "tasks", "outcome", totals.tasks)
+    yield _gauge("recovered_tasks", totals.recovered)
+    yield _gauge("lost_callback_tasks", totals.lost_callbacks)
 
 
-def _to_look_at(overview: Overview) -> Iterator[Metric]:
+def _attention(overview: Overview) -> Iterator[Metric]:
     yield _gauge("unresolved_tasks", overview.unresolved)
     yield _gauge("conflicting_tasks", overview.conflicts)
     yield _gauge("quarantined_deliveries", overview.quarantined)
     yield _gauge("overdue_tasks", overview.overdue)
     yield _gauge("awaited_tasks", overview.awaited)
     yield _gauge("lost_callback_share", lost_share(overview))
-    recent = dict.fromkeys((FAILED, *REFUSED), 0) | dict(overview.recent)
+    recent = dict.fromkeys((FAILED, *RefusalReason), 0) | dict(overview.recent)
     yield _labelled(GaugeMetricFamily, "recent_callbacks", "result", recent)
 
 
-def about_alarms(alarms: Iterable[Alarm]) -> Iterator[Metric]:
+def alarm_metrics(alarms: Iterable[Alarm]) -> Iterator[Metric]:
     raised = {alarm.name.value: LEVELS[alarm.level] for alarm in reversed(tuple(alarms))}  # the worst wins
     yield _labelled(GaugeMetricFamily, "alarm", "name", dict.fromkeys(AlarmName, 0) | raised)
 
 
-def about_disks(disks: Iterable[Disk]) -> Iterator[Metric]:
+def disk_metrics(disks: Iterable[Disk]) -> Iterator[Metric]:
     disks = tuple(disks)
     yield _labelled(GaugeMetricFamily, "disk_free_bytes", "of", {disk.what: disk.free for disk in disks})
     yield _labelled(GaugeMetricFamily, "disk_size_bytes", "of", {disk.what: disk.size for disk in disks})
@@ -134,21 +137,21 @@ def about_disks(disks: Iterable[Disk]) -> Iterator[Metric]:
 def _ages(oldest: Oldest, now: datetime) -> Iterator[Metric]:
     yield _gauge("oldest_overdue_task_age_seconds", _age_s(oldest.overdue_since, now, none=0))
     yield _gauge("oldest_unsettled_task_age_seconds", _age_s(oldest.unsettled_since, now, none=0))
-    for source, heard_at in oldest.last_delivery_at.items():
-        yield _gauge(f"last_{source}_age_seconds", _age_s(heard_at, now, none=math.inf))
+    for source, received_at in oldest.last_delivery_at.items():
+        yield _gauge(f"last_{source}_age_seconds", _age_s(received_at, now, none=math.inf))
 
 
 def _age_s(since: datetime | None, now: datetime, *, none: float) -> float:
-    """Never negative: the machine that wrote it down may go by a clock that is ahead."""
+    """Never negative: the clock of the machine that wrote it may be ahead."""
     return none if since is None else max((now - since).total_seconds(), 0)
 
 
-def _polling(poller: Mapping[str, Any], now: datetime) -> Iterator[Metric]:
-    beat_s, until = poller["heartbeatAge"], poller["pausedUntil"]
-    yield _gauge("poller_heartbeat_age_seconds", math.inf if beat_s is None else beat_s)
-    states = {state: int(state == poller["state"]) for state in STATES}
+def _polling(poller: PollerStatus, now: datetime) -> Iterator[Metric]:
+    age_s = poller.heartbeat_age_s
+    yield _gauge("poller_heartbeat_age_seconds", math.inf if age_s is None else age_s)
+    states = {state.value: int(state is poller.state) for state in PollerState}
     yield _labelled(GaugeMetricFamily, "poller_state", "state", states)
-    left_s = (datetime.fromisoformat(until) - now).total_seconds() if until else 0
+    left_s = (poller.paused_until - now).total_seconds() if poller.paused_until else 0
     yield _gauge("upstream_pause_left_seconds", max(left_s, 0))
 
 

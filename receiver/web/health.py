@@ -2,9 +2,11 @@
 
 from flask import Blueprint, Response, jsonify
 
+from receiver.clock import utc_now
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import read_system_state, unreadable
 from receiver.web.current import current_runtime
+from receiver.web.stats import serialize_poller
 
 blueprint = Blueprint("health", __name__)
 
@@ -18,14 +20,14 @@ def healthz() -> Response:
 def readyz() -> tuple[Response, int]:
     """503 only if callbacks cannot be stored; `problems` lists all that is wrong."""
     try:
-        condition = read_system_state(current_runtime())
+        condition = read_system_state(current_runtime(), now=utc_now())
     except StoreUnavailableError as error:
         condition = unreadable(error)
     problem = condition.storage.problem
     body = jsonify(
         status="unavailable" if problem else "ok",
         database=problem or "ok",
-        poller=condition.poller,
+        poller=serialize_poller(condition.poller) if condition.poller else None,
         problems=[
             {"name": alarm.name, "level": alarm.level, "text": alarm.text} for alarm in condition.alarms
         ],

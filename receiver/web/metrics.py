@@ -15,12 +15,13 @@ from flask import Blueprint, Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from receiver.clock import utc_now
 from receiver.core.alarms import FAILED
-from receiver.runtime import Runtime, utc_now
+from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
 from receiver.web.current import current_runtime
-from receiver.web.database_metrics import about_alarms, about_disks, metric_families, read_database_metrics
+from receiver.web.database_metrics import alarm_metrics, disk_metrics, metric_families, read_database_metrics
 from receiver.web.problems import ErrorType, ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.storage_health import write_probe
@@ -105,17 +106,17 @@ def _is_local_host(address: str) -> bool:
 def _database_metrics() -> Iterator[Metric]:
     runtime = current_runtime()
     try:
-        readings = read_database_metrics(runtime)
-        condition = system_state_of(runtime, readings.overview, readings.poller, now=readings.now)
-        yield from metric_families(readings)
+        stored = read_database_metrics(runtime)
+        condition = system_state_of(runtime, stored.overview, stored.poller, now=stored.now)
+        yield from metric_families(stored)
     except StoreUnavailableError as error:  # still a response: silence would look like a dead receiver
         condition = unreadable(error)
     text = (
         "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
     )
     yield GaugeMetricFamily("receiver_database_up", text, int(condition.storage.problem is None))
-    yield from about_alarms(condition.alarms)
-    yield from about_disks(condition.storage.disks)
+    yield from alarm_metrics(condition.alarms)
+    yield from disk_metrics(condition.storage.disks)
 
 
 def _info_metric() -> Metric:

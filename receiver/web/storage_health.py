@@ -1,12 +1,12 @@
-"""Whether the database takes callbacks now, and how much room there is."""
+"""Whether callbacks can be stored now, and how much room there is."""
 
 import threading
 import time
 
 from flask import current_app
 
+from receiver.clock import utc_now
 from receiver.core.alarms import Storage, disk_level
-from receiver.runtime import utc_now
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.disks import read_disks
 from receiver.store.write_probe import probe_write, probe_write_body
@@ -17,10 +17,10 @@ NO_ROOM = ("disk is full", "No space left", "Disk quota exceeded")
 
 
 class WriteProbe:
-    """Tries a durable write, at most once in `MAX_AGE_S`: the endpoint is open, and the disk not free.
+    """Tries a durable write, at most once in `MAX_AGE_S`, as anybody may call the endpoint.
 
-    A write as large as the largest callback is tried once in `BODY_EVERY_S`; each time while a disk is low, or after a
-    write or a callback has failed. Where there is much room it would tell no more than a small one, and wear the disk.
+    A write as large as the largest callback is tried once in `BODY_EVERY_S`, and each time while a disk is low, or
+    after a write or a callback has failed. With much room it shows no more than a small write, and wears the disk.
     """
 
     def __init__(self, database: Database, *, body_bytes: int) -> None:
@@ -32,38 +32,38 @@ class WriteProbe:
         self._storage = Storage()
 
     def problem(self) -> str | None:
-        """Why the database takes no callbacks; None when it does."""
-        return self.look().problem
+        """Why callbacks cannot be stored; None when they can."""
+        return self.check().problem
 
     def callback_failed(self) -> None:
-        """Try a whole one next time, whatever the last said."""
+        """Try a large write next time, whatever the result of the last."""
         self._body_tried_at = -BODY_EVERY_S
 
-    def look(self) -> Storage:
+    def check(self) -> Storage:
         if not self._lock.acquire(timeout=MAX_AGE_S):
             return Storage(problem="the last write is still waiting", disks=self._storage.disks)
         try:
             if time.monotonic() - self._tried_at >= MAX_AGE_S:
-                self._storage = self._look_again(self._storage.problem)
+                self._storage = self._check_now(self._storage.problem)
                 self._tried_at = time.monotonic()
             return self._storage
         finally:
             self._lock.release()
 
-    def _look_again(self, last_problem: str | None) -> Storage:
+    def _check_now(self, last_problem: str | None) -> Storage:
         disks = read_disks(self._database.url.render_as_string(hide_password=False))
         long_ago = time.monotonic() - self._body_tried_at >= BODY_EVERY_S
-        whole = bool(last_problem) or long_ago or any(disk_level(disk) for disk in disks)
-        problem = self._try(whole=whole)
-        if whole and not problem:
+        large = bool(last_problem) or long_ago or any(disk_level(disk) for disk in disks)
+        problem = self._try_write(large=large)
+        if large and not problem:
             self._body_tried_at = time.monotonic()
         return Storage(problem=problem, disks=disks)
 
-    def _try(self, *, whole: bool) -> str | None:
+    def _try_write(self, *, large: bool) -> str | None:
         try:
             with self._database.write() as connection:
                 probe_write(connection, now=utc_now())
-                if whole:
+                if large:
                     probe_write_body(connection, size=self._body_bytes)
         except StoreUnavailableError as error:
             return str(error)
@@ -76,11 +76,11 @@ def write_probe() -> WriteProbe:
 
 
 def storage_now() -> Storage:
-    return write_probe().look()
+    return write_probe().check()
 
 
 def short_cause(problem: str) -> str:
-    """The problem for a page that anybody may see: it tells nothing of hosts and files."""
+    """The problem in words for a page that anybody may see, without hosts and files."""
     if any(words in problem for words in NO_ROOM):
         return "the disk is full"
     return "the database cannot be reached, or takes no writes"

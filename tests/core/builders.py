@@ -4,7 +4,7 @@ from itertools import product
 
 from receiver.core.observation import Observation, Scalar, Source, Track
 from receiver.core.reconciliation import TaskState, reconcile
-from receiver.core.settlement import Confirm, Outcome, Policy, Settlement, settle
+from receiver.core.settlement import Confirm, Outcome, Policy, Settlement, is_urgent, settle
 
 TASK_ID = "2fac****9f72"
 FAILURES = ("GENERATE_AUDIO_FAILED", "CREATE_TASK_FAILED", "SENSITIVE_WORD_ERROR")
@@ -49,6 +49,11 @@ def verdict_on(
     *told: Observation, policy: Policy = SUSPECT, registered: bool = True, gave_up: bool = False
 ) -> Settlement:
     return settle(knowing(*told), registered=registered, gave_up=gave_up, policy=policy)
+
+
+def is_urgent_after(*told: Observation, policy: Policy = SUSPECT, registered: bool = True) -> bool:
+    outcome = verdict_on(*told, policy=policy, registered=registered).outcome
+    return is_urgent(knowing(*told), outcome)
 
 
 def outcome_of(

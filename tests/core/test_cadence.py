@@ -1,4 +1,4 @@
-"""Section 6 of the contract: when to look at a task again."""
+"""When a task is polled next."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,22 +21,22 @@ def waits_s(attempt, *, jitter=0.0, cadence=CADENCE):
 
 
 def test_a_quiet_task_is_polled_after_the_grace():
-    assert CADENCE.after_news(NOW, planned=None, raised=False) == after(90)
+    assert CADENCE.after_report(NOW, planned=None, raised=False) == after(90)
 
 
 def test_a_status_that_was_raised_starts_the_grace_anew():
-    assert CADENCE.after_news(NOW, planned=after(5), raised=True) == after(90)
-    assert CADENCE.after_news(NOW, planned=after(800), raised=True) == after(90)
+    assert CADENCE.after_report(NOW, planned=after(5), raised=True) == after(90)
+    assert CADENCE.after_report(NOW, planned=after(800), raised=True) == after(90)
 
 
 @pytest.mark.parametrize("planned", [-3, 0, 5, 800])
 def test_other_news_leave_the_plan_as_it_is(planned):
-    assert CADENCE.after_news(NOW, planned=after(planned), raised=False) == after(planned)
+    assert CADENCE.after_report(NOW, planned=after(planned), raised=False) == after(planned)
 
 
 @pytest.mark.parametrize("planned", [-3, 0])
 def test_a_poll_that_is_due_is_never_put_off(planned):
-    assert CADENCE.after_news(NOW, planned=after(planned), raised=True) == after(planned)
+    assert CADENCE.after_report(NOW, planned=after(planned), raised=True) == after(planned)
 
 
 def turns(*, others=9, orphans=9, turns=9, since_orphan=0):

@@ -76,7 +76,7 @@ def test_rows_are_found_wherever_they_stand(place: str) -> None:
     reading = told(PLACES[place])
     assert rows_of(reading) == [READ]
     assert reading.errors == {}
-    assert seen(reading).meaning in (None, Status.SUCCESS)
+    assert seen(reading).known_status in (None, Status.SUCCESS)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_record_infos_rows_are_found_wherever_they_stand(place: str) -> None:
     if "data" in body and isinstance(body["data"], dict):
         body["data"] |= {"status": "SUCCESS", "callbackType": None}
     reading = parse_poll(json.dumps(body).encode(), "t")
-    if reading.kind is ParseOutcome.READ:
+    if reading.kind is ParseOutcome.PARSED:
         assert rows_of(reading) == [READ]
         assert seen(reading).source is Source.POLL
 
@@ -95,7 +95,7 @@ def test_record_infos_rows_are_found_wherever_they_stand(place: str) -> None:
 def test_a_flat_body_claims_no_status() -> None:
     assert seen(told({"task_id": "t", **ROW})).status == ""
     assert seen(told({"code": 0, "task_id": "t", **ROW})).status == ""
-    assert seen(told({"code": 501, "task_id": "t", **ROW})).meaning is Status.GENERATE_AUDIO_FAILED
+    assert seen(told({"code": 501, "task_id": "t", **ROW})).known_status is Status.GENERATE_AUDIO_FAILED
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_flat_body_claims_no_status() -> None:
 )
 def test_a_success_without_rows_that_can_be_read_says_so(data: dict[str, Any]) -> None:
     reading = told(with_data(**data))
-    assert (seen(reading).meaning, seen(reading).tracks) == (Status.SUCCESS, ())
+    assert (seen(reading).known_status, seen(reading).tracks) == (Status.SUCCESS, ())
     assert reading.errors
     answer = parse_poll(
         json.dumps({"code": 200, "data": {"taskId": "t", "status": "SUCCESS", "response": None}}).encode(),
@@ -172,9 +172,9 @@ WRAPPED = {
 @pytest.mark.parametrize("way", WRAPPED)
 def test_wrapped_json_is_unwrapped(way: str) -> None:
     reading = parse_callback(WRAPPED[way].encode())
-    assert (reading.kind, reading.task_id) == (ParseOutcome.READ, "t")
+    assert (reading.kind, reading.task_id) == (ParseOutcome.PARSED, "t")
     assert rows_of(reading) == [READ]
-    assert seen(reading).meaning is Status.SUCCESS
+    assert seen(reading).known_status is Status.SUCCESS
     assert reading == parse_stored(WRAPPED[way].encode(), source="callback", task_id=None), (
         "a stored body reads the same"
     )
@@ -253,7 +253,7 @@ def test_a_status_is_read_in_any_case(word: str, meaning: Status) -> None:
         observation = seen(
             read({"code": 200, "data": {"taskId": "t", "status": word, "response": {"sunoData": [ROW]}}})
         )
-        assert observation.meaning is meaning
+        assert observation.known_status is meaning
         assert observation.status == word
 
 
@@ -279,7 +279,7 @@ def test_a_status_is_read_in_any_case(word: str, meaning: Status) -> None:
     ],
 )
 def test_code_zero_beside_rows_or_a_stage_is_no_failure(body: dict[str, Any], meaning: Status | None) -> None:
-    assert seen(told(body)).meaning is meaning
+    assert seen(told(body)).known_status is meaning
 
 
 def test_a_status_beside_a_stage_that_nobody_documented_is_read() -> None:
@@ -287,7 +287,7 @@ def test_a_status_beside_a_stage_that_nobody_documented_is_read() -> None:
         "code": 200,
         "data": {"taskId": "t", "callbackType": "task", "status": "SUCCESS", "response": {"sunoData": [ROW]}},
     }
-    assert seen(told(body)).meaning is Status.SUCCESS
+    assert seen(told(body)).known_status is Status.SUCCESS
 
 
 def test_a_failure_code_is_read_though_empty_fields_of_record_info_stand_beside_it() -> None:

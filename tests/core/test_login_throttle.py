@@ -216,22 +216,22 @@ PATIENCE = [
 
 
 @pytest.mark.parametrize("pauses", PATIENCE, ids=str)
-@pytest.mark.parametrize("networks", [1, 10, 100])
+@pytest.mark.parametrize("networks", [1, 10, 40])
 def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses):
     tried = guesses_a_day(networks, pauses=pauses)
     assert tried <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(
-    st.integers(1, 40), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
+    st.integers(1, 25), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
 )
 def test_no_mixture_of_pauses_gives_more(networks, pauses):
     assert guesses_a_day(networks, pauses=pauses) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
-def test_of_three_hundred_networks_none_gets_more_than_its_share():
-    assert guesses_a_day(300, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 300
+def test_of_a_hundred_networks_none_gets_more_than_its_share():
+    assert guesses_a_day(100, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 100
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -266,11 +266,9 @@ JUST_AFTER = timedelta(milliseconds=5)
 
 @pytest.mark.parametrize("count", [record_failure, record_global_failure])
 def test_failures_counted_in_another_order_than_they_came_in_are_all_counted(count):
-    # fails: a `failed_at` some milliseconds ahead is taken for a clock set back, and the count starts at 1 again
     assert count(LoginAttempts(failures=9, failed_at=START + JUST_AFTER), now=START).failures == 10
 
 
 def test_a_request_that_waited_for_another_to_be_counted_does_not_slip_through_the_lockout():
-    # fails: the same; many tries at once are more than one by one
     assert wait_s(LoginAttempts(failures=10, failed_at=START + JUST_AFTER), NOBODY, now=START) > 899
     assert wait_s(NOBODY, LoginAttempts(failures=100, failed_at=START + JUST_AFTER), now=START) == 20

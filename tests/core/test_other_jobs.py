@@ -57,7 +57,7 @@ def test_what_nobody_registered_never_ends_as_another_products():
 
 def test_its_end_is_no_lost_callback_and_no_recovered_music():
     settlement = verdict_on(DONE, NOT_KNOWN, gave_up=True)
-    assert (settlement.lost_callback, settlement.recovered, settlement.urgent) == (False, False, False)
+    assert (settlement.lost_callback, settlement.recovered) == (False, False)
     assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback named"
 
 
@@ -193,7 +193,7 @@ def test_a_shorter_time_until_giving_up_counts():
 
 def test_what_record_info_knows_as_music_is_polled_on_as_music():
     asked = ask(registered(DONE), poll("PENDING"))
-    assert (asked.settlement.settled, asked.settlement.urgent) == (False, False)
+    assert (asked.settlement.settled, asked.urgent) == (False, False)
     assert asked.next_poll_at > at(60)
     assert ask(asked, MUSIC).settlement.outcome is SUCCEEDED
 

@@ -18,7 +18,7 @@ URL = "https://cdn.example/a.mp3"
 
 
 def read(status="", tracks=0, playable=0):
-    return ParseOutcome.READ, status, tracks, playable, None
+    return ParseOutcome.PARSED, status, tracks, playable, None
 
 
 def sister(product):
@@ -154,7 +154,7 @@ def test_every_sample_is_read_as_what_it_is(name):
     assert (reading.kind, status, len(tracks), playable, reading.product) == TABLE[name]
 
 
-@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is ParseOutcome.READ])
+@pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is ParseOutcome.PARSED])
 def test_every_readable_sample_tells_its_task_and_who_told_it(name):
     seen = read_sample(name).observation
     assert seen.task_id == read_sample(name).task_id
@@ -404,7 +404,7 @@ def test_a_bad_value_loses_only_itself_and_is_reported_by_its_path(field):
     reading = stage([good, {**good, field: BAD[field]}])
     whole, rest = reading.observation.tracks
     name = {"audio_url": "audioUrl"}.get(field, field)
-    assert reading.kind is ParseOutcome.READ
+    assert reading.kind is ParseOutcome.PARSED
     assert rest.fields == {key: value for key, value in whole.fields.items() if key != name}
     assert list(reading.errors) == [f"data.data.1.{name}"]
 
@@ -639,7 +639,7 @@ def test_param_is_kept_as_text_though_it_is_no_json_or_an_object():
 @pytest.mark.parametrize("response", [None, {}, "", [], {"sunoData": None}, {"sunoData": []}])
 def test_a_response_without_rows_is_no_tracks(response):
     reading = answer({"status": "PENDING", "response": response})
-    assert (reading.kind, reading.observation.tracks) == (ParseOutcome.READ, ())
+    assert (reading.kind, reading.observation.tracks) == (ParseOutcome.PARSED, ())
 
 
 def test_a_response_that_is_a_json_text_is_read():
@@ -746,7 +746,7 @@ def test_reading_arbitrary_bytes_never_raises(body):
 def test_a_readable_task_id_is_never_lost_whatever_stands_beside_it(root, data, spelling):
     reading = told({**root, "data": {**data, spelling: "2fac****9f72"}})
     assert reading.task_id == "2fac****9f72"
-    assert reading.kind in (ParseOutcome.READ, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
+    assert reading.kind in (ParseOutcome.PARSED, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
 
 
 @fuzz

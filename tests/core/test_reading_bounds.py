@@ -27,7 +27,7 @@ def stage(rows: Any, **data: Any) -> ParsedPayload:
 def row_of(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What one row is read as, and the fields that errors name."""
     reading = stage([{"id": "a", **row}])
-    assert reading.kind is ParseOutcome.READ
+    assert reading.kind is ParseOutcome.PARSED
     assert reading.observation is not None
     (track,) = reading.observation.tracks
     values = {name: value for name, value in track.fields.items() if name != "id"}

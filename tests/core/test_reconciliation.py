@@ -1,4 +1,4 @@
-"""Section 5 of the contract: what a state knows once it was told something."""
+"""Reconciliation: what a state knows after callbacks and polls."""
 
 import pytest
 

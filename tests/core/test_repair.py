@@ -7,7 +7,7 @@ import pytest
 
 from receiver.core.payloads import ParseOutcome, parse_poll, classify_response
 from receiver.core.payloads.envelope import NotJsonError
-from receiver.core.payloads.repair import parse_answer
+from receiver.core.payloads.repair import parse_response_json
 
 REST = '"status":"SUCCESS","response":{"sunoData":[{"id":"a","audioUrl":"https://x.example/a.mp3"}]},"createTime":1}}'
 START = '{"code":200,"msg":"success","data":{"taskId":"t",'
@@ -33,21 +33,21 @@ def test_the_value_is_cut_out_and_the_rest_is_read(form):
         json.loads(body)
     assert classify_response(200, body) is None
     reading = parse_poll(body, "t")
-    assert (reading.kind, reading.observation.status) == (ParseOutcome.READ, "SUCCESS")
+    assert (reading.kind, reading.observation.status) == (ParseOutcome.PARSED, "SUCCESS")
     assert [track.fields["id"] for track in reading.observation.tracks] == ["a"]
     assert "data.param" in reading.errors
     assert "param" not in reading.observation.details
 
 
 def test_a_right_param_beside_a_broken_one_is_kept():
-    parsed = parse_answer(f'{START}"param":{RIGHT},"paramJson":"{HALF}",{REST}'.encode())
+    parsed = parse_response_json(f'{START}"param":{RIGHT},"paramJson":"{HALF}",{REST}'.encode())
     assert (parsed.cut, parsed.value["data"]["param"]) == (True, INNER)
 
 
 def test_a_body_that_is_right_is_left_alone():
     body = f'{START}"param":{RIGHT},{REST}'.encode()
-    assert parse_answer(body).value == json.loads(body)
-    assert not parse_answer(body).cut
+    assert parse_response_json(body).value == json.loads(body)
+    assert not parse_response_json(body).cut
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_body_that_is_right_is_left_alone():
 )
 def test_what_is_broken_elsewhere_stays_no_json(raw):
     with pytest.raises(NotJsonError):
-        parse_answer(raw)
+        parse_response_json(raw)
 
 
 LARGE = 4 * 1024 * 1024
@@ -80,5 +80,5 @@ def test_no_body_takes_long(start, part):
     body = (start + part * (LARGE // len(part))).encode()
     began = time.process_time()
     with pytest.raises((NotJsonError, RecursionError)):
-        parse_answer(body)
+        parse_response_json(body)
     assert time.process_time() - began < 2

@@ -39,13 +39,6 @@ TABLE = {
     430: (LIMITED, LIMITED, "?", *(LIMITED,) * 5, "?", *(LIMITED,) * 11),
     455: (CLOSED, CLOSED, "?", CLOSED, CLOSED, "?", "?", "?", *(CLOSED,) * 12),
 }
-CASES = [
-    (http, code, trouble)
-    for http, row in TABLE.items()
-    for code, trouble in zip(CODES, row, strict=True)
-    if trouble != "?"  # the two contradict each other, and the contract names no winner
-]
-
 
 NOT_ENVELOPES = [
     b"",
@@ -72,9 +65,11 @@ def body(code, data=None):
     return json.dumps(told if code is None else {"code": code, **told}).encode()
 
 
-@pytest.mark.parametrize(("http", "code", "trouble"), CASES)
-def test_http_status_and_code_together_tell_the_trouble(http, code, trouble):
-    assert classify_response(http, body(code)) is trouble
+@pytest.mark.parametrize("http", TABLE)
+def test_http_status_and_code_together_tell_the_trouble(http):
+    # "?": the two contradict each other, and no winner is documented.
+    expected = {code: trouble for code, trouble in zip(CODES, TABLE[http], strict=True) if trouble != "?"}
+    assert {code: classify_response(http, body(code)) for code in expected} == expected
 
 
 @pytest.mark.parametrize("code", [200, "200", 200.0, " 200 "])

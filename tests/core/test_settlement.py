@@ -1,10 +1,11 @@
-"""Section 5 of the contract: when a task is settled, and how it ended."""
+"""When a task is settled, and how it ended."""
 
 import pytest
 
 from receiver.core.settlement import Confirm, Outcome, Policy
 
 from .builders import (
+    is_urgent_after,
     ALWAYS,
     FAILURES,
     NEVER,
@@ -81,7 +82,7 @@ def test_a_stage_before_the_end_never_settles_even_with_every_track_playable(pol
 def test_success_without_every_track_playable_is_not_settled(policy, tracks):
     settlement = verdict_on(poll("SUCCESS", *tracks), policy=policy)
     assert settlement.outcome is IN_PROGRESS
-    assert settlement.urgent
+    assert is_urgent_after(poll("SUCCESS", *tracks), policy=policy)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -104,7 +105,7 @@ def test_callback_exception_with_every_track_playable_is_success_at_once_under_e
 def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
     settlement = verdict_on(poll("CALLBACK_EXCEPTION"))
     assert settlement.outcome is IN_PROGRESS
-    assert settlement.urgent
+    assert is_urgent_after(poll("CALLBACK_EXCEPTION"))
 
 
 # Orphans
@@ -115,7 +116,7 @@ def test_an_orphan_is_confirmed_before_it_settles(end):
     for policy in (SUSPECT, ALWAYS):
         settlement = verdict_on(end, policy=policy, registered=False)
         assert settlement.outcome is IN_PROGRESS
-        assert settlement.urgent
+        assert is_urgent_after(end, policy=policy, registered=False)
 
 
 def test_an_orphan_settles_on_its_claims_under_never_and_without_a_key():
@@ -266,7 +267,7 @@ DISPUTES = {
 def test_claims_that_contradict_a_claimed_success_unsettle_it_until_record_info_decides(case):
     for told in ((CLAIMED_SUCCESS, DISPUTES[case]), (DISPUTES[case], CLAIMED_SUCCESS)):
         settlement = verdict_on(*told)
-        assert (settlement.outcome, settlement.urgent) == (IN_PROGRESS, True)
+        assert (settlement.outcome, is_urgent_after(*told)) == (IN_PROGRESS, True)
         assert verdict_on(*told, CONFIRMED_SUCCESS).outcome is SUCCEEDED
         for policy in (NEVER, WITHOUT_KEY):
             assert outcome_of(*told, policy=policy) is SUCCEEDED
@@ -328,16 +329,16 @@ def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
     ],
 )
 def test_a_reason_to_ask_record_info_at_once_is_urgent(told):
-    assert verdict_on(*told).urgent
+    assert is_urgent_after(*told)
 
 
 @pytest.mark.parametrize("word", ["", "MYSTERY", "PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
 def test_a_stage_before_the_end_is_not_urgent(word):
-    assert not verdict_on(callback(word, ready("a"))).urgent
+    assert not is_urgent_after(callback(word, ready("a")))
 
 
 def test_a_claimed_success_is_urgent_where_it_must_be_confirmed():
-    assert verdict_on(CLAIMED_SUCCESS, policy=ALWAYS).urgent
+    assert is_urgent_after(CLAIMED_SUCCESS, policy=ALWAYS)
 
 
 def test_no_claim_takes_a_recovered_task_apart_again():

@@ -1,6 +1,7 @@
 """Whose trouble a failed call is, and the upstream's pauses with single probes after them."""
 
 from dataclasses import replace
+from itertools import product
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,7 +62,7 @@ def test_one_tasks_failures_pause_nobody_however_many_they_are(trouble):
     for number in range(20):
         health = failed(health, trouble=trouble, began=number, now=number + 0.5)
         assert not health.in_trouble
-        assert calls_allowed(health, wanted=8, in_flight=3) == 8
+        assert calls_allowed(health, limit=8, in_flight=3) == 8
 
 
 @pytest.mark.parametrize("trouble", OTHERS)
@@ -171,7 +172,7 @@ def test_a_key_that_seems_refused_late_in_a_pause_is_tried_once_more_soon_too():
 def test_a_restart_puts_a_refused_key_to_the_test_at_once_with_one_probe():
     health = retry_refused_key(down(3, Trouble.REFUSED)[0])
     assert not health.paused(NOW)
-    assert calls_allowed(health, wanted=8, in_flight=0) == 1
+    assert calls_allowed(health, limit=8, in_flight=0) == 1
     assert health.trouble == Trouble.REFUSED
 
 
@@ -191,20 +192,20 @@ def test_a_refusal_that_a_person_saw_pauses_at_once_and_is_lifted_by_an_answer()
 
 
 def test_a_healthy_upstream_may_be_called_as_often_as_wanted():
-    assert calls_allowed(WELL, wanted=8, in_flight=5) == 8
-    assert calls_allowed(WELL, wanted=0, in_flight=0) == 0
+    assert calls_allowed(WELL, limit=8, in_flight=5) == 8
+    assert calls_allowed(WELL, limit=0, in_flight=0) == 0
 
 
 def test_after_the_pause_one_probe_decides():
     health, _ = down()
-    assert [calls_allowed(health, wanted=8, in_flight=flying) for flying in (0, 1, 3)] == [1, 0, 0]
-    assert calls_allowed(health, wanted=0, in_flight=0) == 0
+    assert [calls_allowed(health, limit=8, in_flight=flying) for flying in (0, 1, 3)] == [1, 0, 0]
+    assert calls_allowed(health, limit=0, in_flight=0) == 0
 
 
 def test_a_probe_that_is_answered_lifts_the_trouble():
     health = answered(down()[0], began=3)
     assert health == UpstreamHealth(answered_at=at(3.1))
-    assert calls_allowed(health, wanted=8, in_flight=1) == 8
+    assert calls_allowed(health, limit=8, in_flight=1) == 8
 
 
 @pytest.mark.parametrize("trouble", Trouble)
@@ -299,13 +300,12 @@ ODD = [
 DATES = ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "Sun, 06 Nov 2037 08:49:37 -0000"]
 
 
-@pytest.mark.parametrize("header", [*ODD, *DATES, "Sun, 06 Nov 99999 08:49:37 GMT", "60", None])
-@pytest.mark.parametrize("jitter", [-1, 1])
-@pytest.mark.parametrize("times", [1, 30])
 @pytest.mark.parametrize("trouble", Trouble)
-def test_no_header_pauses_for_longer_than_an_hour(header, jitter, times, trouble):
-    _, pause_s = down(times, trouble, retry_after_s=retry_after_s(header, NOW), jitter=jitter)
-    assert 0 < pause_s <= 3600
+def test_no_header_pauses_for_longer_than_an_hour(trouble):
+    headers = [*ODD, *DATES, "Sun, 06 Nov 99999 08:49:37 GMT", "60", None]
+    for header, jitter, times in product(headers, (-1, 1), (1, 30)):
+        _, pause_s = down(times, trouble, retry_after_s=retry_after_s(header, NOW), jitter=jitter)
+        assert 0 < pause_s <= 3600, header
 
 
 def test_a_pause_that_was_written_down_by_another_clock_is_an_hour_at_most():

@@ -1,4 +1,4 @@
-"""What the tests in a browser share: a Chromium, and a receiver that was told something of everything."""
+"""What the tests in a browser share: a Chromium, and a receiver that is filled with something of everything."""
 
 import json
 import shutil
@@ -39,9 +39,9 @@ HOSTILE_URLS = (
 )
 
 
-def track(key: str, **told: object) -> dict[str, object]:
+def track(key: str, **fields: object) -> dict[str, object]:
     media = {"audioUrl": f"{MEDIA}/{key}.mp3", "imageUrl": f"{MEDIA}/{key}.jpg"}
-    return {"id": key, "title": f"Song {key}", "duration": 120.5, "tags": "piano, calm", **media, **told}
+    return {"id": key, "title": f"Song {key}", "duration": 120.5, "tags": "piano, calm", **media, **fields}
 
 
 HOSTILE_TRACKS = [
@@ -71,7 +71,7 @@ class Site:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         assert self.receiver.session.post(self.receiver.callback_url, data=raw, timeout=20).status_code < 500
 
-    def told(self, task_id: str, stage: str = "complete", rows: object = (), **rest: object) -> None:
+    def send_callback(self, task_id: str, stage: str = "complete", rows: object = (), **rest: object) -> None:
         data = {"callbackType": stage, "task_id": task_id, "data": rows}
         self.call_back({"code": 200, "msg": "All generated successfully.", "data": data} | rest)
 
@@ -102,7 +102,7 @@ class Site:
     def quarantine_readable(self, task_id: str) -> int:
         """A delivery that stands in quarantine as an older version left it, and that this one can read."""
         self.register(task_id)
-        self.told(task_id, rows="odd")
+        self.send_callback(task_id, rows="odd")
         data = {
             "callbackType": "complete",
             "task_id": task_id,
@@ -129,12 +129,12 @@ def new_site(browser: Browser, folder: Path) -> Iterator[Site]:
         deployed(folder, UPSTREAM_URL=upstream.url, **FLOWING) as (receiver,),
     ):
         site = Site(receiver=receiver, upstream=upstream.simulator, file=folder / "receiver.db")
-        eventually(lambda: receiver.poller["holder"], why="somebody polls")
+        eventually(lambda: receiver.poller["holder"], why="a poller holds the lease")
         with visiting(browser, site) as page:
             page.goto("./")
             sign_in(page)
-            kept = page.context.storage_state()
-        yield Site(**vars(site) | {"signed_in": kept})
+            storage_state = page.context.storage_state()
+        yield Site(**vars(site) | {"signed_in": storage_state})
         receiver.session.close()  # gunicorn waits for connections that are kept alive
 
 
@@ -146,13 +146,13 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def fill(site: Site) -> None:
-    """Tasks with every outcome and mark, a task of nothing but attacks, and a quarantine with every cause."""
+    """Tasks with every outcome and badge, a task of nothing but attacks, and a quarantine with every cause."""
     site.register("pending-1", "order 17")
     site.register("text-1")
-    site.told("text-1", "text", [{"id": "t", "title": "Dawn chorus"}])
-    site.told("orphan-1", "first", [track("o", title="Whose is it")])
+    site.send_callback("text-1", "text", [{"id": "t", "title": "Dawn chorus"}])
+    site.send_callback("orphan-1", "first", [track("o", title="Whose is it")])
     site.register("good-1", "order 18")
-    site.told("good-1", rows=[track("g", title="Harbour lights")])
+    site.send_callback("good-1", rows=[track("g", title="Harbour lights")])
     site.answers(
         "recovered-1", "SUCCESS", [track("r", title="Found again"), track("r2", title="Found again")]
     )
@@ -163,14 +163,14 @@ def fill(site: Site) -> None:
     site.answers("odd-word-1", f"{HOSTILE}{'LONG' * 100}")
     for task_id in ("recovered-1", "failed-1", "differs-1", "conflict-1", HOSTILE_ID, "odd-word-1"):
         site.register(task_id, HOSTILE if task_id == HOSTILE_ID else None)
-    site.told("conflict-1", "error", None, code=531, msg="gone wrong")
-    site.told("failed-1", "error", None, code=400, msg="no credits")
-    site.told("differs-1", rows=[track("d", title="By the callback", duration=98)])
-    site.told(HOSTILE_ID, "error", HOSTILE_TRACKS, code=531, msg=HOSTILE)
+    site.send_callback("conflict-1", "error", None, code=531, msg="gone wrong")
+    site.send_callback("failed-1", "error", None, code=400, msg="no credits")
+    site.send_callback("differs-1", rows=[track("d", title="By the callback", duration=98)])
+    site.send_callback(HOSTILE_ID, "error", HOSTILE_TRACKS, code=531, msg=HOSTILE)
     site.call_back((PAYLOADS / "cb-lyrics-complete-docs-sunoapi.json").read_bytes())
     for body in (SCRIPT.encode(), {"code": 200, "data": {"callbackType": HOSTILE}}):
         site.call_back(body)
-    site.told("odd-1", rows=HOSTILE)
+    site.send_callback("odd-1", rows=HOSTILE)
     for task_id in ("recovered-1", "differs-1", HOSTILE_ID, "odd-word-1"):
         site.poll(task_id)
     for task_id in ("recovered-1", "failed-1", "differs-1", "conflict-1", HOSTILE_ID):

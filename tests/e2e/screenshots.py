@@ -1,4 +1,4 @@
-"""Screenshots of every admin page, for people to look at: `make screenshots`, or with arguments `--help`.
+"""Screenshots of every admin page, to be reviewed by people: `make screenshots`, or with arguments `--help`.
 
 Filled by the demo with every kind of trouble; empty; or on a database of your own, such as the benchmarks' million.
 """
@@ -22,10 +22,16 @@ from benchmarks.processes import deployed
 RECEIVER = Path(sys.executable).with_name("receiver")
 DEMO_TASKS, DEMO_SEED = 60, 20
 DEMO_TAKES_S = 180
-LOOKS = {
+MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
     "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "is_mobile": True},
+}
+# The README's pictures: the page, its color scheme and height. Titles need fonts for Chinese and emoji.
+README_PICTURES = {
+    "admin": ("tasks", "light", 1000),
+    "admin-task": ("task", "dark", 1250),
+    "admin-activity": ("activity", "light", 740),
 }
 
 
@@ -37,12 +43,15 @@ def demo() -> Iterator[tuple[str, str]]:
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}
     )
     try:
-        said, deadline = "", time.monotonic() + DEMO_TAKES_S
+        output, deadline = "", time.monotonic() + DEMO_TAKES_S
         assert process.stderr
-        while "Every task is settled" not in said and time.monotonic() < deadline:
-            said += process.stderr.readline()
-        address, password = re.search(r"Admin page: (\S+)", said), re.search(r"Admin password: (\S+)", said)
-        assert address and password, said
+        while "Every task is settled" not in output and time.monotonic() < deadline:
+            output += process.stderr.readline()
+        address, password = (
+            re.search(r"Admin page: (\S+)", output),
+            re.search(r"Admin password: (\S+)", output),
+        )
+        assert address and password, output
         yield address[1], password[1]
     finally:
         process.terminate()
@@ -52,7 +61,8 @@ def demo() -> Iterator[tuple[str, str]]:
 @contextmanager
 def receiver_on(database: Path | None) -> Iterator[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
-        changes = {"DATABASE_URL": f"sqlite:///{database.resolve()}"} if database else {}
+        # Without polling, which would change what is in the database.
+        changes = {"DATABASE_URL": f"sqlite:///{database.resolve()}", "POLLER": "off"} if database else {}
         with deployed(Path(folder), **changes) as (running,):
             yield f"{running.url}/admin/", "correct horse"
 
@@ -75,36 +85,60 @@ def pages_of(page: Page, home: str) -> Iterator[tuple[str, str]]:
     yield "no-such-page", f"{home}nowhere"
 
 
+def sign_in(page: Page, home: str, password: str) -> None:
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(home)
+
+
+def take_for_readme(browser: Browser, where: tuple[str, str], folder: Path) -> None:
+    home, password = where
+    for picture, (name, scheme, height) in README_PICTURES.items():
+        context = browser.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            viewport={"width": 1280, "height": height},
+        )
+        page = context.new_page()
+        page.goto(home)
+        sign_in(page, home, password)
+        page.goto(dict(pages_of(page, home))[name].replace("days=1", "days=30"))
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=folder / f"{picture}.png")
+        context.close()
+
+
 def take(browser: Browser, where: tuple[str, str], folder: Path, prefix: str) -> None:
     home, password = where
-    for look, options in LOOKS.items():
+    for mode, options in MODES.items():
         context = browser.new_context(**options)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(home)
-        page.screenshot(path=folder / f"{prefix}sign-in-{look}.png")
-        page.get_by_label("Password").fill(password)
-        page.keyboard.press("Enter")
-        page.wait_for_url(home)
+        page.screenshot(path=folder / f"{prefix}sign-in-{mode}.png")
+        sign_in(page, home, password)
         for name, address in list(pages_of(page, home)):
             page.goto(address)
             page.wait_for_load_state("networkidle")
-            page.screenshot(path=folder / f"{prefix}{name}-{look}.png", full_page=True)
+            page.screenshot(path=folder / f"{prefix}{name}-{mode}.png", full_page=True)
         context.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--empty", action="store_true", help="of a receiver that knows nothing yet")
+    parser.add_argument("--empty", action="store_true", help="of an empty receiver")
+    parser.add_argument("--readme", action="store_true", help="only the README's pictures")
     parser.add_argument("--database", type=Path, help="of a receiver on this SQLite file")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or sys.exit("Chromium is not installed.")
-    source = receiver_on(given.database) if given.empty or given.database else demo()
-    prefix = "empty-" if given.empty else "own-" if given.database else ""
+    source = receiver_on(options.database) if options.empty or options.database else demo()
+    prefix = "empty-" if options.empty else "own-" if options.database else ""
     with source as where, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        take(browser, where, given.folder, prefix)
+        if options.readme:
+            take_for_readme(browser, where, options.folder)
+        else:
+            take(browser, where, options.folder, prefix)
         browser.close()
 
 

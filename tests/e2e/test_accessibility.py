@@ -28,20 +28,20 @@ def empty_site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         yield empty
 
 
-ALIKE = ("hostile task", "task in an odd word", "task without tracks")  # look as other tasks do
+ALIKE = ("hostile task", "task in an odd word", "task without tracks")  # laid out as other tasks are
 
 
 def complaints(page: Page) -> list[str]:
     """What axe finds in light, in dark, and on a phone, each with the first element that it is about."""
     page.evaluate(Axe().axe_script)
     found, colours = [], "color-contrast"
-    looks = {"dark": {"runOnly": [colours]}, "phone": {"rules": {colours: {"enabled": False}}}, "light": {}}
-    for look, rules in looks.items():
-        page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-        page.set_viewport_size({"width": 390 if look == "phone" else 1280, "height": 844})
-        said = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
-        for one in said["violations"]:
-            found.append(f"{look}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}")
+    modes = {"dark": {"runOnly": [colours]}, "phone": {"rules": {colours: {"enabled": False}}}, "light": {}}
+    for mode, rules in modes.items():
+        page.emulate_media(color_scheme="dark" if mode == "dark" else "light")
+        page.set_viewport_size({"width": 390 if mode == "phone" else 1280, "height": 844})
+        report = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
+        for one in report["violations"]:
+            found.append(f"{mode}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}")
     return found
 
 
@@ -69,7 +69,7 @@ def test_axe_has_nothing_to_say_about_signing_in_where_nothing_is_known_yet(
         assert sign_in(page, "wrong").status == 403
         assert complaints(page) == []
         sign_in(page)
-        for address, heading in {"./": "Nothing yet", "quarantine": "Nothing here"}.items():
+        for address, heading in {"./": "No tasks yet", "quarantine": "Nothing in quarantine"}.items():
             page.goto(address)
             assert heading in page.locator("h2").all_inner_texts() and complaints(page) == []
 
@@ -90,7 +90,7 @@ FOCUSED = """() => {
   return one === document.body ? null : {
     number: [...document.querySelectorAll('*')].indexOf(one), html: one.outerHTML.slice(0, 120),
     ringed: one.matches('audio') || style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
-    seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth };
+    visible: box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth };
 }"""
 
 
@@ -104,22 +104,22 @@ def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(page: Page,
         if (focused := page.evaluate(FOCUSED)) is None:
             break
         reached[focused["number"]] = focused
-    assert "Skip to the content" in next(iter(reached.values()))["html"]
+    assert "Skip to content" in next(iter(reached.values()))["html"]
     assert [html for number, html in reachable.items() if number not in reached] == []
-    assert [one["html"] for one in reached.values() if not (one["seen"] and one["ringed"])] == []
+    assert [one["html"] for one in reached.values() if not (one["visible"] and one["ringed"])] == []
 
 
 def tab_to(page: Page, selector: str) -> None:
     for _ in range(200):
         page.keyboard.press("Tab")
-        if page.evaluate("wanted => document.activeElement.matches(wanted)", selector):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             return
     pytest.fail(f"the focus never comes to {selector}")
 
 
 def test_a_task_is_opened_unfolded_and_labelled_by_keyboard_alone(site: Site, page: Page) -> None:
     site.register("keys-1")
-    site.told("keys-1", "text", [{"id": "k", "title": "By keys"}])
+    site.send_callback("keys-1", "text", [{"id": "k", "title": "By keys"}])
     page.goto("?q=keys-1")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -130,7 +130,7 @@ def test_a_task_is_opened_unfolded_and_labelled_by_keyboard_alone(site: Site, pa
     tab_to(page, "#label")
     page.keyboard.type("typed")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").filter(has_text="The label is saved.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Label saved.")).to_be_visible()
     tab_to(page, "details[id^=body-] > summary")
     for key, opened in (("Enter", True), ("Space", False), ("Space", True)):
         page.keyboard.press(key)
@@ -148,7 +148,7 @@ def test_without_scripts_a_person_can_sign_in_find_poll_label_and_read(browser: 
         page.wait_for_url("**outcome=in_progress*")
         page.locator("#rows tr", has_text="plain-1").locator("a").click()
         page.get_by_role("button", name="Poll now").click()
-        expect(page.locator(".flash")).to_contain_text("Record-info will be asked")
+        expect(page.locator(".flash")).to_contain_text("Poll queued")
         eventually(lambda: page.reload() and page.locator(".flags", has_text="succeeded").count())
         page.locator("#label").fill("no scripts")
         page.get_by_role("button", name="Save").click()
@@ -173,15 +173,17 @@ SPILLING = r"""() => [...document.querySelectorAll('body :not(pre, .json, pre *,
 def test_nothing_hostile_runs_links_elsewhere_or_turns_its_neighbours_round(
     site: Site, page: Page, name: str
 ) -> None:
-    heard, asked = [], []
-    page.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
-    page.on("console", lambda told: heard.append(told.text) if "Content Security" in told.text else None)
-    page.on("pageerror", lambda error: heard.append(str(error)))
+    events, asked = [], []
+    page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
+    page.on(
+        "console", lambda message: events.append(message.text) if "Content Security" in message.text else None
+    )
+    page.on("pageerror", lambda error: events.append(str(error)))
     page.on("request", lambda request: asked.append((request.url, request.resource_type)))
     page.goto(PAGES[name])
     open_everything(page)
     page.evaluate("new Promise(requestAnimationFrame)")
-    assert heard == [] and page.evaluate("window.taken === undefined")
+    assert events == [] and page.evaluate("window.taken === undefined")
     assert page.locator("main").locator("script, svg, img[src=x], [onerror], [onmouseover]").count() == 0
     addresses = page.locator("a, img, audio").evaluate_all("all => all.map(one => one.href || one.src)")
     assert {urlsplit(address).scheme for address in addresses} <= {"http", "https"}

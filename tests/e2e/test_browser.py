@@ -40,18 +40,20 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(browser: Browser, site:
     with visiting(browser, site, storage_state=None) as page:
         page.goto(at_task("good-1"))
         assert sign_in(page, "wrong").status == 403
-        expect(page.get_by_role("alert")).to_contain_text("This is not the password")
+        expect(page.get_by_role("alert")).to_contain_text("Wrong password")
         assert "Harbour lights" not in page.content()
         sign_in(page)
         expect(page.locator("h1")).to_have_text("Harbour lights")
 
 
-def test_who_guesses_the_password_has_to_wait_and_is_told_how_long(browser: Browser, site: Site) -> None:
+def test_wrong_passwords_make_the_sign_in_wait_and_say_how_long(browser: Browser, site: Site) -> None:
     with visiting(browser, site, storage_state=None) as page:
         page.goto("./")
         eventually(lambda: sign_in(page, "wrong").status == 429)
         expect(page.get_by_role("alert")).to_contain_text("Try again in")
-        eventually(lambda: "sign-in" not in sign_in(page).url, why="it is over after the seconds told")
+        eventually(
+            lambda: "sign-in" not in sign_in(page).url, why="it is over after the seconds that the page names"
+        )
 
 
 def test_filters_combine_stand_in_the_address_and_can_be_cleared(page: Page) -> None:
@@ -68,7 +70,7 @@ def test_filters_combine_stand_in_the_address_and_can_be_cleared(page: Page) -> 
     page.reload()
     assert rows(page) == found and page.locator("select#flag").input_value() == "conflict"
     filter_by(page, outcome="failed", flag="orphan")
-    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    expect(page.get_by_text("No matches")).to_be_visible()
     with page.expect_navigation():
         page.get_by_role("link", name="Clear filters").first.click()
     assert rows(page) >= everything and chosen_in_address(page) == {}
@@ -82,7 +84,7 @@ def test_a_task_is_found_by_a_word_its_label_or_the_beginning_of_its_id(
     page: Page, sought: str, found: str
 ) -> None:
     page.goto("./")
-    page.get_by_label("Words of the title").fill(sought)
+    page.get_by_label("Search by title").fill(sought)
     page.keyboard.press("Enter")
     page.wait_for_url("**q=*")
     assert rows(page) == {found}
@@ -96,7 +98,7 @@ def test_polling_now_shows_in_the_open_page_what_record_info_says(site: Site, pa
     page.goto(at_task("now-1"))
     expect(page.locator(".flags")).to_contain_text("pending")
     page.get_by_role("button", name="Poll now").click()
-    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Poll queued")).to_be_visible()
     page.evaluate("window.same = true")
     site.answers("now-1", "SUCCESS", [track("n", title="Just now")])
     site.poll("now-1")
@@ -108,19 +110,19 @@ def test_polling_now_shows_in_the_open_page_what_record_info_says(site: Site, pa
     assert page.evaluate("window.same"), "the page was never loaded again"
 
 
-def test_a_field_told_differently_stands_with_both_values(page: Page) -> None:
+def test_a_field_that_differs_stands_with_both_values(page: Page) -> None:
     page.goto(at_task("differs-1"))
     expect(page.locator(".difference")).to_contain_text("2 fields differ")
     cells = page.locator("tr.differs td").all_inner_texts()
     assert cells == ["By the callback", "By record-info", "By record-info", "98.0", "99.0", "99.0"]
 
 
-def test_a_label_is_kept_written_down_and_found(site: Site, page: Page) -> None:
+def test_a_label_is_stored_recorded_and_found(site: Site, page: Page) -> None:
     site.register("labelled-1")
     page.goto(at_task("labelled-1"))
-    page.get_by_label("What you want to know it by").fill("  for   Zoë ")
+    page.get_by_label("Up to 200 characters").fill("  for   Zoë ")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status").filter(has_text="The label is saved.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Label saved.")).to_be_visible()
     story = page.locator("ol.timeline")
     expect(story).to_contain_text("labelled by admin page from 127.0.0.1: label for Zoë")
     page.goto("?q=zoe")
@@ -132,13 +134,13 @@ def test_reading_one_again_is_shown_first_and_changes_nothing_before_the_button(
 ) -> None:
     delivery = site.quarantine_readable("late-1")
     page.goto("quarantine")
-    page.locator(f"#delivery-{delivery}").get_by_role("link", name="Read again").click()
-    expect(page.locator(".lead")).to_contain_text("One delivery matches")
+    page.locator(f"#delivery-{delivery}").get_by_role("link", name="Reprocess").click()
+    expect(page.locator(".lead")).to_contain_text("1 delivery matches")
     expect(page.locator(".lead strong")).to_have_text(["1", "1", "0"])
-    expect(page.locator("main")).to_contain_text("Nothing has been changed yet")
+    expect(page.locator("main")).to_contain_text("This is a preview")
     assert site.task("late-1")["tracks"] == []
-    page.get_by_role("button", name="Read 1 again").click()
-    expect(page.locator(".flash")).to_contain_text("1 read again: 1 can be read now, 1 changed")
+    page.get_by_role("button", name="Reprocess 1 delivery").click()
+    expect(page.locator(".flash")).to_contain_text("1 delivery reprocessed: 1 parsed, 1 task changed")
     assert page.locator(f"#delivery-{delivery}").count() == 0
     page.goto(at_task("late-1"))
     expect(page.locator("h1")).to_have_text("of late-1")
@@ -153,26 +155,26 @@ def test_reading_all_again_tells_how_many_first_and_then_takes_in_what_can_be_re
     unseen = "SELECT count(*) FROM delivery WHERE result = 'quarantined' AND acknowledged_at IS NULL"
     count = site.query(unseen)[0][0]
     page.goto("quarantine")
-    page.get_by_role("link", name="Read all that match again").click()
+    page.get_by_role("link", name="Reprocess or acknowledge all matching").click()
     expect(page.locator(".lead")).to_contain_text(f"{count} deliveries match")
     expect(page.locator(".lead strong")).to_have_text(["2", "2", str(count - 2)])
     assert site.query(unseen)[0][0] == count
-    page.get_by_role("button", name=f"Read {count} again").click()
-    expect(page.locator(".flash")).to_contain_text(f"{count} read again: 2 can be read now")
+    page.get_by_role("button", name=f"Reprocess {count} deliveries").click()
+    expect(page.locator(".flash")).to_contain_text(f"{count} deliveries reprocessed: 2 parsed")
     assert site.query(unseen)[0][0] == count - 2
     assert site.task("late-2")["outcome"] == site.task("late-3")["outcome"] == "succeeded"
 
 
-def test_a_quarantine_marked_as_seen_is_empty_and_no_alarm(site: Site, page: Page) -> None:
-    site.call_back(b"neither JSON nor seen")
+def test_an_acknowledged_quarantine_is_empty_and_no_alarm(site: Site, page: Page) -> None:
+    site.call_back(b"neither JSON nor read")
     page.goto("quarantine")
     expect(page.locator("#health")).to_contain_text("in quarantine")
-    page.get_by_role("link", name="Read all that match again").click()
-    page.get_by_role("button", name="Mark all that match as seen").click()
-    expect(page.get_by_text("Nothing here")).to_be_visible()
+    page.get_by_role("link", name="Reprocess or acknowledge all matching").click()
+    page.get_by_role("button", name="Acknowledge all matching").click()
+    expect(page.get_by_text("Nothing in quarantine")).to_be_visible()
     expect(page.locator("#health")).not_to_contain_text("in quarantine")
     page.get_by_role("link", name="Show all").click()
-    expect(page.get_by_text("neither JSON nor seen")).to_have_count(1)
+    expect(page.get_by_text("neither JSON nor read")).to_have_count(1)
 
 
 @pytest.mark.parametrize("spoiling", ["token.value += 'x'", "token.remove()"])
@@ -185,7 +187,7 @@ def test_a_form_without_its_token_is_refused_and_changes_nothing(
     with page.expect_navigation() as navigation:
         page.get_by_role("button", name="Save").click()
     assert navigation.value.status == 400
-    expect(page.locator("h1")).to_have_text("This form was refused")
+    expect(page.locator("h1")).to_have_text("Form refused")
     expect(page.locator("main")).to_contain_text("Go back, reload the page and try again")
     assert site.task("good-1")["label"] == "order 18"
 
@@ -196,26 +198,26 @@ def test_every_task_in_the_list_can_be_opened_whatever_its_id(page: Page) -> Non
     expect(page.locator("header.task .id")).to_contain_text(HOSTILE_ID)
     assert page.locator("article.track").count() == 10
     page.get_by_role("button", name="Poll now").click()
-    expect(page.get_by_role("status").filter(has_text="Record-info will be asked")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Poll queued")).to_be_visible()
 
 
 def test_times_are_shown_in_utc_or_in_the_readers_zone_on_every_page(browser: Browser, site: Site) -> None:
     with visiting(browser, site, timezone_id="Asia/Tokyo", locale="de-DE") as page:
         page.goto(at_task("good-1"))
         moment = page.locator("time.exact").first
-        seen = datetime.fromisoformat(str(moment.get_attribute("datetime")))
-        expect(moment).to_have_text(f"{seen:%Y-%m-%d %H:%M:%S} UTC")
+        moment_shown = datetime.fromisoformat(str(moment.get_attribute("datetime")))
+        expect(moment).to_have_text(f"{moment_shown:%Y-%m-%d %H:%M:%S} UTC")
         page.get_by_role("button", name="UTC").click()
-        expect(moment).to_have_text(f"{seen + timedelta(hours=9):%d.%m.%Y, %H:%M:%S}")
+        expect(moment).to_have_text(f"{moment_shown + timedelta(hours=9):%d.%m.%Y, %H:%M:%S}")
         page.goto("actions")
         expect(page.get_by_role("button", name="Local time")).to_be_visible()
-        assert not [told for told in page.locator("time.exact").all_inner_texts() if "UTC" in told]
+        assert not [text for text in page.locator("time.exact").all_inner_texts() if "UTC" in text]
 
 
 def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Browser, site: Site) -> None:
     with visiting(browser, site, permissions=["clipboard-read", "clipboard-write"]) as page:
         page.goto(at_task("good-1"))
-        page.get_by_role("button", name="Copy the task id").click()
+        page.get_by_role("button", name="Copy the task ID").click()
         eventually(lambda: page.evaluate("navigator.clipboard.readText()") == "good-1")
         open_everything(page)
         page.get_by_role("button", name="Copy the body").click()
@@ -223,10 +225,8 @@ def test_copying_puts_the_task_id_and_the_body_into_the_clipboard(browser: Brows
         assert json.loads(page.evaluate("navigator.clipboard.readText()"))["data"]["task_id"] == "good-1"
 
 
-def test_no_address_that_only_a_callback_told_is_asked_for_before_a_click(
-    browser: Browser, site: Site
-) -> None:
-    site.told("claimed-1", rows=[track("k", title="Whose address")])
+def test_no_unconfirmed_url_is_requested_before_a_click(browser: Browser, site: Site) -> None:
+    site.send_callback("claimed-1", rows=[track("k", title="Whose address")])
     with visiting(browser, site) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -246,7 +246,7 @@ def test_no_address_that_only_a_callback_told_is_asked_for_before_a_click(
         assert len(page.context.pages) == 1
 
 
-def test_what_record_info_told_is_shown_without_a_click(browser: Browser, site: Site) -> None:
+def test_a_confirmed_url_is_requested_without_a_click(browser: Browser, site: Site) -> None:
     with visiting(browser, site) as page:
         with page.expect_request(f"{MEDIA}/r.jpg"):
             page.goto(at_task("recovered-1"))

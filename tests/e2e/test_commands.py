@@ -22,7 +22,8 @@ from sqlalchemy import text
 from benchmarks.processes import ROOT, Deployment, deployed
 from receiver.cli import main
 from receiver.intake import callback_delivery, poll_delivery
-from receiver.runtime import build_runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.simulator import FAULTS
 from receiver.store.database import Database
@@ -70,7 +71,7 @@ def server(folder: Path) -> Iterator[Deployment]:
 
 @pytest.mark.longest
 def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
-    with start("demo", "--tasks", "40", "--seed", "7", "--exit", "--json") as demo:
+    with start("demo", "--tasks", "24", "--seed", "7", "--exit", "--json") as demo:
         said, errors = demo.communicate(timeout=240)
     assert demo.returncode == 0, errors
     report = json.loads(said.splitlines()[-1])
@@ -85,7 +86,7 @@ def test_the_demo_ends_with_every_task_as_the_simulator_knows_it() -> None:
         "mismatched",
     }
     assert report.keys() == expected
-    assert (report["tasks"], report["mismatched"]) == (40, 0)
+    assert (report["tasks"], report["mismatched"]) == (24, 0)
     assert report["recovered"] > 0
 
 
@@ -105,8 +106,39 @@ def test_tasks_are_registered_listed_shown_and_made_due(server: Deployment, fold
     assert (too_long.exit_code, "200 characters" in too_long.stderr) == (2, True)
 
 
+PRINT_LOADED = """
+import sys
+from receiver.cli import main
+main(["register", "task-1", "--label", "mine"], standalone_mode=False)
+print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules)))
+"""
+
+
+def test_a_command_about_tasks_loads_neither_the_poller_nor_the_web_server(tmp_path: Path) -> None:
+    assert run("upgrade", folder=tmp_path).exit_code == 0
+    ran = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    registered, loaded = ran.stdout.splitlines()
+    assert "registered" in registered
+    unneeded = {
+        "apscheduler",
+        "requests",
+        "urllib3",
+        "flask",
+        "gunicorn",
+        "receiver.polling",
+        "receiver.upstream",
+    }
+    assert not unneeded & set(loaded.split())
+
+
 def test_as_many_tasks_are_listed_as_were_asked_for_however_large_they_are(tmp_path: Path) -> None:
-    intake = build_runtime(load_settings(environment(tmp_path))).intake
+    intake = open_runtime(load_settings(environment(tmp_path)), migrate=True).intake
     rows = [{"id": f"{number}", "prompt": "x" * 16_000} for number in range(32)]
     for number in range(10):  # of 0.5 MB each, which is more than a page has
         data = {"taskId": f"{number}", "status": "PENDING", "response": {"sunoData": rows}}
@@ -146,16 +178,21 @@ def test_check_finds_its_way_back_from_outside(server: Deployment, folder: Path)
         "settings": "ok", "disk": "ok", "database": "ok", "poller": "ok", "callback URL": "ok",
         "upstream": "BAD",
     }  # fmt: skip
-    told = " ".join(one["detail"] for one in found)
-    for words in ("leads to this receiver", "use https://", "no upstream comes that way", "/readyz answers"):
-        assert words in told
+    details = " ".join(one["detail"] for one in found)
+    for words in (
+        "reaches this receiver",
+        "use https://",
+        "the upstream cannot reach it",
+        "/readyz is public",
+    ):
+        assert words in details
     assert done.exit_code == 1
 
 
 def test_check_sees_a_receiver_that_has_another_database(server: Deployment, tmp_path: Path) -> None:
     assert run("upgrade", folder=tmp_path).exit_code == 0
     said = run("check", "--url", server.url, folder=tmp_path, POLL_TICK="0.1").stdout
-    assert "one with another database than this" in said
+    assert "one with another database" in said
 
 
 def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(
@@ -185,26 +222,26 @@ def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(
         sender.start()
     eventually(lambda: len(acknowledged) > 200)
     before = set(acknowledged)
-    told = result_of(run("backup", str(tmp_path / "copy.db"), "--json", folder=folder))
+    backup = result_of(run("backup", str(tmp_path / "copy.db"), "--json", folder=folder))
     stop.set()
     for sender in senders:
         sender.join()
     assert not refused
     assert slowest[0] < 4, "the upstream waits 15 seconds"
-    assert told["deliveries"] >= len(before)
+    assert backup["deliveries"] >= len(before)
     in_use = run("restore", str(tmp_path / "copy.db"), folder=folder)
     assert in_use.exit_code == 1
     assert "stop the receiver first" in in_use.stderr
     fresh = tmp_path / "fresh"
     restored = result_of(run("restore", str(tmp_path / "copy.db"), "--json", folder=fresh))
     assert {name: restored[name] for name in ("tasks", "deliveries")} == {
-        name: told[name] for name in ("tasks", "deliveries")
+        name: backup[name] for name in ("tasks", "deliveries")
     }
     database = Database(f"sqlite:///{fresh}/receiver.db")
     with database.read() as connection:
-        kept = set(connection.scalars(text("SELECT task_id FROM delivery WHERE body IS NOT NULL")))
+        with_body = set(connection.scalars(text("SELECT task_id FROM delivery WHERE body IS NOT NULL")))
     database.engine.dispose()
-    assert not before - kept
+    assert not before - with_body
 
 
 def test_a_reader_who_leaves_early_is_no_failure_to_be_told(server: Deployment, folder: Path) -> None:
@@ -230,16 +267,17 @@ def test_check_tells_in_plain_words_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("0001", "run `receiver upgrade` first"), ("9999", "Install that one, or restore")]
+    ("version", "advice"),
+    [("0001", "run `receiver upgrade` first"), ("9999", "Install that one, or restore")],
 )
-def test_a_command_leaves_tables_of_another_version_alone(tmp_path: Path, version: str, told: str) -> None:
+def test_a_command_leaves_tables_of_another_version_alone(tmp_path: Path, version: str, advice: str) -> None:
     run("upgrade", folder=tmp_path)
     database = Database(f"sqlite:///{tmp_path}/receiver.db")
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
     for command in (("tasks",), ("register", "t"), ("prune",), ("rebuild",)):
         done = run(*command, folder=tmp_path)
-        assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+        assert (done.exit_code, advice in done.stderr) == (1, True), done.stderr
     assert json.loads(run("check", "--json", folder=tmp_path).stdout)[2]["level"] == "BAD"
     with database.read() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
@@ -254,7 +292,7 @@ def test_what_keeps_a_command_from_working_is_told_without_a_traceback(tmp_path:
     assert "There is no database" in nowhere.stderr
     assert not list(tmp_path.iterdir())
     postgres = {"DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/none"}
-    assert "The database cannot be used" in run("tasks", folder=tmp_path, **postgres).stderr
+    assert "Database unavailable" in run("tasks", folder=tmp_path, **postgres).stderr
     assert "pg_dump" in run("backup", str(tmp_path / "a.db"), folder=tmp_path, **postgres).stderr
     assert "pg_restore" in run("restore", str(tmp_path / "a.db"), folder=tmp_path, **postgres).stderr
 
@@ -269,14 +307,14 @@ def test_the_simulators_faults_are_listed_and_checked() -> None:
 def test_what_was_told_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     run("upgrade", folder=tmp_path)
     run("register", "[b]x", "--label", "order [17] [/b]", folder=tmp_path)
-    runtime = build_runtime(load_settings(environment(tmp_path)))
+    runtime = open_runtime(load_settings(environment(tmp_path)), migrate=True)
     body = {
         "callbackType": "text",
         "task_id": "[b]x",
         "data": [{"id": "a", "title": "\x1b]0;Мир\x07 \u202e\n東\u3000京"}],
     }
-    told = json.dumps({"code": 200, "data": body}).encode()
-    runtime.intake.accept([callback_delivery(told, now=utc_now(), secrets=())])
+    raw = json.dumps({"code": 200, "data": body}).encode()
+    runtime.intake.accept([callback_delivery(raw, now=utc_now(), secrets=())])
     runtime.database.engine.dispose()
     listed = run("tasks", folder=tmp_path)
     assert listed.exit_code == 0, listed.output
@@ -286,7 +324,7 @@ def test_what_was_told_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> N
     assert not set(shown) & {"\x1b", "\x07", "\u202e"}
     assert "東\u3000京" in shown
     elsewhere = os.environ | environment(tmp_path) | {"PYTHONIOENCODING": "latin-1"}
-    for arguments in (("show", "[b]x"), ("tasks",), ("show", "[b]x", "--json")):
+    for arguments in (("show", "[b]x"), ("tasks",)):
         done = subprocess.run([str(RECEIVER), *arguments], env=elsewhere, capture_output=True)
         assert (done.returncode, done.stderr) == (0, b""), done.stderr
 
@@ -342,8 +380,8 @@ def test_a_simulators_port_that_is_taken_is_named() -> None:
 
 @pytest.mark.parametrize("name", main.commands)
 def test_every_command_explains_itself(name: str) -> None:
-    told = run(name, "--help").stdout
-    assert f"receiver {name}" in told.partition("Example:")[2]
+    output = run(name, "--help").stdout
+    assert f"receiver {name}" in output.partition("Example:")[2]
     command = main.commands[name]
     short = command.get_short_help_str(60)
     assert not short.endswith("..."), f"the first sentence is cut in the list of commands: {short}"

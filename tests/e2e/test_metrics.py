@@ -52,9 +52,9 @@ def read(machine: Deployment) -> dict[str, float]:
 
 def timed(machine: Deployment) -> tuple[float, float]:
     """How many callbacks and commits its workers have timed together."""
-    told = read(machine)
-    requests_timed = told["http_request_duration_seconds_count POST callbacks.receive 2xx"]
-    return requests_timed, told["commit_duration_seconds_count"]
+    samples = read(machine)
+    requests_timed = samples["http_request_duration_seconds_count POST callbacks.receive 2xx"]
+    return requests_timed, samples["commit_duration_seconds_count"]
 
 
 def send(machine: Deployment, name: str, count: int = SENT) -> None:
@@ -128,7 +128,7 @@ def test_each_line_of_the_log_is_json_and_none_quotes_a_sender(machines: list[De
         return text.count("Invalid request from ip=127.0.0.1") >= len(rejected) - 1
 
     eventually(all_told)
-    told = [json.loads(line) for line in text.splitlines()]
-    assert {one["logger"] for one in told} >= {"gunicorn.error", "receiver.intake"}
+    entries = [json.loads(line) for line in text.splitlines()]
+    assert {one["logger"] for one in entries} >= {"gunicorn.error", "receiver.intake"}
     for hidden in (CALLBACK_TOKEN, "secret-token", "lyrics"):
         assert hidden not in text

@@ -124,11 +124,11 @@ def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(
             secret.write_text(f"{NEW_TOKEN},{CALLBACK_TOKEN}")
             bearers.write_text(f"{NEW_API_TOKEN},{API_TOKEN}")
             reload(receiver)
-            assert browser.signed_in, "nobody is signed out by new tokens"
+            assert browser.signed_in, "new tokens sign nobody out"
             assert (api(receiver, API_TOKEN), api(receiver, NEW_API_TOKEN)) == (200, 200)
             sender.url = f"{receiver.url}/callbacks/{NEW_TOKEN}"
-            seen = len(sender.taken)
-            eventually(lambda: len(sender.taken) > seen + 50)
+            count = len(sender.taken)
+            eventually(lambda: len(sender.taken) > count + 50)
             secret.write_text(NEW_TOKEN)
             bearers.write_text(NEW_API_TOKEN)
             password.write_text("a new password")
@@ -136,8 +136,8 @@ def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(
             assert not browser.signed_in, "who knew the old password is out"
             assert not browser.sign_in("an old password")
             assert browser.sign_in("a new password")
-            seen = len(sender.taken)
-            eventually(lambda: len(sender.taken) > seen + 50)
+            count = len(sender.taken)
+            eventually(lambda: len(sender.taken) > count + 50)
         finally:
             sender.stop()
         assert sender.refused == []

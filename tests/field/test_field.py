@@ -17,7 +17,8 @@ from flask.testing import FlaskClient
 from receiver.app import build_app
 from receiver.intake import Intake
 from receiver.polling import Poller
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.upstream.client import UpstreamClient
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, Clock

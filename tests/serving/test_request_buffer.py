@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.serving.callback_path import body_wanted
+from receiver.serving.callback_path import wants_body_of
 from receiver.serving.request_buffer import (
     MAX_BLANK_LINES,
     MAX_CHUNKS,
@@ -20,8 +20,8 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def new_buffer(*, wanted: bool = True) -> RequestBuffer:
-    return RequestBuffer(max_body=1000, wants_body=lambda _: wanted)
+def new_buffer(*, wants_body: bool = True) -> RequestBuffer:
+    return RequestBuffer(max_body=1000, wants_body=lambda _: wants_body)
 
 
 COMPLETE = {
@@ -136,10 +136,10 @@ def test_crumbs_are_not_collected_for_ever() -> None:
 
 
 def test_a_body_that_nobody_wants_is_not_waited_for() -> None:
-    buffer = new_buffer(wanted=False)
+    buffer = new_buffer(wants_body=False)
     buffer.feed(HEAD + b"Content-Length: 5\r\n\r\nab")
     assert (buffer.stage, buffer.complete) == (Stage.READY, False)
-    whole = new_buffer(wanted=False)
+    whole = new_buffer(wants_body=False)
     whole.feed(HEAD + b"Content-Length: 2\r\n\r\nab")
     assert whole.complete
 
@@ -167,7 +167,7 @@ TOKENS = ("token-00000000001", "token-00000000002")
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "wants_body"),
     [
         (b"POST /callbacks/token-00000000001 HTTP/1.1", True),
         (b"POST /callbacks/token-00000000002/ HTTP/1.1", True),
@@ -184,5 +184,7 @@ TOKENS = ("token-00000000001", "token-00000000002")
         (b"", True),
     ],
 )
-def test_the_body_for_a_callback_address_that_does_not_exist_is_not_wanted(line: bytes, wanted: bool) -> None:
-    assert body_wanted(TOKENS)(line + b"\r\n\r\n") is wanted
+def test_the_body_for_a_callback_address_that_does_not_exist_is_not_wanted(
+    line: bytes, wants_body: bool
+) -> None:
+    assert wants_body_of(TOKENS)(line + b"\r\n\r\n") is wants_body

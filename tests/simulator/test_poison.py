@@ -58,7 +58,7 @@ def test_a_param_that_is_wrongly_escaped_makes_the_record_no_json_and_can_be_cut
     body = simulator.record_info(task_id).body
     with pytest.raises(ValueError, match="delimiter"):
         json.loads(body)
-    assert parse_poll(body, task_id).kind is ParseOutcome.READ
+    assert parse_poll(body, task_id).kind is ParseOutcome.PARSED
 
 
 @pytest.mark.parametrize("kind", POISONS)

@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from receiver.app import build_app
 from receiver.intake import callback_delivery, poll_delivery
-from receiver.runtime import build_runtime
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.store.schema import metadata
 
@@ -56,7 +56,7 @@ def callback(task_id: str, kind: str, title: str, audio: str = "") -> bytes:
 
 def fill(url: str) -> dict[str, Any]:
     """Three days of a receiver's life; returns what the API then says."""
-    runtime = build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
+    runtime = open_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}), migrate=True)
     client = build_app(runtime).test_client()
     for task_id, label in (("confirmed", "заказ 17"), ("exception", None), ("pending", "waits")):
         client.post(
@@ -120,7 +120,7 @@ def main(target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/filled.db"
         told = fill(url)
-        runtime = build_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}))
+        runtime = open_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}), migrate=True)
         with runtime.database.read() as connection:
             version = connection.scalar(text("SELECT version_num FROM alembic_version"))
             tables = {

@@ -28,7 +28,7 @@ def test_the_migrations_make_the_tables_that_the_program_knows(runtime: Runtime)
         assert compare_metadata(context, metadata) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-    assert not runtime.database.pending_migrations()
+    assert not runtime.database.schema_versions().pending
 
 
 @BOTH_STORES

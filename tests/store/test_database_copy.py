@@ -11,7 +11,7 @@ from sqlalchemy import event, select, text
 from benchmarks.postgres import Postgres
 from receiver.app import build_app
 from receiver.cli import main
-from receiver.runtime import Runtime, build_runtime
+from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import lease
 from receiver.store.database import Database, database_now
@@ -42,7 +42,7 @@ def opened() -> Any:
     made: list[Runtime] = []
 
     def open_at(url: str) -> Runtime:
-        made.append(build_runtime(load_settings(settings(url))))
+        made.append(open_runtime(load_settings(settings(url)), migrate=True))
         return made[-1]
 
     yield open_at

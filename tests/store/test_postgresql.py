@@ -19,8 +19,12 @@ from sqlalchemy import make_url, text
 from benchmarks.postgres import Postgres
 from benchmarks.processes import free_port
 from receiver.app import build_app
+from receiver.core.observation import Source
+from receiver.core.payloads import ParseOutcome
+from receiver.core.results import DeliveryResult
 from receiver.intake import callback_delivery
-from receiver.runtime import Background, Runtime
+from receiver.background import Background
+from receiver.runtime import Runtime
 from receiver.reprocessing import reprocess
 from receiver.store import deliveries, lease, poll_queue, hourly_counts, tasks
 from receiver.store.deliveries import StoredDelivery
@@ -101,10 +105,10 @@ def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
     unread = [
         StoredDelivery(
             task_id=f"task-{n}",
-            source="callback",
+            source=Source.CALLBACK,
             received_at=T0,
-            result="quarantined",
-            cause="unreadable",
+            result=DeliveryResult.QUARANTINED,
+            cause=ParseOutcome.UNREADABLE,
             digest=bytes([n]) * 32,
             body=told(f"task-{n}").encode(),
         )
@@ -183,11 +187,13 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
 A_NODE = """
 import os
 from threading import Event
-from receiver.runtime import Background, build_runtime, utc_now
+from receiver.background import Background
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.store import hourly_counts
 
-runtime = build_runtime(load_settings(os.environ))
+runtime = open_runtime(load_settings(os.environ), migrate=True)
 background = Background(runtime)
 background.start()
 for turn in ("one", "two"):  # when the second is counted, a whole pass has been made
@@ -343,7 +349,7 @@ def test_it_works_behind_pgbouncer_in_transaction_mode(
 def _answers(url: str) -> bool:
     database = Database(url)
     try:
-        database.pending_migrations()
+        database.schema_versions()
     except StoreUnavailableError:
         return False
     finally:

@@ -15,7 +15,7 @@ from receiver.core.task_events import acknowledge, on_callback, register
 from receiver.runtime import Runtime
 from receiver.store import task_list, tasks
 from receiver.store.changes import find_changes
-from receiver.store.task_list import PAGE_SIZE, SCAN_LIMIT, TaskFilter, Flag
+from receiver.store.task_list import MAX_PAGE_CHARS, SCAN_LIMIT, TaskFilter, Flag
 from tests.conftest import BOTH_STORES, T0
 
 pytestmark = BOTH_STORES
@@ -67,7 +67,7 @@ def fits(task: Task, wanted: TaskFilter) -> bool:
         Flag.PROBLEM: task.problem is not None,
         Flag.OVERDUE: bool(late),
         Flag.CONFLICT: task.state.conflict,
-        Flag.UNSEEN_CONFLICT: task.problem == "conflict",
+        Flag.UNACKNOWLEDGED_CONFLICT: task.problem == "conflict",
         Flag.RECOVERED: task.settlement.recovered,
         Flag.LOST_CALLBACK: task.settlement.lost_callback,
         Flag.ORPHAN: task.registered_at is None,
@@ -232,7 +232,7 @@ def test_a_page_has_so_many_bytes_of_states_and_goes_on_behind_them(runtime: Run
     sizes = (0.4, 0.4, 0.4, 1.5, 0.1, 0.4)
 
     def large(number: int) -> Task:
-        text = "x" * int(sizes[number] * PAGE_SIZE)
+        text = "x" * int(sizes[number] * MAX_PAGE_CHARS)
         seen = Observation(task_id="", source=Source.POLL, details={"param": text})
         task, now = Task(task_id=f"{number}", first_seen_at=T0 + timedelta(seconds=number)), T0
         return on_callback(task, seen, now=now, rules=runtime.settings.rules)

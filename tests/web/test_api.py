@@ -1,4 +1,4 @@
-"""The API of contract section 7, call by call."""
+"""The API of docs/api.md, call by call."""
 
 import threading
 import time
@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries
 from receiver.store.deliveries import PAGE_BYTES, StoredDelivery
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
@@ -102,7 +103,7 @@ def test_a_wrong_registration_names_the_fields_at_fault(api: Api, body: Any) -> 
     assert response["title"]
 
 
-def test_a_task_has_the_contracts_fields_in_their_order_and_no_others(api: Api) -> None:
+def test_a_task_has_the_documented_fields_in_their_order_and_no_others(api: Api) -> None:
     registered = api.post("/tasks", 201, {"taskId": "task-1"})
     api.callback("task-1")
     task = api.get("/tasks/task-1")

@@ -12,7 +12,8 @@ from receiver.app import build_app
 from receiver.core import task_counts
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import audit_log, task_list, removal, hourly_counts
 from receiver.store.deliveries import PAGE_BYTES
 from receiver.store.task_list import TaskFilter

@@ -1,4 +1,4 @@
-"""`POST /callbacks/<token>`: the table of contract section 4, row by row, through the front door."""
+"""`POST /callbacks/<token>`: each response of docs/api.md, row by row, through the front door."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""`GET /metrics`: what is told, to whom, and that it is told when things are bad."""
+"""`GET /metrics`: which metrics, for whom, and when things are bad."""
 
 import math
 from collections import Counter
@@ -15,10 +15,11 @@ from sqlalchemy import event
 from receiver.app import build_app
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries, lease, poll_queue, hourly_counts
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.health_queries import NEWEST_DELIVERIES
+from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.web.database_metrics import read_database_metrics
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
@@ -33,15 +34,15 @@ def client(runtime: Runtime) -> FlaskClient:
 
 
 def read(client: FlaskClient) -> Callable[..., float | None]:
-    """What is told now, by name (without `receiver_`) and labels."""
+    """The metrics, by name (without `receiver_`) and labels."""
     answer = client.get("/metrics")
     assert answer.status_code == 200, answer.text
-    told = {
+    metric = {
         (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
-    return lambda name, **labels: told.get((f"receiver_{name}", *sorted(labels.items())))
+    return lambda name, **labels: metric.get((f"receiver_{name}", *sorted(labels.items())))
 
 
 class TestWho:
@@ -101,11 +102,11 @@ class TestCounts:
         client.post("/callbacks/wrong-token-0000000", json={})
         runtime.intake.flush_counts()
         runtime.intake.accept([poll_delivery(b"{}", "task-1", now=utc_now(), secrets=())])
-        told = read(client)
+        metric = read(client)
         for result in ("accepted", "duplicate", "quarantined", "wrong_token"):
-            assert told("callbacks_total", result=result) == 1
-        assert told("polls_total", result="unknown") == 1
-        assert told("quarantined_deliveries") == 1
+            assert metric("callbacks_total", result=result) == 1
+        assert metric("polls_total", result="unknown") == 1
+        assert metric("quarantined_deliveries") == 1
 
     def test_a_reading_again_never_makes_the_quarantines_counter_fall(
         self, client: FlaskClient, runtime: Runtime
@@ -115,16 +116,16 @@ class TestCounts:
         again = {("callback", "quarantined"): -1, ("callback", "accepted"): 1, ("reread", "callback"): 1}
         with runtime.database.write() as connection:
             hourly_counts.add(connection, Counter({(hour, *key): count for key, count in again.items()}))
-        told = read(client)
-        assert told("callbacks_total", result="quarantined") == 1
-        assert told("callbacks_total", result="accepted") == 1
+        metric = read(client)
+        assert metric("callbacks_total", result="quarantined") == 1
+        assert metric("callbacks_total", result="accepted") == 1
 
     def test_tasks_are_counted_by_outcome_and_by_how_they_ended(
         self, new_runtime: Callable[..., Runtime]
     ) -> None:
         runtime = new_runtime(CONFIRM="never")
         client = build_app(runtime).test_client()
-        tell(client, "told")
+        tell(client, "called-back")
         tell(client, "begun", "first")
         register_task(runtime, "asked", label=None, now=utc_now(), actor=SOMEBODY)
         body = (
@@ -132,13 +133,13 @@ class TestCounts:
             b' "response": {"sunoData": [{"id": "a", "audioUrl": "https://example.org/a.mp3"}]}}}'
         )
         runtime.intake.accept([poll_delivery(body, "asked", now=utc_now(), secrets=())])
-        told = read(client)
-        assert told("tasks", outcome="succeeded") == 2
-        assert told("tasks", outcome="in_progress") == 1
-        assert told("recovered_tasks") == 1
-        assert told("lost_callback_tasks") == 1
+        metric = read(client)
+        assert metric("tasks", outcome="succeeded") == 2
+        assert metric("tasks", outcome="in_progress") == 1
+        assert metric("recovered_tasks") == 1
+        assert metric("lost_callback_tasks") == 1
 
-    def test_pauses_refusals_and_calls_are_told(self, client: FlaskClient, runtime: Runtime) -> None:
+    def test_pauses_refusals_and_calls_are_measured(self, client: FlaskClient, runtime: Runtime) -> None:
         now = utc_now()
         assert read(client)("poller_state", state="polling") == 1
         with runtime.database.write() as connection:
@@ -147,18 +148,18 @@ class TestCounts:
                 UpstreamHealth(failures=1, trouble="limited", paused_until=now + timedelta(minutes=5)),
             )
             hourly_counts.add(connection, hourly_counts.in_hour(now, {("call", "limited"): 3}))
-        told = read(client)
-        assert told("poller_state", state="paused") == 1
-        assert told("poller_state", state="polling") == 0
-        assert 290 < (told("upstream_pause_left_seconds") or 0) <= 300
-        assert told("record_info_calls_total", result="limited") == 3
+        metric = read(client)
+        assert metric("poller_state", state="paused") == 1
+        assert metric("poller_state", state="polling") == 0
+        assert 290 < (metric("upstream_pause_left_seconds") or 0) <= 300
+        assert metric("record_info_calls_total", result="limited") == 3
 
 
 class TestSilence:
     def test_what_never_was_is_infinitely_long_ago(self, client: FlaskClient) -> None:
-        told = read(client)
+        metric = read(client)
         for name in ("last_callback", "last_poll", "poller_heartbeat"):
-            assert told(f"{name}_age_seconds") == math.inf
+            assert metric(f"{name}_age_seconds") == math.inf
         tell(client)
         assert 0 <= (read(client)("last_callback_age_seconds") or -1) < 5
 
@@ -167,19 +168,19 @@ class TestSilence:
             lease.take(connection, holder="h:1:a", now=utc_now() - timedelta(seconds=90), ttl_s=10)
         assert 90 <= (read(client)("poller_heartbeat_age_seconds") or 0) < 95
 
-    def test_the_age_of_the_longest_overdue_task_is_told(self, client: FlaskClient, runtime: Runtime) -> None:
+    def test_the_age_of_the_longest_overdue_task_is_measured(
+        self, client: FlaskClient, runtime: Runtime
+    ) -> None:
         for task_id in ("one", "two"):
             tell(client, task_id, "first")
         assert read(client)("oldest_overdue_task_age_seconds") == 0
         make_overdue(runtime, "two")
-        told = read(client)
-        assert told("overdue_tasks") == 1
-        assert (told("oldest_overdue_task_age_seconds") or 0) > 1e8
-        assert 0 < (told("oldest_unsettled_task_age_seconds") or 0) < 5
+        metric = read(client)
+        assert metric("overdue_tasks") == 1
+        assert (metric("oldest_overdue_task_age_seconds") or 0) > 1e8
+        assert 0 < (metric("oldest_unsettled_task_age_seconds") or 0) < 5
 
-    def test_without_a_key_nobody_looks_and_nothing_is_overdue(
-        self, new_runtime: Callable[..., Runtime]
-    ) -> None:
+    def test_without_a_key_nothing_is_polled_or_overdue(self, new_runtime: Callable[..., Runtime]) -> None:
         runtime = new_runtime(UPSTREAM_API_KEY="")
         client = build_app(runtime).test_client()
         tell(client, stage="first")
@@ -197,10 +198,10 @@ class TestSilence:
             task_id="t", source="poll", received_at=now, result="duplicate", status="", digest=b"", body=None
         )
         with runtime.database.write() as connection:
-            deliveries.add(connection, [row] * NEWEST_DELIVERIES)
+            deliveries.add(connection, [row] * MAX_NEWEST_DELIVERIES)
         assert 0 <= (read(client)("last_callback_age_seconds") or 0) < 3600
 
-    def test_a_database_that_is_gone_is_told_and_is_no_error(
+    def test_a_database_that_is_gone_is_a_metric_and_no_error(
         self, client: FlaskClient, runtime: Runtime, tmp_path: Path
     ) -> None:
         assert read(client)("database_up") == 1
@@ -208,49 +209,49 @@ class TestSilence:
         for file in tmp_path.glob("receiver.db*"):
             file.unlink()
         (tmp_path / "receiver.db").mkdir()
-        told = read(build_app(runtime).test_client())  # which has not tried to write a moment ago
-        assert told("database_up") == 0
-        assert told("poller_heartbeat_age_seconds") is None
-        assert told("commit_duration_seconds_count") == 0
+        metric = read(build_app(runtime).test_client())  # which has not tried to write a moment ago
+        assert metric("database_up") == 0
+        assert metric("poller_heartbeat_age_seconds") is None
+        assert metric("commit_duration_seconds_count") == 0
 
 
 class TestMeasured:
-    def test_requests_are_timed_by_route_and_no_path_is_told(self, client: FlaskClient) -> None:
+    def test_requests_are_timed_by_route_and_no_path_is_shown(self, client: FlaskClient) -> None:
         assert read(client)("http_request_duration_seconds_count", **callbacks("5xx")) == 0
         tell(client)
         client.post("/callbacks/wrong-token-0000000", json={})
         client.open("/nowhere/at-all", method="BREW")
         client.get("/api/tasks/task-1", headers=BEARER)
-        told = read(client)
+        metric = read(client)
         count = "http_request_duration_seconds_count"
-        assert told(count, **callbacks("2xx")) == 1
-        assert told(count, **callbacks("4xx")) == 1
-        assert told(count, route="none", method="other", status="4xx") == 1
-        assert told(count, route="api.read_task", method="GET", status="2xx") == 1
+        assert metric(count, **callbacks("2xx")) == 1
+        assert metric(count, **callbacks("4xx")) == 1
+        assert metric(count, route="none", method="other", status="4xx") == 1
+        assert metric(count, route="api.read_task", method="GET", status="2xx") == 1
         text = client.get("/metrics").text
         for path in (CALLBACK_TOKEN, "wrong-token", "nowhere", "task-1", "BREW"):
             assert path not in text
 
     def test_commits_are_timed(self, client: FlaskClient) -> None:
         tell(client)
-        told = read(client)
-        assert told("commit_duration_seconds_count") == 1
-        assert 0 < (told("commit_duration_seconds_sum") or 0) < 5
+        metric = read(client)
+        assert metric("commit_duration_seconds_count") == 1
+        assert 0 < (metric("commit_duration_seconds_sum") or 0) < 5
 
 
 def callbacks(status: str) -> dict[str, str]:
     return {"route": "callbacks.receive", "method": "POST", "status": status}
 
 
-def test_nothing_that_is_told_needs_a_walk_over_a_table(runtime: Runtime) -> None:
-    said: list[tuple[str, Any]] = []
+def test_no_metric_scans_a_table(runtime: Runtime) -> None:
+    statements: list[tuple[str, Any]] = []
 
     @event.listens_for(runtime.database.engine, "before_cursor_execute")
     def _listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
-        said.append((statement, parameters))
+        statements.append((statement, parameters))
 
     read_database_metrics(runtime)
-    queries = [one for one in said if one[0].startswith("SELECT")]
+    queries = [item for item in statements if item[0].startswith("SELECT")]
     assert len(queries) > 10
     with runtime.database.read() as connection:
         for statement, parameters in queries:

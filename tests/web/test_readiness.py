@@ -18,7 +18,8 @@ from sqlalchemy import event, update
 from receiver.app import build_app
 from receiver.check.local import check_database
 from receiver.operations import register_task
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import recent_failures
 from receiver.store.health_queries import read_overview
 from receiver.store.write_probe import MAX_PROBE_ROWS, probe_write_body
@@ -61,7 +62,7 @@ def register(runtime: Runtime, task_id: str, *, minutes_ago: float) -> None:
 
 @BOTH_STORES
 class TestAlarms:
-    def test_refused_callbacks_are_told_and_keep_nothing_from_being_stored(
+    def test_refused_callbacks_raise_an_alarm_and_the_rest_is_stored(
         self, new_runtime: Callable[..., Runtime]
     ) -> None:
         runtime = new_runtime(MAX_BODY_BYTES="2000")
@@ -93,7 +94,7 @@ class TestAlarms:
         runtime.intake.flush_counts()
         assert everywhere(client, runtime, "wrong_tokens", "11 requests with a wrong callback token") == 200
 
-    def test_no_callback_while_tasks_are_in_progress_is_told(
+    def test_no_callback_while_tasks_are_in_progress_raises_an_alarm(
         self, client: FlaskClient, runtime: Runtime
     ) -> None:
         register(runtime, "fresh", minutes_ago=3)
@@ -116,7 +117,7 @@ class TestAlarms:
         register(runtime, "after", minutes_ago=20)
         assert problems(client)["no_callbacks"] == "amber"
 
-    def test_many_lost_callbacks_of_the_tasks_settled_last_are_told(
+    def test_many_lost_callbacks_of_the_tasks_settled_last_raise_an_alarm(
         self, client: FlaskClient, runtime: Runtime
     ) -> None:
         for number in range(60):
@@ -180,7 +181,7 @@ class TestCounting:
         with runtime.database.read() as connection:
             assert len(connection.execute(recent_failure.select()).all()) == 2
 
-    def test_counts_that_cannot_be_stored_are_kept(self, runtime: Runtime, tmp_path: Path) -> None:
+    def test_counts_that_cannot_be_stored_stay_in_memory(self, runtime: Runtime, tmp_path: Path) -> None:
         runtime.intake.count_refusal("too_large", now=utc_now())
         (tmp_path / "receiver.db").rename(tmp_path / "away.db")
         with pytest.raises(Exception, match="deleted or moved"):
@@ -192,18 +193,20 @@ class TestCounting:
 
 
 def test_what_the_alarms_need_is_searched_for_in_an_index(runtime: Runtime) -> None:
-    said: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
     @event.listens_for(runtime.database.engine, "before_cursor_execute")
     def _listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
-        said.append((statement, parameters))
+        statements.append((statement, parameters))
 
     with runtime.database.read() as connection:
         read_overview(connection, due_before=utc_now())
         plans = [
-            " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", given))
-            for one, given in list(said)
-            if one.startswith("SELECT")
+            " ".join(
+                row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            )
+            for statement, parameters in list(statements)
+            if statement.startswith("SELECT")
         ]
     text = "\n".join(plans)
     settled = [plan for plan in plans if plan == "SEARCH task USING INDEX task_outcome (outcome=?)"]
@@ -222,7 +225,7 @@ def test_what_the_alarms_need_is_searched_for_in_an_index(runtime: Runtime) -> N
         ("connection to server at 10.1.2.3 failed", "the database cannot be reached, or takes no writes"),
     ],
 )
-def test_who_is_not_signed_in_is_told_no_hosts(problem: str, shown: str) -> None:
+def test_a_stranger_is_shown_no_hosts(problem: str, shown: str) -> None:
     assert short_cause(problem) == shown
 
 
@@ -232,13 +235,14 @@ import json, resource, sys
 from pathlib import Path
 from receiver.app import build_app
 from receiver.check.local import check_database, check_files
-from receiver.runtime import build_runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.web.storage_health import WriteProbe
 from tests.web.admin.page import CALLBACKS, sign_in
 
 folder, how, settings = Path(sys.argv[1]), sys.argv[2], load_settings(json.loads(sys.argv[3]))
-app = build_app(build_runtime(settings))
+app = build_app(open_runtime(settings, migrate=True))
 client = app.test_client()
 runtime = app.extensions["receiver"]
 
@@ -251,7 +255,7 @@ def ready():
     answer = client.get("/readyz")
     return answer.json | {"status": answer.status_code}
 
-said = {"first": send("first", 60_000), "ready": ready()}
+report = {"first": send("first", 60_000), "ready": ready()}
 sign_in(client)
 if how == "tmpfs":
     ballast = (folder / "ballast").open("wb", buffering=0)
@@ -264,23 +268,23 @@ else:
     resource.setrlimit(resource.RLIMIT_FSIZE, (log + int(sys.argv[4]),) * 2)
     import signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-said["nearly"] = ready()
-said["page"] = client.get("/admin/").text
-said["check"] = [str(one) for one in (*check_files(settings), *check_database(settings, utc_now()))]
-said["sent"] = [send(number, 60_000) for number in range(60)]
-said["after"] = ready()
-said["metrics"] = client.get("/metrics").text
+report["nearly"] = ready()
+report["page"] = client.get("/admin/").text
+report["check"] = [str(one) for one in (*check_files(settings), *check_database(settings, utc_now()))]
+report["sent"] = [send(number, 60_000) for number in range(60)]
+report["after"] = ready()
+report["metrics"] = client.get("/metrics").text
 stranger = app.test_client()
 answer = sign_in(stranger)
-said["sign_in"] = [answer.status_code, answer.text]
-said["stranger"] = stranger.get("/admin/").status_code
-said["page_after"] = client.get("/admin/").text
+report["sign_in"] = [answer.status_code, answer.text]
+report["stranger"] = stranger.get("/admin/").status_code
+report["page_after"] = client.get("/admin/").text
 if how == "tmpfs":
     (folder / "ballast").unlink(); ballast.close()
-    said["recovered"] = ready()
-    said["last"] = send("last", 60_000)
-    said["in"] = sign_in(app.test_client()).status_code
-print(json.dumps(said))
+    report["recovered"] = ready()
+    report["last"] = send("last", 60_000)
+    report["in"] = sign_in(app.test_client()).status_code
+print(json.dumps(report))
 """
 
 
@@ -304,38 +308,40 @@ def on_a_small_disk(tmp_path: Path, how: str, left: int) -> dict[str, Any]:
 
 class TestFullDisk:
     @pytest.mark.parametrize("left", [0, 396_000])
-    def test_a_nearly_full_disk_is_told_before_callbacks_are_refused(self, tmp_path: Path, left: int) -> None:
-        said = on_a_small_disk(tmp_path, "tmpfs", left)
-        assert (said["first"], said["ready"]["status"]) == (200, 200)
-        assert said["nearly"]["status"] == 503
-        assert {"database_unavailable", "disk_low"} <= {one["name"] for one in said["nearly"]["problems"]}
-        assert 503 in said["sent"]
-        for page in (said["page"], said["page_after"]):
-            assert "Something is wrong" in page
+    def test_a_nearly_full_disk_raises_an_alarm_before_callbacks_are_refused(
+        self, tmp_path: Path, left: int
+    ) -> None:
+        report = on_a_small_disk(tmp_path, "tmpfs", left)
+        assert (report["first"], report["ready"]["status"]) == (200, 200)
+        assert report["nearly"]["status"] == 503
+        assert {"database_unavailable", "disk_low"} <= {one["name"] for one in report["nearly"]["problems"]}
+        assert 503 in report["sent"]
+        for page in (report["page"], report["page_after"]):
+            assert "Action required" in page
             assert "The disk of the database is nearly full" in page
-        assert "callbacks failed in the last 10 minutes" in said["page_after"]
-        assert any(line.startswith("BAD") and "disk: nearly full" in line for line in said["check"])
+        assert "callbacks failed in the last 10 minutes" in report["page_after"]
+        assert any(line.startswith("FAIL") and "disk: nearly full" in line for line in report["check"])
         assert any(
-            line.startswith("BAD") and "full" in line and "database:" in line for line in said["check"]
+            line.startswith("FAIL") and "full" in line and "database:" in line for line in report["check"]
         )
-        assert "receiver_database_up 0.0" in said["metrics"]
-        assert 'receiver_alarm{name="callbacks_failed"} 2.0' in said["metrics"]
-        assert 'receiver_alarm{name="disk_low"} 2.0' in said["metrics"]
-        assert said["after"]["status"] == 503
-        if said["sign_in"][0] != 303:
-            assert said["sign_in"][0] == 503
-            assert "Nobody can sign in now: the disk is full" in said["sign_in"][1]
-            assert said["stranger"] == 303
-        assert (said["recovered"]["status"], said["last"], said["in"]) == (200, 200, 303)
+        assert "receiver_database_up 0.0" in report["metrics"]
+        assert 'receiver_alarm{name="callbacks_failed"} 2.0' in report["metrics"]
+        assert 'receiver_alarm{name="disk_low"} 2.0' in report["metrics"]
+        assert report["after"]["status"] == 503
+        if report["sign_in"][0] != 303:
+            assert report["sign_in"][0] == 503
+            assert "Sign-in is not possible now: the disk is full" in report["sign_in"][1]
+            assert report["stranger"] == 303
+        assert (report["recovered"]["status"], report["last"], report["in"]) == (200, 200, 303)
 
-    def test_a_limit_that_is_no_full_disk_is_told_too(self, tmp_path: Path) -> None:
-        said = on_a_small_disk(tmp_path, "limit", 200_000)
-        assert said["nearly"]["status"] == 200, "tried a moment ago, and there is room on the disk"
-        assert 503 in said["sent"]
-        assert said["after"]["status"] == 503, "tried in full, as callbacks have failed since"
-        names = {one["name"] for one in said["after"]["problems"]}
+    def test_a_size_limit_below_a_full_disk_raises_an_alarm_too(self, tmp_path: Path) -> None:
+        report = on_a_small_disk(tmp_path, "limit", 200_000)
+        assert report["nearly"]["status"] == 200, "tried a moment ago, and there is room on the disk"
+        assert 503 in report["sent"]
+        assert report["after"]["status"] == 503, "tried in full, as callbacks have failed since"
+        names = {one["name"] for one in report["after"]["problems"]}
         assert "callbacks_failed" in names
-        assert 'receiver_alarm{name="callbacks_failed"} 2.0' in said["metrics"]
+        assert 'receiver_alarm{name="callbacks_failed"} 2.0' in report["metrics"]
 
 
 def test_a_failed_probe_is_tried_in_full_each_time_until_it_succeeds(runtime: Runtime) -> None:

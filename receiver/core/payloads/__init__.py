@@ -1,4 +1,4 @@
-"""Upstream bodies: tolerant schemas, and what they are parsed to."""
+"""Upstream bodies: tolerant schemas, and what they are parsed into."""
 
 from receiver.core.payloads.parse import ParsedPayload, ParseOutcome, parse_callback, parse_poll, parse_stored
 from receiver.core.payloads.responses import Trouble, classify_response

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.core.payloads.fields import UNSTORABLE, folded, is_blank
+from receiver.core.payloads.fields import folded, is_blank
+from receiver.core.validation import parse_task_id
 
-TASK_ID_LENGTH = 200
 NO_NUMBER = math.nan
 
 
@@ -37,9 +37,7 @@ class Envelope:
     @property
     def task_id(self) -> str | None:
         """The task id from any of its places: `data`, the root (MIDI), `data.response`."""
-        return next(
-            (found for place in self._places if (found := readable_task_id(place.get("taskid")))), None
-        )
+        return next((found for place in self._places if (found := parse_task_id(place.get("taskid")))), None)
 
     @property
     def task_ids(self) -> Iterable[str]:
@@ -49,15 +47,6 @@ class Envelope:
     @property
     def _places(self) -> Iterable[Mapping[str, Any]]:
         return self.fields, self.root, self.response if isinstance(self.response, Mapping) else {}
-
-
-def readable_task_id(value: Any) -> str | None:
-    """The value as a task id: printable, no white space or slash, at most `TASK_ID_LENGTH` characters; else None."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    text = str(value).strip()
-    odd = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
-    return None if odd or text in (".", "..") or not 0 < len(text) <= TASK_ID_LENGTH else text
 
 
 def parse_json(body: bytes) -> Any:

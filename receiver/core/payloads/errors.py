@@ -1,4 +1,4 @@
-"""What could not be read, by dotted path: bounded, since whoever sends a body chooses how much of it is wrong."""
+"""What could not be read, by dotted path: bounded, as the sender decides how much is wrong."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -12,13 +12,13 @@ Errors = Mapping[str, list[str]]
 
 
 def bounded(errors: Errors) -> Errors:
-    """At most `MAX_ERRORS` paths with a short message each; the last tells how many more there are."""
+    """At most `MAX_ERRORS` paths with a short message each; the last is the number of further ones."""
     shown = MAX_ERRORS if len(errors) <= MAX_ERRORS else MAX_ERRORS - 1
-    told = {
+    few = {
         path[:MAX_PATH_CHARS]: [message[:MAX_MESSAGE_CHARS] for message in messages[:2]]
         for path, messages in islice(errors.items(), shown)
     }
-    return told if len(errors) <= shown else told | {"more": [f"{len(errors) - shown} more errors."]}
+    return few if len(errors) <= shown else few | {"more": [f"{len(errors) - shown} more errors."]}
 
 
 def flat_errors(messages: Any, path: str = "") -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
-"""Fields that are liberal in what they read: the upstream sends `null`, `""` and absent for *not yet*.
+"""Fields that are liberal in what they accept: the upstream sends `null`, `""` and absent for *not yet*.
 
-Whoever knows the callback URL chooses what stands in a body, so every value is bounded here, before it is kept.
+Anybody who knows the callback URL decides what is in a body, so every value is bounded here.
 """
 
 import json
@@ -14,17 +14,16 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from receiver.core.observation import Scalar
 from receiver.core.payloads.errors import Errors, flat_errors
+from receiver.core.validation import UNSTORABLE
 
-# Neither can be stored as text everywhere: a NUL, and half of a surrogate pair.
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 MAX_KEY_CHARS = 64  # no key that is read is longer
-MAX_TEXT_CHARS = 16 * 1024  # bytes of UTF-8, as are the next
-MAX_TITLE_CHARS = 2 * 1024
-MAX_WORD_CHARS = 64  # characters
+MAX_TEXT_BYTES = 16 * 1024  # of UTF-8
+MAX_TITLE_BYTES = 2 * 1024
+MAX_WORD_CHARS = 64
 MAX_ID_CHARS = 200
-MAX_NUMBER_CHARS = 64  # characters of a number or a time that comes as text
+MAX_NUMBER_CHARS = 64  # of a number or a time that comes as text
 MAX_CODE = 10**15
 MAX_SECONDS = 1_000_000
 
@@ -47,7 +46,7 @@ def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_blank(value: Any) -> bool:
-    """Whether this is one of the ways to say nothing."""
+    """Whether this counts as no value."""
     return (
         value is None
         or value in ([], {})
@@ -69,22 +68,22 @@ class LiberalSchema(Schema):
         try:
             return dict(self.load(values)), {}
         except ValidationError as error:
-            told = flat_errors(error.messages)
-            if not told.keys().isdisjoint(needed):
+            errors = flat_errors(error.messages)
+            if not errors.keys().isdisjoint(needed):
                 raise
             valid: Any = error.valid_data
-            return dict(valid or {}), told
+            return dict(valid or {}), errors
 
 
 class Text(fields.Field[str | None]):
-    """A string; a number is taken for its digits, and nothing but white space for nothing.
+    """A string; a number becomes its digits, and white space alone is no value.
 
-    A longer one is cut after `longest` bytes of UTF-8, between two characters.
+    A longer one is cut after `max_bytes` of UTF-8, between two characters.
     """
 
-    def __init__(self, *, longest: int = MAX_TEXT_CHARS, **kwargs: Any) -> None:
+    def __init__(self, *, max_bytes: int = MAX_TEXT_BYTES, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
-        self.longest = longest
+        self.max_bytes = max_bytes
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -95,8 +94,8 @@ class Text(fields.Field[str | None]):
         return self._bounded(text) if text.strip() else None
 
     def _bounded(self, text: str) -> str | None:
-        storable = UNSTORABLE.sub(REPLACEMENT, text[: self.longest])
-        return storable.encode()[: self.longest].decode(errors="ignore")
+        storable = UNSTORABLE.sub(REPLACEMENT, text[: self.max_bytes])
+        return storable.encode()[: self.max_bytes].decode(errors="ignore")
 
 
 class Word(Text):
@@ -107,7 +106,7 @@ class Word(Text):
 
 
 class Identifier(Text):
-    """An id of the upstream's; what is too long to be one is none."""
+    """An id of the upstream's; a longer text is an error."""
 
     def _bounded(self, text: str) -> str | None:
         if len(text) > MAX_ID_CHARS:
@@ -149,7 +148,7 @@ class Code(fields.Field[Scalar | None]):
 
 
 class Seconds(fields.Field[float | None]):
-    """A duration in seconds: a number, not negative and not endless, or its digits."""
+    """A duration in seconds: a finite number, not negative, or its digits."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_none=True, **kwargs)
@@ -169,7 +168,7 @@ class Seconds(fields.Field[float | None]):
 class Timestamp(fields.Field[str | None]):
     """Epoch milliseconds (what is on the wire), ISO 8601, or a naive string (what the documents show).
 
-    Becomes ISO 8601 in UTC where the zone is known, and is left as it is where not.
+    Becomes ISO 8601 in UTC where the zone is known; otherwise it stays as it is.
     """
 
     def __init__(self, **kwargs: Any) -> None:

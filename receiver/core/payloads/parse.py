@@ -1,4 +1,4 @@
-"""A body, as bytes, to an observation, or why there is none."""
+"""Parses a body into an observation, or says why there is none."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -12,18 +12,20 @@ from receiver.core.payloads import record_info, stages
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope
 from receiver.core.payloads.errors import Errors, bounded, flat_errors
 from receiver.core.payloads.fields import is_blank
-from receiver.core.payloads.products import Product, find_end, find_product
-from receiver.core.payloads.repair import parse_answer
+from receiver.core.payloads.products import OtherProduct, find_end, find_product
+from receiver.core.payloads.repair import parse_response_json
 from receiver.core.payloads.responses import NOT_KNOWN, refusal_of
 from receiver.core.payloads.row_locations import find_rows
 from receiver.core.payloads.tracks import read_rows
 from receiver.core.payloads.wrapping import parse_body
+from receiver.core.results import DeliveryResult
+from receiver.core.validation import TASK_ID_RULE
 
 BROKEN_PARAM = {"data.param": ["Wrongly escaped, so left out."]}
 
 
 class ParseOutcome(StrEnum):
-    READ = "read"
+    PARSED = "parsed"
     UNSUPPORTED = "unsupported"
     UNREADABLE = "unreadable"
     UNKNOWN_TASK = "unknown_task"
@@ -32,14 +34,19 @@ class ParseOutcome(StrEnum):
     TOO_MUCH = "too_much"
 
 
+RESULTS = {
+    ParseOutcome.PARSED: DeliveryResult.ACCEPTED,
+    ParseOutcome.UNSUPPORTED: DeliveryResult.UNSUPPORTED,
+    ParseOutcome.UNKNOWN_TASK: DeliveryResult.UNKNOWN,
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedPayload:
-    """What could be made of a body: an `observation` where `kind` is `READ`, a `product` where `UNSUPPORTED`.
+    """What a body says: an `observation` where `kind` is `PARSED`, a `product` where `UNSUPPORTED`.
 
-    `not_music` is what is observed where no music is told of: another product's job, or that record-info does not
-    know the task.
-
-    `errors`, by dotted path, tell why it could not be read, or what a tolerant reading of it lost.
+    `not_music` is the observation where there is no music: of another product's job, or that record-info does not
+    know the task. `errors`, by dotted path, say why it could not be parsed, or which values were lost.
     """
 
     kind: ParseOutcome
@@ -52,17 +59,35 @@ class ParsedPayload:
 
     @property
     def to_reconcile(self) -> Observation | None:
-        """What its task's state is joined with."""
+        """The observation for the task's state."""
         return self.observation or self.not_music
+
+    @property
+    def result(self) -> DeliveryResult:
+        """What becomes of the delivery, unless it repeats another."""
+        return RESULTS.get(self.kind, DeliveryResult.QUARANTINED)
+
+    @property
+    def status(self) -> str:
+        """The status it reports, or `""`."""
+        observation = self.to_reconcile
+        if observation is None:
+            return ""
+        return str(observation.other_job.status if observation.other_job else observation.status)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether some of its values could not be read."""
+        return bool(self.errors)
 
 
 def parse_callback(body: bytes) -> ParsedPayload:
-    """Read the body of a callback, in whichever dialect it is."""
+    """Parse the body of a callback, in any of its dialects."""
     try:
         return _parse_callback(parse_body(body))
     except NotJsonError as error:
         return _not_json(body, str(error))
-    except RecursionError:  # what could just be parsed may still be too deep to be walked
+    except RecursionError:  # JSON that could just be parsed may still be too deep to walk
         return _not_json(body, "nested too deeply")
 
 
@@ -78,60 +103,56 @@ def _parse_callback(value: Any) -> ParsedPayload:
             kind=ParseOutcome.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]}
         )
     if envelope.task_id is None:
-        told = {
-            "data.taskId": [
-                "Missing, or not a task id: text without white space or slashes, 200 characters at most."
-            ]
-        }
-        return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=told)
+        errors = {"data.taskId": [f"Missing, or not a task id: {TASK_ID_RULE}."]}
+        return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=errors)
     return _parse(envelope, envelope.task_id, Source.CALLBACK)
 
 
-def parse_poll(body: bytes, asked: str) -> ParsedPayload:
-    """Read record-info's answer about the task `asked` for; `classify_response` has found none in it."""
+def parse_poll(body: bytes, task_id: str) -> ParsedPayload:
+    """Parse record-info's response about the task; `classify_response` has found no trouble in it."""
     raw = hashlib.sha256(body).digest()
     try:
-        parsed = parse_answer(body)
-        reading = _parse_poll(open_envelope(parsed.value), asked, raw)
+        repaired = parse_response_json(body)
+        parsed = _parse_poll(open_envelope(repaired.value), task_id, raw)
     except NotJsonError:
-        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=asked)
+        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=task_id)
     except RecursionError:
-        deep = {"": ["Nested too deeply."]}
-        return ParsedPayload(kind=ParseOutcome.UNREADABLE, digest=raw, task_id=asked, errors=deep)
-    return replace(reading, errors={**reading.errors, **BROKEN_PARAM}) if parsed.cut else reading
+        errors = {"": ["Nested too deeply."]}
+        return ParsedPayload(kind=ParseOutcome.UNREADABLE, digest=raw, task_id=task_id, errors=errors)
+    return replace(parsed, errors={**parsed.errors, **BROKEN_PARAM}) if repaired.cut else parsed
 
 
-def parse_stored(body: bytes, *, source: str, task_id: str | None) -> ParsedPayload:
-    """Read a stored body by the present schemas; `task_id` is the one that a poll asked for."""
-    if source == Source.POLL:
+def parse_stored(body: bytes, *, source: Source, task_id: str | None) -> ParsedPayload:
+    """Parse a stored body by the present schemas; `task_id` is that of a poll."""
+    if source is Source.POLL:
         return parse_poll(body, task_id or "")
     return parse_callback(body)
 
 
-def _parse_poll(envelope: Envelope | None, asked: str, raw: bytes) -> ParsedPayload:
+def _parse_poll(envelope: Envelope | None, task_id: str, raw: bytes) -> ParsedPayload:
     if envelope is None:
-        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=asked)
+        return ParsedPayload(kind=ParseOutcome.UNKNOWN_TASK, digest=raw, task_id=task_id)
     refusal = refusal_of(envelope)
     if refusal or not envelope.fields:
-        said = Observation(task_id=asked, source=Source.POLL, known=False)
+        unknown = Observation(task_id=task_id, source=Source.POLL, known=False)
         return ParsedPayload(
             kind=ParseOutcome.UNKNOWN_TASK,
             digest=raw,
-            task_id=asked,
-            not_music=said if _says_unknown(envelope) else None,
+            task_id=task_id,
+            not_music=unknown if _says_unknown(envelope) else None,
             errors={"code": [refusal]} if refusal else {},
         )
-    if any(told != asked for told in envelope.task_ids):
-        return _unreadable(envelope, asked, {"data.taskId": ["An answer about another task."]})
+    if any(named != task_id for named in envelope.task_ids):
+        return _unreadable(envelope, task_id, {"data.taskId": ["An answer about another task."]})
     if not record_info.is_record_info(envelope, Source.POLL) and not find_product(
         envelope, find_rows(envelope)
     ):
-        return _unreadable(envelope, asked, {"data.status": ["Missing: not a record-info answer."]})
-    return _parse(envelope, asked, Source.POLL)
+        return _unreadable(envelope, task_id, {"data.status": ["Missing: not a record-info answer."]})
+    return _parse(envelope, task_id, Source.POLL)
 
 
 def _says_unknown(envelope: Envelope) -> bool:
-    """Whether record-info itself says that it has no such task, in one of its two ways."""
+    """Whether record-info itself says that it has no such task, in either of its two ways."""
     if "data" not in envelope.root or not is_blank(envelope.data):
         return False
     return envelope.root.get("code") in (0, 200, "200", *NOT_KNOWN)
@@ -151,10 +172,10 @@ def _parse(envelope: Envelope, task_id: str, source: Source) -> ParsedPayload:
     except ValidationError as error:
         return _unreadable(envelope, task_id, flat_errors(error.messages))
     lost = {**lost, **rows.lost}
-    if observation.meaning is Status.SUCCESS and not observation.tracks:
+    if observation.known_status is Status.SUCCESS and not observation.tracks:
         lost.setdefault(place.path, ["SUCCESS came without a row that could be read."])
     return ParsedPayload(
-        kind=ParseOutcome.READ,
+        kind=ParseOutcome.PARSED,
         digest=envelope.digest,
         task_id=task_id,
         observation=observation,
@@ -162,8 +183,8 @@ def _parse(envelope: Envelope, task_id: str, source: Source) -> ParsedPayload:
     )
 
 
-def _unsupported(envelope: Envelope, task_id: str, source: Source, product: Product) -> ParsedPayload:
-    """Another product's: a callback claims how its job ended, and record-info has not been asked about that."""
+def _unsupported(envelope: Envelope, task_id: str, source: Source, product: OtherProduct) -> ParsedPayload:
+    """Another product's body: a callback claims how its job ended; a poll was not about that."""
     claim = None
     if source is Source.CALLBACK:
         claim = Observation(task_id=task_id, source=source, other_job=find_end(envelope, product))

@@ -55,6 +55,6 @@ def observe(
 
 
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
-    known = dict(envelope.fields)
-    known.setdefault("errormessage", known.get("errormsg"))
-    return {f"data.{name}": known.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}
+    fields = dict(envelope.fields)
+    fields.setdefault("errormessage", fields.get("errormsg"))
+    return {f"data.{name}": fields.get(name.lower()) for name in ("status", *DETAIL_FIELDS)}

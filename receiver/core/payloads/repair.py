@@ -1,4 +1,4 @@
-r"""The JSON of an answer to a poll, also where `param` is escaped once too little.
+r"""The JSON of a response to a poll, also where `param` lacks one level of escaping.
 
 Seen on the wire: `"param":"{\"input\":\"{\\"sound_loop\\":true}\"}"`, a string that ends too early. Everything
 else in such a body is right, so the value is cut out and the rest is read.
@@ -21,22 +21,22 @@ STRICT, LENIENT = json.JSONDecoder(), json.JSONDecoder(strict=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parsed:
-    """The value of a body; `cut` tells whether something unreadable was left out of it."""
+class RepairedJson:
+    """The value of a body; `cut`: an unreadable part was left out."""
 
     value: Any
     cut: bool = False
 
 
-def parse_answer(body: bytes) -> Parsed:
-    """The JSON in the body, without a `param` that makes it none; `NotJsonError` says what is wrong with it."""
+def parse_response_json(body: bytes) -> RepairedJson:
+    """The JSON in the body, without a `param` that breaks it; `NotJsonError` says what is wrong with it."""
     try:
-        return Parsed(value=parse_json(body))
+        return RepairedJson(value=parse_json(body))
     except NotJsonError:
         repaired = _without_broken_param(body)
         if repaired is None:
             raise
-        return Parsed(value=parse_json(repaired), cut=True)
+        return RepairedJson(value=parse_json(repaired), cut=True)
 
 
 def _without_broken_param(body: bytes) -> bytes | None:
@@ -45,7 +45,7 @@ def _without_broken_param(body: bytes) -> bytes | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    kept: list[str] = []
+    pieces: list[str] = []
     done = position = 0
     for _ in range(MAX_VALUES):
         key = KEY.search(text, position)
@@ -54,9 +54,9 @@ def _without_broken_param(body: bytes) -> bytes | None:
         right = _end_of_string(text, key.end())
         position = right or _end_of_broken(text, key.end())
         if right is None:
-            kept += [text[done : key.end()], "null"]
+            pieces += [text[done : key.end()], "null"]
             done = position
-    return "".join([*kept, text[done:]]).encode() if kept else None
+    return "".join([*pieces, text[done:]]).encode() if pieces else None
 
 
 def _end_of_string(text: str, start: int) -> int | None:

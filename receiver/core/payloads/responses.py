@@ -1,4 +1,4 @@
-"""What an answer of record-info is worth, before anybody reads what it says of the task."""
+"""Whether a response of record-info is about the task at all, before its content is parsed."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,7 +7,7 @@ from marshmallow import ValidationError
 
 from receiver.core.payloads.envelope import Envelope, NotJsonError, open_envelope
 from receiver.core.payloads.fields import Code
-from receiver.core.payloads.repair import parse_answer
+from receiver.core.payloads.repair import parse_response_json
 
 CODE = Code()
 WORKED = frozenset({200, 0})  # 0 stands for 200 beside a record
@@ -18,7 +18,7 @@ MAX_MESSAGE_CHARS = 200
 
 
 class Trouble(StrEnum):
-    """Why a call brought no answer about the task."""
+    """Why a call brought no response about the task."""
 
     NETWORK = "network"
     REFUSED = "refused"
@@ -51,17 +51,17 @@ MEANINGS: Mapping[Trouble, str] = {
 
 
 def classify_response(http_status: int, body: bytes) -> Trouble | None:
-    """The trouble in an answer, or None when it is about the task.
+    """The trouble in a response, or None when it is about the task.
 
-    HTTP status and body `code` are both read: a refused key comes as HTTP 200 with `code` 401, a failed
+    HTTP status and body `code` both count: a refused key comes as HTTP 200 with `code` 401, a failed
     generation as HTTP 200 with `code` 200, an outage of the query as HTTP 500. Any other code in the upstream's own
-    envelope, such as 451 or 500, is an answer about this one task.
+    envelope, such as 451 or 500, is about this one task.
     """
     envelope = _envelope(body)
     code = None if envelope is None else code_of(envelope)
     is_envelope = envelope is not None and code is not None and bool({"msg", "data"} & envelope.root.keys())
     statuses = {http_status, code}
-    # What goes before the rest goes first, wherever it stands.
+    # In order of precedence.
     named = (
         (code == 401 or (http_status == 401 and is_envelope), Trouble.REFUSED),
         (bool(statuses & SLOW_DOWN), Trouble.LIMITED),
@@ -74,7 +74,7 @@ def classify_response(http_status: int, body: bytes) -> Trouble | None:
 
 
 def _is_about_a_task(http_status: int, code: int | None, envelope: Envelope | None) -> bool:
-    """Of an envelope: a redirect is about none, and neither is a record beside an HTTP error."""
+    """Whether an envelope is about a task: not in a redirect, nor a record with an HTTP error."""
     if envelope is None:
         return False
     record = envelope.root.get("data")
@@ -100,17 +100,17 @@ def code_in(body: bytes) -> int | None:
 
 
 def refusal_of(envelope: Envelope) -> str | None:
-    """What an answer without a record says instead of one, in few words; None where its code promises a record."""
+    """Code and message of a response without a record; None where its code promises a record."""
     code = code_of(envelope)
     if code is None or code in WORKED:
         return None
     message = envelope.root.get("msg")
-    words = " ".join(message.split()) if isinstance(message, str) else ""
-    return f"{code}: {words}"[:MAX_MESSAGE_CHARS] if words else str(code)
+    text = " ".join(message.split()) if isinstance(message, str) else ""
+    return f"{code}: {text}"[:MAX_MESSAGE_CHARS] if text else str(code)
 
 
 def _envelope(body: bytes) -> Envelope | None:
     try:
-        return open_envelope(parse_answer(body).value)
+        return open_envelope(parse_response_json(body).value)
     except (NotJsonError, RecursionError):
         return None

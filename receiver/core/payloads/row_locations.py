@@ -1,4 +1,4 @@
-"""Where a body's rows stand: wherever a vendor, or a program between it and us, has put them."""
+"""Where the rows of a body are: vendors, and programs in between, put them in several places."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from receiver.core.payloads.envelope import Envelope, opened_text
 from receiver.core.payloads.fields import folded, is_blank
 from receiver.core.payloads.tracks import MAX_ROWS, SPELLED, readable_rows
 
-# Names of lists, folded, with the spelling to tell of them. Only the first two must hold rows or nothing.
+# Names of lists, folded, with the spelling for error paths. Only the first two must hold rows or nothing.
 MAIN_LISTS = {"data": "data", "sunodata": "sunoData"}
 LISTS = MAIN_LISTS | {
     name: name
@@ -82,10 +82,10 @@ def _rows_in(value: Any) -> list[Any] | None:
         return value or None
     if not isinstance(value, Mapping) or not value:
         return None
-    known = folded(value)
-    if not OF_ROWS.isdisjoint(known):
+    fields = folded(value)
+    if not OF_ROWS.isdisjoint(fields):
         return [value]
-    lists = (known[name] for name in LISTS if isinstance(known.get(name), list))
+    lists = (fields[name] for name in LISTS if isinstance(fields.get(name), list))
     return next((rows for rows in lists if _has_objects(rows)), [value])
 
 

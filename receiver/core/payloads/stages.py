@@ -1,4 +1,4 @@
-"""The stage shape: `data.callbackType` tells the stage, `code` whether it is one, `data.data` holds the rows.
+"""The stage shape: `data.callbackType` is the stage, `code` says whether it failed, `data.data` holds the rows.
 
 Source: the family's "Music Generation Callbacks" pages and captured callbacks. `msg` is never read for its
 meaning: it differs between vendors, versions and languages.
@@ -31,12 +31,12 @@ SCHEMA = StageSchema()
 
 
 def has_stage(envelope: Envelope, source: Source) -> bool:
-    """Whether a callback tells its stage, so that a stray `status` beside it does not make it record-info."""
+    """Whether a callback has a stage, so that a stray `status` beside it does not make it record-info."""
     stage, status = envelope.fields.get("callbacktype"), envelope.fields.get("status")
     if source is not Source.CALLBACK or not stage:
         return False
-    known = isinstance(stage, str) and stage[:64].strip().lower() in (*STAGES, ERROR)
-    return known or not isinstance(status, str) or status_of_word(status[:64]) is None
+    documented = isinstance(stage, str) and stage[:64].strip().lower() in (*STAGES, ERROR)
+    return documented or not isinstance(status, str) or status_of_word(status[:64]) is None
 
 
 def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, Errors]:
@@ -54,14 +54,14 @@ def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, 
 
 
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
-    data, root, known = envelope.data, envelope.root, envelope.fields
+    data, root, fields = envelope.data, envelope.root, envelope.fields
     if data is not None and not isinstance(data, Mapping | list):
         raise ValidationError({"data": ["Not an object."]})
     return {
         "code": root.get("code"),
         "msg": root.get("msg"),
-        "data.callbackType": known.get("callbacktype") or root.get("callbacktype"),
-        "data.error": known.get("error"),
+        "data.callbackType": fields.get("callbacktype") or root.get("callbacktype"),
+        "data.error": fields.get("error"),
     }
 
 
@@ -74,5 +74,5 @@ def _status(loaded: Mapping[str, Any], rows: Rows) -> Status | None:
 
 def _error(loaded: Mapping[str, Any]) -> Mapping[str, Scalar]:
     code, message = loaded.get("code"), loaded.get("msg") or loaded.get("error")
-    told = {"errorCode": None if code == 200 else code, "errorMessage": message}
-    return {name: value for name, value in told.items() if value is not None}
+    error = {"errorCode": None if code == 200 else code, "errorMessage": message}
+    return {name: value for name, value in error.items() if value is not None}

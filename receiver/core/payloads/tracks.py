@@ -9,7 +9,7 @@ from marshmallow import ValidationError, pre_load
 from receiver.core.observation import TRACK_FIELDS, Track
 from receiver.core.payloads.errors import Errors, flat_errors
 from receiver.core.payloads.fields import (
-    MAX_TITLE_CHARS,
+    MAX_TITLE_BYTES,
     Identifier,
     LiberalSchema,
     Seconds,
@@ -44,8 +44,8 @@ class TrackSchema(LiberalSchema):
     sourceImageUrl = Url()
     prompt = Text()
     modelName = Word()
-    title = Text(longest=MAX_TITLE_CHARS)
-    tags = Text(longest=MAX_TITLE_CHARS)
+    title = Text(max_bytes=MAX_TITLE_BYTES)
+    tags = Text(max_bytes=MAX_TITLE_BYTES)
     createTime = Timestamp()
     duration = Seconds()
 
@@ -59,7 +59,7 @@ SCHEMA = TrackSchema(many=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
-    """The tracks that could be read, and what was lost on the way, by dotted path."""
+    """The tracks that could be read, and what was `lost`, by dotted path."""
 
     tracks: tuple[Track, ...] = ()
     lost: Errors = field(default_factory=dict)
@@ -97,12 +97,12 @@ def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
 
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row under our names; of two names for one field the one that carries a value."""
-    known = folded(row)
-    values = {name: [known[key] for key in keys if key in known] for name, keys in SPELLED.items()}
+    fields = folded(row)
+    spelled = {name: [fields[key] for key in keys if key in fields] for name, keys in SPELLED.items()}
     return {
-        name: next((value for value in told if not is_blank(value)), told[0])
-        for name, told in values.items()
-        if told
+        name: next((value for value in values if not is_blank(value)), values[0])
+        for name, values in spelled.items()
+        if values
     }
 
 

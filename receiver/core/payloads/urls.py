@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 
 from receiver.core.payloads.fields import Text
 
-MAX_URL_CHARS = 2 * 1024  # characters
+MAX_URL_CHARS = 2 * 1024
 NOTHING = r"(?:none|null|undefined|nan|nil)"
 # `None.mp3`, `image_None.jpeg`: what a program of the upstream's writes where it has no file yet.
 PLACEHOLDER = re.compile(rf"(?:(?:image|large|video|audio|cover)_)*{NOTHING}(?:\.\w{{1,8}})?", re.IGNORECASE)

@@ -1,12 +1,13 @@
-"""Bodies that a program in between has wrapped: JSON in a text, in a list of one, in a form, or in a larger object."""
+"""Unwraps bodies that a program in between has wrapped: in a text, a list of one, a form, or a larger object."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from receiver.core.payloads.envelope import NotJsonError, opened_text, parse_json, readable_task_id
+from receiver.core.payloads.envelope import NotJsonError, opened_text, parse_json
 from receiver.core.payloads.fields import folded
+from receiver.core.validation import parse_task_id
 
 MAX_LAYERS = 2
 MAX_FORM_FIELDS = 20
@@ -17,9 +18,9 @@ FORM_NAME = re.compile(rb'(?i)content-disposition:[^\r\n]*?[; ]name="?([^"\r\n;]
 
 
 def parse_body(body: bytes) -> Any:
-    """What a callback's body says, unwrapped at most twice, and only where it is unambiguous.
+    """The JSON of a callback's body, unwrapped at most twice, and only where it is unambiguous.
 
-    A form is known by its bytes: they are what is stored and read again. Raises `NotJsonError`.
+    A form is recognized by its bytes, as only these are stored. Raises `NotJsonError`.
     """
     try:
         value, layers = parse_json(body), MAX_LAYERS
@@ -83,10 +84,10 @@ def _is_wrapper(key: str) -> bool:
 
 def _names_task(value: Mapping[str, Any]) -> bool:
     """Whether a task id stands in the object, its `data` or its `data.response`."""
-    known = folded(value)
-    places = [known, *_objects(known.get("data"))]
+    fields = folded(value)
+    places = [fields, *_objects(fields.get("data"))]
     places += [inner for place in places for inner in _objects(place.get("response"))]
-    return any(readable_task_id(place.get("taskid")) for place in places)
+    return any(parse_task_id(place.get("taskid")) for place in places)
 
 
 def _objects(value: Any) -> Iterable[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The page's own files, each under an address that changes with its content, so that it may be kept for a year."""
+"""The page's own files, each at a URL that changes with its content, so that browsers may cache it for a year."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "static"
-KEPT = "public, max-age=31536000, immutable"
-ASKED_AGAIN = "no-cache"
+CACHED = "public, max-age=31536000, immutable"
+REVALIDATED = "no-cache"
 
 
 @cache
 def versions() -> Mapping[str, str]:
-    """A hash of each file's content by its name."""
+    """A hash of each file's content, by its name."""
     files = (path for path in FOLDER.rglob("*") if path.is_file())
     return {
         path.relative_to(FOLDER).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -21,5 +21,5 @@ def versions() -> Mapping[str, str]:
 
 
 def cache_control(name: str, version: str | None) -> str:
-    """How long an answer about this file may be kept, asked for under this version."""
-    return KEPT if version is not None and version == versions().get(name) else ASKED_AGAIN
+    """The header for this file, requested with this version in the URL."""
+    return CACHED if version is not None and version == versions().get(name) else REVALIDATED

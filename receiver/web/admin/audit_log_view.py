@@ -1,13 +1,13 @@
-"""What people did: signed in, polled, labelled, read again, marked as seen."""
+"""The audit log: actions by users, API clients, commands and the daily job."""
 
 from flask import Response, request, url_for
 
-from receiver.runtime import utc_now
 from receiver.store import audit_log
 from receiver.store.audit_log import ActionKind
+from receiver.web.admin.action_words import action_words
 from receiver.web.admin.badges import ACTIONS
-from receiver.web.admin.layout import blueprint, gather_health, page
-from receiver.web.admin.timeline import action_words
+from receiver.web.admin.blueprint import blueprint, request_time
+from receiver.web.admin.layout import page
 from receiver.web.admin.times import humanize
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
@@ -18,25 +18,27 @@ PAGE_SIZE = 50
 
 @blueprint.get("/actions")
 def list_actions() -> Response:
-    now, before, kind = utc_now(), id_cursor(request.args.get("before")), _kind()
+    now, before, kind = request_time(), id_cursor(request.args.get("before")), _kind()
     with current_runtime().database.read() as connection:
         found = audit_log.newest(connection, limit=PAGE_SIZE + 1, before=before, kind=kind)
-    shown, older = page_of(found, PAGE_SIZE)
+    actions, older = page_of(found, PAGE_SIZE)
     return page(
-        "actions.html",
-        health=gather_health(),
+        "audit_log.html",
         live=before is None,
-        rows=[(humanize(one.at, now), ACTIONS[one.kind], one.task_id, action_words(one)) for one in shown],
-        kinds={one: mark.word for one, mark in ACTIONS.items()},
+        rows=[
+            (humanize(action.at, now), ACTIONS[action.kind], action.task_id, action_words(action))
+            for action in actions
+        ],
+        kinds={kind: badge.word for kind, badge in ACTIONS.items()},
         kind=kind,
-        kept={"kind": kind} if kind else {},
+        filters={"kind": kind} if kind else {},
         first_page=before is None,
         more=url_for("admin.list_actions", kind=kind, before=older) if older else None,
     )
 
 
 def _kind() -> ActionKind | None:
-    given = request.args.get("kind") or None
-    if given not in (None, *ActionKind):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
-    return None if given is None else ActionKind(given)
+    kind = request.args.get("kind") or None
+    if kind not in (None, *ActionKind):
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+    return None if kind is None else ActionKind(kind)

@@ -1,4 +1,4 @@
-"""Signing in and out, and the guard before every other page."""
+"""Signing in and out, and the guard in front of every other page."""
 
 import hmac
 import ipaddress
@@ -14,15 +14,18 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
+from receiver.clock import utc_now
 from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
-from receiver.core.payloads.fields import UNSTORABLE
-from receiver.runtime import utc_now
+from receiver.core.plurals import quantity
+from receiver.core.validation import UNSTORABLE
 from receiver.store import audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.login_attempts import EVERYBODY
-from receiver.web.admin.layout import PREFIX, blueprint, current_actor, nowhere, page
+from receiver.web.admin.blueprint import PREFIX, blueprint, current_actor
+from receiver.web.admin.error_pages import not_found
+from receiver.web.admin.layout import page
 from receiver.web.current import current_runtime
 from receiver.web.problems import RETRY_AFTER_S
 from receiver.web.secrets import same_secret
@@ -30,14 +33,14 @@ from receiver.web.storage_health import short_cause
 
 log = logging.getLogger(__name__)
 
-SIGNED_IN = timedelta(hours=12)
+SESSION_LIFETIME = timedelta(hours=12)
 IPV6_PREFIX = 56
 MAX_NEXT_CHARS = 2000  # quoted once more it must fit into a request line
-OPEN = {"admin.sign_in", "admin.static"}
+PUBLIC_ENDPOINTS = {"admin.sign_in", "admin.static"}
 
 
 class AdminSession(SecureCookieSessionInterface):
-    """The cookie is `Secure` wherever the request came by TLS, and works on a plain local address too."""
+    """The cookie is `Secure` where the request came by TLS, and works on a plain local address too."""
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -47,24 +50,24 @@ class AdminSession(SecureCookieSessionInterface):
 def _guard() -> Response | None:
     if request.endpoint == "admin.static":
         return None
-    if request.endpoint not in OPEN and not signed_in():
+    if request.endpoint not in PUBLIC_ENDPOINTS and not signed_in():
         back = request.script_root + request.full_path.rstrip("?")
-        known = request.method == "GET" and len(back) <= MAX_NEXT_CHARS
-        return redirect(url_for("admin.sign_in", next=back if known else None), 303)
-    g.signed_in = request.endpoint not in OPEN
+        can_return = request.method == "GET" and len(back) <= MAX_NEXT_CHARS
+        return redirect(url_for("admin.sign_in", next=back if can_return else None), 303)
+    g.signed_in = request.endpoint not in PUBLIC_ENDPOINTS
     _check_form()
-    return nowhere("") if _has_odd_path() else None
+    return not_found("") if _has_unstorable_path() else None
 
 
 def _check_form() -> None:
     try:
         current_app.extensions["csrf"].protect()
-    except ValueError:  # of its reading a Referer that is no address
-        raise CSRFError("The referrer is no address.") from None
+    except ValueError:  # raised where the Referer is no URL
+        raise CSRFError("The referrer is not a URL.") from None
 
 
-def _has_odd_path() -> bool:
-    """Whether the path has what PostgreSQL would not even search for."""
+def _has_unstorable_path() -> bool:
+    """Whether the path has characters that PostgreSQL cannot even search for."""
     return any(UNSTORABLE.search(str(value)) for value in (request.view_args or {}).values())
 
 
@@ -84,11 +87,11 @@ def _sign_in() -> Response:
     network = network_of(request.remote_addr or "")
     left_s = _begin_attempt(network)
     if left_s:
-        return _refuse(429, f"Too many wrong passwords. Try again in {left_s} seconds.", left_s)
+        return _refuse(429, f"Too many wrong passwords. Try again in {quantity(left_s, 'second')}.", left_s)
     if not same_secret(request.form.get("password", ""), (current_runtime().settings.admin_password,)):
-        return _refuse(403, "This is not the password.")
-    _open(network, utc_now())
-    log.info("somebody signed in to the admin page", extra={"told": {"from": request.remote_addr}})
+        return _refuse(403, "Wrong password.")
+    _open_session(network, utc_now())
+    log.info("somebody signed in to the admin page", extra={"fields": {"from": request.remote_addr}})
     return redirect(_target(), 303)
 
 
@@ -103,128 +106,131 @@ def sign_out() -> Response:
 
 
 def signed_in() -> bool:
-    """Whether somebody signed in here with the present password, and neither he nor time has ended it."""
-    key, mark = session.get("id"), session.get("password")
-    if not isinstance(key, str) or not isinstance(mark, str) or not same_secret(mark, (_mark_of_password(),)):
+    """Whether this browser has an open session that began with the current password."""
+    session_id, fingerprint = session.get("id"), session.get("password")
+    if not isinstance(session_id, str) or not isinstance(fingerprint, str):
+        return False
+    if not same_secret(fingerprint, (_password_fingerprint(),)):
         return False
     with current_runtime().database.read() as connection:
-        return login_attempts.session_open(connection, key, now=utc_now())
+        return login_attempts.session_open(connection, session_id, now=utc_now())
 
 
 def _begin_attempt(network: str) -> int:
-    """Count a try as failed until it is forgiven; else the seconds to wait.
+    """Count an attempt as failed until it succeeds; returns the seconds to wait, 0 when it may go on.
 
-    Counted before the password is looked at, so that many tries at once are not more than one by one.
+    It counts before the password is compared, so that many attempts at once are worth no more than one by one.
     """
     names = [network, EVERYBODY]
-    with current_runtime().database.read() as connection:  # whoever waits already costs no write
-        known, now = login_attempts.load_attempts(connection, names), utc_now()
-        left_s = _left_s(known, network, now)
-    if left_s and login_throttle.begin_attempt(known[network], known[EVERYBODY], now=now) == known[network]:
+    with current_runtime().database.read() as connection:  # an attempt that must wait anyway costs no write
+        attempts, now = login_attempts.load_attempts(connection, names), utc_now()
+        left_s = _left_s(attempts, network, now)
+    mine, everybody = attempts[network], attempts[EVERYBODY]
+    if left_s and login_throttle.begin_attempt(mine, everybody, now=now) == mine:
         return left_s
     with current_runtime().database.write() as connection:
-        now = utc_now()  # once it is our turn, or the clocks of those who queued would run backwards
-        known = login_attempts.load_attempts(connection, names)
-        left_s = _left_s(known, network, now)
+        now = utc_now()  # read with the lock held, or the times of those who queued would run backwards
+        attempts = login_attempts.load_attempts(connection, names)
+        left_s = _left_s(attempts, network, now)
         if left_s:
-            mine = login_throttle.begin_attempt(known[network], known[EVERYBODY], now=now)
+            mine = login_throttle.begin_attempt(attempts[network], attempts[EVERYBODY], now=now)
             login_attempts.save_attempts(connection, {network: mine})
         else:
-            _count_failure(connection, network, known, now)
+            _count_failure(connection, network, attempts, now)
     return left_s
 
 
 def _count_failure(
-    connection: Connection, network: str, known: Mapping[str, LoginAttempts], now: datetime
+    connection: Connection, network: str, attempts: Mapping[str, LoginAttempts], now: datetime
 ) -> None:
-    mine = login_throttle.record_failure(known[network], now=now)
-    everybody = login_throttle.record_global_failure(known[EVERYBODY], now=now)
+    mine = login_throttle.record_failure(attempts[network], now=now)
+    everybody = login_throttle.record_global_failure(attempts[EVERYBODY], now=now)
     login_attempts.save_attempts(connection, {network: mine, EVERYBODY: everybody})
     before = login_attempts.load_lockout(connection)
-    after = before.updated(known[EVERYBODY], now=now)
+    after = before.updated(attempts[EVERYBODY], now=now)
     if after != before:
         login_attempts.save_lockout(connection, after)
 
 
-def _left_s(known: Mapping[str, LoginAttempts], network: str, now: datetime) -> int:
-    return math.ceil(login_throttle.wait_s(known[network], known[EVERYBODY], now=now))
+def _left_s(attempts: Mapping[str, LoginAttempts], network: str, now: datetime) -> int:
+    return math.ceil(login_throttle.wait_s(attempts[network], attempts[EVERYBODY], now=now))
 
 
-def _open(network: str, now: datetime) -> None:
-    """Sign this browser in, and forgive the tries that led to it."""
+def _open_session(network: str, now: datetime) -> None:
+    """Sign this browser in, and take back the failures counted on the way."""
     session.clear()
     session.permanent = True
     session["id"] = secrets.token_urlsafe(24)
-    session["password"] = _mark_of_password()
+    session["password"] = _password_fingerprint()
     with current_runtime().database.write() as connection:
-        known = login_attempts.load_attempts(connection, [network, EVERYBODY])
-        mine = login_throttle.record_success(known[network], now=now)
-        everybody = login_throttle.undo_failure(known[EVERYBODY])
+        attempts = login_attempts.load_attempts(connection, [network, EVERYBODY])
+        mine = login_throttle.record_success(attempts[network], now=now)
+        everybody = login_throttle.undo_failure(attempts[EVERYBODY])
         login_attempts.delete_old_attempts(connection, before=now - login_throttle.TRUSTED_FOR)
         login_attempts.save_attempts(connection, {network: mine, EVERYBODY: everybody})
-        login_attempts.open_session(connection, session["id"], expires_at=now + SIGNED_IN, now=now)
+        login_attempts.open_session(connection, session["id"], expires_at=now + SESSION_LIFETIME, now=now)
         audit_log.record(connection, ActionKind.SIGNED_IN, current_actor(), now=now)
 
 
 def network_of(address: str) -> str:
-    """One person has as many IPv6 addresses as they like, and is given 256 networks of them by most providers."""
+    """The address, or its /56 network: providers give each customer up to 256 IPv6 networks."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address[:64]
-    if parsed.version == 6 and parsed.ipv4_mapped:  # how a socket for both kinds shows the older one
+    if parsed.version == 6 and parsed.ipv4_mapped:  # how a dual-stack socket shows an IPv4 address
         parsed = parsed.ipv4_mapped
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX), strict=False))
 
 
-def _mark_of_password() -> str:
-    """Dies with the password, and tells nothing of it to who reads the cookie."""
+def _password_fingerprint() -> str:
+    """Changes with the password, and reveals nothing of it to whoever reads the cookie."""
     settings = current_runtime().settings
     message = f"admin password:{settings.admin_password}".encode()
     return hmac.digest(settings.secret_key.encode(), message, "sha256").hex()
 
 
 def _refuse(status: int, problem: str, wait_s: int = 0) -> Response:
-    told = {"from": request.remote_addr, "status": status}
-    log.warning("sign-in to the admin page refused", extra={"told": told})
-    if not wait_s:  # who has to wait was written down when he failed, and costs no more writes
+    fields = {"from": request.remote_addr, "status": status}
+    log.warning("sign-in to the admin page refused", extra={"fields": fields})
+    if not wait_s:  # a wait was recorded when the password was wrong, and costs no more writes
         with current_runtime().database.write() as connection:
             now = utc_now()
             audit_log.record(connection, ActionKind.SIGN_IN_REFUSED, current_actor(), now=now)
             _note_lockout(connection, now)
-    answer = page("sign_in.html", status=status, problem=problem)
+    response = page("sign_in.html", status=status, problem=problem)
     if wait_s:
-        answer.headers["Retry-After"] = str(wait_s)
-    return answer
+        response.headers["Retry-After"] = str(wait_s)
+    return response
 
 
 def _note_lockout(connection: Connection, now: datetime) -> None:
-    """Tell the owner, once, that guessing has slowed strangers down."""
+    """Record, once, that guessing has slowed down sign-in from new networks."""
     everybody = login_attempts.load_attempts(connection, [EVERYBODY])[EVERYBODY]
     if not login_attempts.load_lockout(connection).begins(everybody):
         return
     networks = login_attempts.count_failing_networks(connection, now=now)
     login_attempts.save_lockout(connection, Lockout(networks=networks, began_at=now))
-    told = {"wrong passwords": everybody.failures, "networks": networks}
-    audit_log.record(connection, ActionKind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=told)
-    log.warning("sign-in to the admin page is slowed down for new networks", extra={"told": told})
+    detail = {"wrong passwords": everybody.failures, "networks": networks}
+    audit_log.record(connection, ActionKind.SIGN_IN_LOCKED, Actor(via="receiver"), now=now, detail=detail)
+    log.warning("sign-in to the admin page is slowed down for new networks", extra={"fields": detail})
 
 
 def _cannot_sign_in(error: StoreUnavailableError) -> Response:
-    """Wrong passwords must be counted and sessions be known to all processes, so nobody gets in unwritten."""
+    """Failures and sessions must be stored for all processes, so without the database nobody can sign in."""
     log.error("nobody can sign in to the admin page: %s", error)
-    for name in ("id", "password"):  # but not the form's token, for the next try
+    for name in ("id", "password"):  # but not the form's token, for the next attempt
         session.pop(name, None)
-    problem = f"Nobody can sign in now: {short_cause(str(error))}. `receiver check` on the server says more."
-    answer = page("sign_in.html", status=503, problem=problem)
-    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
-    return answer
+    problem = f"Sign-in is not possible now: {short_cause(str(error))}. Run `receiver check` on the server."
+    response = page("sign_in.html", status=503, problem=problem)
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
 
 
 def _target() -> str:
-    """Where to go on: `next` if it is one of these pages, for anybody can make a link with it."""
-    wanted = request.args.get("next", "")
-    ours = wanted.startswith(f"{request.script_root}{PREFIX}/") and wanted.isprintable()
-    return wanted if ours and "\\" not in wanted else url_for("admin.list_tasks")
+    """`next`, but only if it is one of these pages, as anybody can make a link with it."""
+    target = request.args.get("next", "")
+    ours = target.startswith(f"{request.script_root}{PREFIX}/") and target.isprintable()
+    return target if ours and "\\" not in target else url_for("admin.list_tasks")

@@ -1,26 +1,16 @@
-"""What is around every admin page: the health line, the headers, and errors as pages."""
+"""What surrounds every admin page: the health banner and the security headers."""
 
-import logging
-from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, g, render_template, request, url_for
-from flask_wtf.csrf import CSRFError
+from flask import Response, g, render_template, request
 
-from receiver.store.audit_log import Actor
-from receiver.store.database import StoreUnavailableError
-from receiver.web.admin.assets import FOLDER, cache_control, versions
+from receiver.core.plurals import agree, quantity
+from receiver.web.admin.assets import cache_control
+from receiver.web.admin.blueprint import PREFIX, blueprint, request_time
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.media import media_origins
-from receiver.web.admin.system_state import overdue_before, read_system_state, unreadable
+from receiver.web.admin.system_state import read_system_state
 from receiver.web.current import current_runtime
-from receiver.web.problems import describe
-from receiver.web.storage_health import short_cause
-
-log = logging.getLogger(__name__)
-
-PREFIX = "/admin"
-blueprint = Blueprint("admin", __name__, url_prefix=PREFIX, static_folder=FOLDER, static_url_path="/static")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'{media};"
@@ -38,84 +28,38 @@ HEADERS = {
 }
 WITH_MEDIA = "admin.read_task"  # its covers and tracks are the one thing that comes from other hosts
 
-
-def current_actor() -> Actor:
-    """Who is signed in: there is one password, so he is known by his address."""
-    return Actor(via="admin page", address=request.remote_addr)
+blueprint.add_app_template_global(quantity)
+blueprint.add_app_template_global(agree)
 
 
-def page(
-    template: str, *, status: int = 200, health: Health | None = None, live: bool = False, **told: Any
-) -> Response:
-    """A page; without `health` it is one that may be seen before signing in. A `live` one renews itself."""
-    text = render_template(f"admin/{template}", health=health, live=live, **told)
+def page(template: str, *, status: int = 200, live: bool = False, **values: Any) -> Response:
+    """A page; a `live` one refreshes itself."""
+    text = render_template(f"admin/{template}", live=live, **values)
     # JSON can bring half a surrogate pair, which UTF-8 cannot write.
     return Response(text.encode(errors="replace"), status=status, content_type="text/html; charset=utf-8")
 
 
-def late_before(now: datetime) -> datetime | None:
-    return overdue_before(current_runtime(), now)
+@blueprint.context_processor
+def _health() -> dict[str, Health | None]:
+    """The banner; None before signing in. An error page sets `g.health`, where reading it might fail again."""
+    if "health" not in g:
+        signed_in = g.get("signed_in")
+        g.health = (
+            build_banner(read_system_state(current_runtime(), now=request_time())) if signed_in else None
+        )
+    return {"health": g.health}
 
 
-def gather_health() -> Health:
-    return build_banner(read_system_state(current_runtime()))
-
-
-def protect_answer(response: Response) -> Response:
+def protect_response(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return response
     origins = media_origins(current_runtime().settings.upstream_url) if request.endpoint == WITH_MEDIA else ()
     media = "".join(f" {origin}" for origin in origins)
     response.headers.update(HEADERS | {"Content-Security-Policy": POLICY.format(media=media)})
-    kept = "no-store"
+    caching = "no-store"
     if request.endpoint == "admin.static" and response.status_code in (200, 206, 304):
         assert request.view_args
-        kept = cache_control(request.view_args["filename"], request.args.get("v"))
-    response.headers["Cache-Control"] = kept
+        caching = cache_control(request.view_args["filename"], request.args.get("v"))
+    response.headers["Cache-Control"] = caching
     return response
-
-
-@blueprint.app_template_global()
-def asset(name: str) -> str:
-    """The address of one of the page's own files."""
-    return url_for("admin.static", filename=name, v=versions()[name])
-
-
-@blueprint.errorhandler(CSRFError)
-def _form_refused(error: CSRFError) -> Response:
-    log.warning("form refused: %s", error.description, extra={"told": {"from": request.remote_addr}})
-    advice = "The form was too old, or did not come from this page. Go back, reload the page and try again;"
-    return error_page(400, "This form was refused", f"{advice} if that does not help, sign in again.")
-
-
-@blueprint.errorhandler(StoreUnavailableError)
-def _unavailable(error: StoreUnavailableError) -> Response:
-    problem = describe(error)
-    detail = f"Nothing was changed: {short_cause(str(error))}. Try again in a moment."
-    health = build_banner(unreadable(error)) if g.get("signed_in") else None
-    response = error_page(problem.status, problem.type.title, detail, health)
-    response.headers.update(problem.headers)
-    return response
-
-
-@blueprint.errorhandler(Exception)
-def _show_problem(error: Exception) -> Response:
-    problem = describe(error)
-    response = error_page(problem.status, problem.type.title, problem.detail)
-    response.headers.update(problem.headers)
-    return response
-
-
-@blueprint.route("/<path:anything>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-def nowhere(anything: str) -> Response:  # noqa: ARG001
-    """An address without a page, within the blueprint so that the guard stands before it too."""
-    return error_page(404, "No such page", "Check the address.")
-
-
-def error_page(status: int, title: str, detail: str, health: Health | None = None) -> Response:
-    if health is None and g.get(
-        "signed_in"
-    ):  # after a fault of ours, looking at the database might only fail again
-        health = gather_health() if status < 500 else Health.unknown(title)
-    return page("error.html", status=status, health=health, title=title, detail=detail, code=status)

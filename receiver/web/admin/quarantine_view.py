@@ -1,4 +1,4 @@
-"""The quarantine: what could not be read, why, and reading it again by the present schemas."""
+"""The quarantine: payloads that could not be parsed, and reprocessing them with the current parser."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,21 +8,18 @@ from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import reprocessing
+from receiver.core.payloads import ParseOutcome
+from receiver.core.plurals import quantity
 from receiver.operations import record_action
 from receiver.reprocessing import Reprocessed
-from receiver.runtime import utc_now
 from receiver.store import quarantine
 from receiver.store.audit_log import ActionKind
 from receiver.store.quarantine import CAUSES, QuarantineFilter
 from receiver.web.admin.badges import cause_badge
+from receiver.web.admin.blueprint import blueprint, current_actor, request_time
 from receiver.web.admin.body_preview import MAX_LISTED_CHARS
-from receiver.web.admin.layout import (
-    blueprint,
-    current_actor,
-    error_page,
-    gather_health,
-    page,
-)
+from receiver.web.admin.error_pages import error_page
+from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import delivery_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor
@@ -36,95 +33,108 @@ ACKNOWLEDGE_BATCH_SIZE = 500
 
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
-    now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
+    now, filters, before = request_time(), _filter(), id_cursor(request.args.get("before"))
     with current_runtime().database.read() as connection:
-        shown, older = quarantine.page(connection, wanted, limit=PAGE_SIZE, before=before)
+        stored, older = quarantine.page(connection, filters, limit=PAGE_SIZE, before=before)
     return page(
         "quarantine.html",
-        health=gather_health(),
         live=before is None,
-        rows=[delivery_row(one, now, longest=MAX_LISTED_CHARS) for one in shown],
-        wanted=wanted,
-        kept=_filter_arguments(wanted),
-        causes={cause.value: cause_badge(cause) for cause in CAUSES},
+        rows=[delivery_row(delivery, now, max_chars=MAX_LISTED_CHARS) for delivery in stored],
+        filters=filters,
+        arguments=_filter_arguments(filters),
+        causes={cause: cause_badge(cause) for cause in CAUSES},
         first_page=before is None,
-        more=url_for("admin.list_quarantine", **_filter_arguments(wanted), before=older) if older else None,
+        more=url_for("admin.list_quarantine", **_filter_arguments(filters), before=older) if older else None,
     )
 
 
 @blueprint.get("/quarantine/read-again")
 def preview_reprocessing() -> Response:
-    """What reading again would change, and how many deliveries it is about, before anything is changed."""
-    now, wanted, before = utc_now(), _wanted(), id_cursor(request.args.get("before"))
+    """What reprocessing would change, and in how many deliveries, before anything is changed."""
+    now, filters, before = request_time(), _filter(), id_cursor(request.args.get("before"))
     with current_runtime().database.read() as connection:
-        count = quarantine.count(connection, wanted, most=COUNT_CAP, before=before)
-        told = quarantine.find(connection, wanted, limit=reprocessing.MAX_DELIVERIES, before=before)
-    if not told and wanted.only is not None:
-        return error_page(404, "Not in quarantine", "This delivery is not in quarantine (any more).")
-    planned = reprocessing.preview(current_runtime(), told, now=now)
+        count = quarantine.count(connection, filters, cap=COUNT_CAP, before=before)
+        found = quarantine.find(connection, filters, limit=reprocessing.MAX_DELIVERIES, before=before)
+    if not found and filters.delivery_id is not None:
+        return error_page(404, "Not in quarantine", "This delivery is not in quarantine, or no longer.")
+    planned = reprocessing.preview(current_runtime(), found, now=now)
     return page(
-        "reread.html",
-        health=gather_health(),
+        "reprocess.html",
         count=count,
-        counted=COUNT_CAP,
-        looked_at=len(told),
+        count_cap=COUNT_CAP,
+        previewed=len(found),
         summary=reprocessing.summarize(planned),
         shown=[
-            (delivery_row(one.before, now, longest=MAX_LISTED_CHARS), delivery_row(one.after, now, longest=0))
-            for one in _worth_showing(planned, alone=wanted.only is not None)
+            (
+                delivery_row(step.before, now, max_chars=MAX_LISTED_CHARS),
+                delivery_row(step.after, now, max_chars=0),
+            )
+            for step in _worth_showing(planned, single=filters.delivery_id is not None)
         ],
-        wanted=wanted,
-        kept=_filter_arguments(wanted),
+        filters=filters,
+        arguments=_filter_arguments(filters),
         before=before,
-        pinned=told[0].id + 1 if told else None,  # what comes meanwhile was not looked at
+        up_to=found[0].id + 1 if found else None,  # what arrives meanwhile was not previewed
     )
 
 
 @blueprint.post("/quarantine/read-again")
-def read_again() -> AnyResponse:
-    wanted, before = _wanted(), id_cursor(request.args.get("before"))
+def reprocess_quarantine() -> AnyResponse:
+    filters, before = _filter(), id_cursor(request.args.get("before"))
     done, older = reprocessing.reprocess(
-        current_runtime(), wanted, now=utc_now(), actor=current_actor(), before=before
+        current_runtime(), filters, now=request_time(), actor=current_actor(), before=before
     )
     flash(
-        f"{done.looked_at} read again: {done.readable} can be read now, {done.changing} changed their task,"
-        f" {done.looked_at - done.readable} stay in quarantine."
+        f"{quantity(done.total, 'delivery', 'deliveries')} reprocessed: {done.readable} parsed,"
+        f" {quantity(done.changing, 'task')} changed, {done.total - done.readable} still in quarantine."
     )
-    if older is not None and wanted.only is None:
-        return redirect(url_for("admin.preview_reprocessing", **_filter_arguments(wanted), before=older), 303)
-    return redirect(url_for("admin.list_quarantine", **_filter_arguments(replace(wanted, only=None))), 303)
+    if older is not None and filters.delivery_id is None:
+        return redirect(
+            url_for("admin.preview_reprocessing", **_filter_arguments(filters), before=older), 303
+        )
+    return redirect(
+        url_for("admin.list_quarantine", **_filter_arguments(replace(filters, delivery_id=None))), 303
+    )
 
 
 @blueprint.post("/quarantine/acknowledge")
 def acknowledge_quarantine() -> AnyResponse:
-    """Mark all that match as seen, but what has come since they were counted."""
-    now, wanted, marked = utc_now(), replace(_wanted(), seen=False), 0
+    """Acknowledge all that match, except what has arrived since they were counted."""
+    now, filters, count = request_time(), replace(_filter(), include_acknowledged=False), 0
     before = id_cursor(request.args.get("before"))
     while True:
         with current_runtime().database.write() as connection:
-            ids = quarantine.newest_ids(connection, wanted, limit=ACKNOWLEDGE_BATCH_SIZE, before=before)
+            ids = quarantine.newest_ids(connection, filters, limit=ACKNOWLEDGE_BATCH_SIZE, before=before)
             step = quarantine.acknowledge(connection, ids, now=now)
-            marked += step
+            count += step
         if step < ACKNOWLEDGE_BATCH_SIZE:
             break
-    detail = {"deliveries": marked, "cause": wanted.cause or "any"}
+    detail = {"deliveries": count, "cause": filters.cause or "any"}
     record_action(current_runtime(), ActionKind.ACKNOWLEDGED, now=now, actor=current_actor(), detail=detail)
-    flash(f"{marked} marked as seen.")
+    flash(f"{quantity(count, 'delivery', 'deliveries')} acknowledged.")
     return redirect(url_for("admin.list_quarantine"), 303)
 
 
-def _wanted() -> QuarantineFilter:
-    """Which deliveries the address is about; what is not understood must not widen it."""
+def _filter() -> QuarantineFilter:
+    """The deliveries that the URL is about; a value that is not understood must not widen them."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
-    if cause not in (None, *(one.value for one in CAUSES)):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
-    return QuarantineFilter(cause=cause, seen=request.args.get("seen") == "yes", only=only)
+    if cause not in (None, *CAUSES):
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+    return QuarantineFilter(
+        cause=ParseOutcome(cause) if cause else None,
+        include_acknowledged=request.args.get("seen") == "yes",
+        delivery_id=only,
+    )
 
 
-def _filter_arguments(wanted: QuarantineFilter) -> dict[str, Any]:
-    told = {"cause": wanted.cause, "seen": "yes" if wanted.seen else None, "only": wanted.only}
-    return {name: str(value) for name, value in told.items() if value is not None}
+def _filter_arguments(filters: QuarantineFilter) -> dict[str, Any]:
+    arguments = {
+        "cause": filters.cause,
+        "seen": "yes" if filters.include_acknowledged else None,
+        "only": filters.delivery_id,
+    }
+    return {name: str(value) for name, value in arguments.items() if value is not None}
 
 
-def _worth_showing(planned: Sequence[Reprocessed], *, alone: bool) -> Sequence[Reprocessed]:
-    return planned if alone else [one for one in planned if one.readable][:CHANGES_SHOWN]
+def _worth_showing(planned: Sequence[Reprocessed], *, single: bool) -> Sequence[Reprocessed]:
+    return planned if single else [step for step in planned if step.readable][:CHANGES_SHOWN]

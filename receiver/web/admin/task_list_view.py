@@ -1,7 +1,6 @@
-"""The list of tasks: what is wrong first, then all of them, filtered and page by page."""
+"""The list of tasks: those that need attention first, then all, filtered and page by page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from flask import Response, flash, redirect, request, url_for
@@ -9,15 +8,16 @@ from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver.core.observation import Status
+from receiver.core.plurals import quantity
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import acknowledge_tasks, record_action
-from receiver.runtime import utc_now
 from receiver.store import task_list
 from receiver.store.audit_log import ActionKind
 from receiver.store.task_list import Flag, TaskFilter
-from receiver.web.admin.layout import blueprint, current_actor, gather_health, late_before, page
-from receiver.web.admin.presenters import task_row
+from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time
+from receiver.web.admin.layout import page
+from receiver.web.admin.presenters import TaskRow, task_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
 from receiver.web.problems import ErrorType, ProblemError
@@ -27,7 +27,7 @@ FLAGS = {
     Flag.PROBLEM: "needs attention",
     Flag.OVERDUE: "overdue",
     Flag.CONFLICT: "conflict",
-    Flag.UNSEEN_CONFLICT: "conflict nobody has seen",
+    Flag.UNACKNOWLEDGED_CONFLICT: "unacknowledged conflict",
     Flag.RECOVERED: "recovered",
     Flag.LOST_CALLBACK: "lost callback",
     Flag.ORPHAN: "orphan",
@@ -40,21 +40,20 @@ MAX_ACKNOWLEDGED = 10_000
 
 @blueprint.get("/")
 def list_tasks() -> Response:
-    now, kept = utc_now(), _filter_arguments()
-    chosen = _filter(kept, now)
-    first_page = not kept and chosen.before is None
+    arguments = _filter_arguments()
+    filters = _filter(arguments)
+    first_page = not arguments and filters.before is None
     with current_runtime().database.read() as connection:
-        found = task_list.find(connection, chosen, limit=PAGE_SIZE)
-        attention = _needing_attention(connection, now) if first_page else []
-    more = found.next and url_for("admin.list_tasks", **kept, cursor=cursor_at(found.next))
+        found = task_list.find(connection, filters, limit=PAGE_SIZE)
+        attention = _needing_attention(connection) if first_page else []
+    more = found.next and url_for("admin.list_tasks", **arguments, cursor=cursor_at(found.next))
     return page(
         "tasks.html",
-        health=gather_health(),
-        live=chosen.before is None,
-        attention=[task_row(task, now, late=late_before(now)) for task in attention],
-        rows=[task_row(task, now, late=late_before(now)) for task in found.tasks],
-        chosen=chosen,
-        kept=kept,
+        live=filters.before is None,
+        attention=_rows(attention),
+        rows=_rows(found.tasks),
+        filters=filters,
+        arguments=arguments,
         more=more,
         outcomes=list(Outcome),
         statuses=list(Status),
@@ -65,59 +64,65 @@ def list_tasks() -> Response:
 
 @blueprint.get("/acknowledge")
 def confirm_acknowledging() -> Response:
-    """How many tasks would be marked as seen, before they are."""
+    """How many tasks would be acknowledged, before they are."""
     with current_runtime().database.read() as connection:
         count = task_list.count_problems(connection, most=MAX_ACKNOWLEDGED + 1)
-    return page("acknowledge.html", health=gather_health(), count=count, most=MAX_ACKNOWLEDGED)
+    return page("acknowledge.html", count=count, cap=MAX_ACKNOWLEDGED)
 
 
 @blueprint.post("/acknowledge")
 def acknowledge_all() -> AnyResponse:
-    now, marked = utc_now(), 0
-    while marked < MAX_ACKNOWLEDGED:
+    count = 0
+    while count < MAX_ACKNOWLEDGED:
         with current_runtime().database.read() as connection:
-            wanted = TaskFilter(flag=Flag.PROBLEM)
-            ids = [
-                task.task_id
-                for task in task_list.find(connection, wanted, limit=ACKNOWLEDGE_BATCH_SIZE).tasks
-            ]
+            problems = TaskFilter(flag=Flag.PROBLEM)
+            found = task_list.find(connection, problems, limit=ACKNOWLEDGE_BATCH_SIZE)
+            ids = [task.task_id for task in found.tasks]
         step = acknowledge_tasks(current_runtime(), ids)
         if not step:
             break
-        marked += step
+        count += step
     record_action(
-        current_runtime(), ActionKind.ACKNOWLEDGED, now=now, actor=current_actor(), detail={"tasks": marked}
+        current_runtime(),
+        ActionKind.ACKNOWLEDGED,
+        now=request_time(),
+        actor=current_actor(),
+        detail={"tasks": count},
     )
-    flash(f"{marked} marked as seen. When one of them changes, it is shown again.")
+    flash(f"{quantity(count, 'task')} acknowledged. A task will reappear if it changes.")
     return redirect(url_for("admin.list_tasks"), 303)
 
 
-def _filter(kept: Mapping[str, str], now: datetime) -> TaskFilter:
+def _filter(arguments: Mapping[str, str]) -> TaskFilter:
     return TaskFilter(
-        outcome=kept.get("outcome"),
-        status=kept.get("status"),
-        flag=Flag(kept["flag"]) if "flag" in kept else None,
-        text=kept.get("q"),
+        outcome=arguments.get("outcome"),
+        status=arguments.get("status"),
+        flag=Flag(arguments["flag"]) if "flag" in arguments else None,
+        text=arguments.get("q"),
         before=task_cursor(request.args.get("cursor") or None),
-        due_before=late_before(now),
+        due_before=overdue_before(),
     )
 
 
 def _filter_arguments() -> dict[str, Any]:
-    """The filters in the address; PostgreSQL takes no NUL in a text."""
-    given = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
-    known = {name: value for name, value in given.items() if value}
-    if known.get("flag") not in (None, *FLAGS):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Choose a filter from the list.")
-    return known
+    """The filters in the URL; PostgreSQL accepts no NUL in a text."""
+    values = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
+    arguments = {name: value for name, value in values.items() if value}
+    if arguments.get("flag") not in (None, *FLAGS):
+        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+    return arguments
 
 
-def _needing_attention(connection: Connection, now: datetime) -> Sequence[Task]:
-    """What ended badly, what is contradictory, what is late: the newest of each, no task twice."""
-    wanted = (
+def _needing_attention(connection: Connection) -> Sequence[Task]:
+    """The newest unresolved, conflicting and overdue tasks, no task twice."""
+    filters = (
         TaskFilter(flag=Flag.PROBLEM, outcome=Outcome.UNRESOLVED),
         TaskFilter(flag=Flag.PROBLEM),
-        TaskFilter(flag=Flag.OVERDUE, due_before=late_before(now)),
+        TaskFilter(flag=Flag.OVERDUE, due_before=overdue_before()),
     )
-    found = [task for one in wanted for task in task_list.find(connection, one, limit=ATTENTION_SIZE).tasks]
-    return list({task.task_id: task for task in found}.values())
+    pages = [task_list.find(connection, filter_, limit=ATTENTION_SIZE) for filter_ in filters]
+    return list({task.task_id: task for page in pages for task in page.tasks}.values())
+
+
+def _rows(found: Sequence[Task]) -> Sequence[TaskRow]:
+    return [task_row(task, request_time(), overdue_before=overdue_before()) for task in found]

@@ -1,4 +1,4 @@
-"""A window of time in steps of an hour or a day, and what was counted in each. Pure."""
+"""A window of time in buckets of an hour or a day, with what was counted in each. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -7,19 +7,19 @@ from datetime import datetime, timedelta
 
 from receiver.core.task_counts import SETTLING, TASK
 from receiver.store.hourly_counts import Hourly, day_of, hour_of
+from receiver.web.totals import Totals
 
 SUBJECTS = ("callback", "poll", "call", "pause", TASK, SETTLING)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-INTERVALS = {1: HOUR, 7: HOUR, 30: DAY, 90: DAY}
-"""How many days may be looked at, and by which steps."""
+BUCKET_LENGTHS = {1: HOUR, 7: HOUR, 30: DAY, 90: DAY}
+"""The windows in days, and the length of their buckets."""
 
-Counts = Mapping[str, int]
 Value = float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """`values`, one a step; None where there is nothing to measure. `share`: per cent, on an axis of its own."""
+    """One value a bucket, None where there is nothing to measure. A `share` is in per cent, on its own axis."""
 
     label: str
     colour: str
@@ -29,54 +29,55 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeSeries:
-    """The steps of a window, and what was counted in each by subject."""
+    """Buckets of one `length` with their starts, and what was counted in each."""
 
     starts: tuple[datetime, ...]
     length: timedelta
-    counts: Mapping[str, tuple[Counts, ...]]
+    buckets: tuple[Totals, ...]
 
-    def totals(self, subject: str) -> Counter[str]:
-        total: Counter[str] = Counter()
-        for counted in self.counts[subject]:
-            total.update(counted)
-        return total
+    @property
+    def whole(self) -> Totals:
+        """All buckets together."""
+        sums = {subject: Counter[str]() for subject in SUBJECTS}
+        for bucket in self.buckets:
+            for subject, total in sums.items():
+                total.update(bucket.of(subject))
+        return Totals(sums)
 
     def line(self, subject: str, label: str, colour: str, *names: str) -> Line:
         """The counts of these names together, by default of the name that is its label."""
-        wanted = names or (label,)
-        values = tuple(float(sum(step.get(name, 0) for name in wanted)) for step in self.counts[subject])
+        values = tuple(float(bucket.sum_of(subject, *(names or (label,)))) for bucket in self.buckets)
         return Line(label=label, colour=colour, values=values)
 
-    def share(self, label: str, colour: str, subject: str, part: Callable[[Counts], Value]) -> Line:
-        """A share in each step, where there is anything to have a share in."""
-        shares = (part(step) if step else None for step in self.counts[subject])
-        values = tuple(None if share is None else rounded(100 * share) for share in shares)
+    def share(self, label: str, colour: str, part: Callable[[Totals], Value]) -> Line:
+        """A part in 0..1 of each bucket, in per cent."""
+        parts = (part(bucket) for bucket in self.buckets)
+        values = tuple(None if value is None else rounded(100 * value) for value in parts)
         return Line(label=label, colour=colour, values=values, share=True)
 
 
 def since(now: datetime, days: int) -> datetime:
-    """The start of the first step of a window whose last step is the present hour or day."""
-    if INTERVALS[days] == DAY:
+    """The start of the first bucket of a window whose last bucket is the current hour or day."""
+    if BUCKET_LENGTHS[days] == DAY:
         return day_of(now) - (days - 1) * DAY
     return hour_of(now) - (24 * days - 1) * HOUR
 
 
 def bucket_counts(
-    told: Mapping[str, Hourly], *, start: datetime, now: datetime, length: timedelta
+    counts: Mapping[str, Hourly], *, start: datetime, now: datetime, length: timedelta
 ) -> TimeSeries:
+    """The hourly counts of each subject, added up by bucket."""
     number = (now - start) // length + 1
-    counts: dict[str, list[Counter[str]]] = {
-        subject: [Counter() for _ in range(number)] for subject in SUBJECTS
-    }
-    for subject, hourly in told.items():
-        for hour, counted in hourly.items():
-            step = (hour - start) // length
-            if 0 <= step < number:
-                counts[subject][step].update(counted)
+    sums = [{subject: Counter[str]() for subject in SUBJECTS} for _ in range(number)]
+    for subject, hourly in counts.items():
+        for hour, by_name in hourly.items():
+            place = (hour - start) // length
+            if 0 <= place < number:
+                sums[place][subject].update(by_name)
     return TimeSeries(
-        starts=tuple(start + step * length for step in range(number)),
+        starts=tuple(start + place * length for place in range(number)),
         length=length,
-        counts={subject: tuple(steps) for subject, steps in counts.items()},
+        buckets=tuple(map(Totals, sums)),
     )
 
 

@@ -1,12 +1,13 @@
-"""A task's story: what was told, asked, done and decided, the newest first. Pure."""
+"""A task's history, newest first: deliveries, actions and milestones. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from receiver.core.task import Task
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
+from receiver.web.admin.action_words import action_words
 from receiver.web.admin.badges import ACTIONS, Badge
 from receiver.web.admin.body_preview import MAX_BODY_CHARS
 from receiver.web.admin.presenters import DeliveryRow, delivery_row
@@ -14,65 +15,57 @@ from receiver.web.admin.times import Timestamp, humanize
 
 FIRST_SEEN = Badge("slate", "●", "first seen")
 REGISTERED = Badge("slate", "✚", "registered")
-SHOWN_WHOLE = 20  # of the older ones, bodies are only linked to
 GAVE_UP = Badge("red", "◼", "gave up")
-SETTLED = Badge("green", "◆", "settled")
+SETTLED = Badge("slate", "◆", "settled")
+BODIES_SHOWN = 20  # of older deliveries the page only links to the body
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One thing that happened: a `delivery` with what it changed, or `words` about something else."""
+    """One event: a `delivery` with what it changed, or `words` about something else."""
 
     at: Timestamp
-    mark: Badge
+    badge: Badge
     words: str = ""
     delivery: DeliveryRow | None = None
 
 
+Sorted = tuple[tuple[datetime, int, int], Entry]
+"""An entry with its sort key: the time, a rank among events of one time, and an id."""
+
+
 def build_timeline(
-    task: Task, told: Sequence[StoredDelivery], done: Sequence[Action], *, now: datetime
+    task: Task, deliveries: Sequence[StoredDelivery], actions: Sequence[Action], *, now: datetime
 ) -> Sequence[Entry]:
-    """The entries in falling order of time; what happened at one moment, in the order in which it must have."""
-    entries = [*_moments(task, now), *_deliveries(told, now), *_actions(done, now)]
-    return [entry for _, entry in sorted(entries, key=lambda timed: timed[0], reverse=True)]
+    """Newest first; events of one time stand in the order in which they must have happened."""
+    entries = [*_milestones(task, now), *_deliveries(deliveries, now), *_actions(actions, now)]
+    return [entry for _, entry in sorted(entries, key=lambda item: item[0], reverse=True)]
 
 
-Timed = tuple[tuple[datetime, int, int], Entry]
-
-
-def _moments(task: Task, now: datetime) -> Iterator[Timed]:
-    other = task.state.other_job is not None
-    moments = (
+def _milestones(task: Task, now: datetime) -> Iterator[Sorted]:
+    other_job = task.state.other_job is not None
+    gave_up = "record-info knows no music with this ID" if other_job else "its deadline passed"
+    milestones = (
         (task.first_seen_at, 0, FIRST_SEEN, ""),
-        (task.registered_at, 1, REGISTERED, "by its owner"),
-        (task.gave_up_at, 4, GAVE_UP, "no music is known by this id" if other else "its time was over"),
+        (task.registered_at, 1, REGISTERED, "by API"),
+        (task.gave_up_at, 4, GAVE_UP, gave_up),
         (task.settled_at, 5, SETTLED, task.settlement.outcome.value),
     )
-    for moment, place, mark, words in moments:
+    for moment, rank, badge, words in milestones:
         if moment is not None:
-            yield (moment, place, 0), Entry(at=humanize(moment, now), mark=mark, words=words)
+            yield (moment, rank, 0), Entry(at=humanize(moment, now), badge=badge, words=words)
 
 
-def _deliveries(told: Iterable[StoredDelivery], now: datetime) -> Iterator[Timed]:
-    told = list(told)
-    for place, one in enumerate(told, start=1 - len(told)):
-        row = delivery_row(one, now, longest=MAX_BODY_CHARS if place > -SHOWN_WHOLE else 0)
-        yield (one.received_at, 2, one.id), Entry(at=row.received, mark=row.mark, delivery=row)
+def _deliveries(deliveries: Sequence[StoredDelivery], now: datetime) -> Iterator[Sorted]:
+    for place, delivery in enumerate(deliveries, start=1 - len(deliveries)):
+        row = delivery_row(delivery, now, max_chars=MAX_BODY_CHARS if place > -BODIES_SHOWN else 0)
+        yield (
+            (delivery.received_at, 2, delivery.id),
+            Entry(at=row.received, badge=row.badge, delivery=row),
+        )
 
 
-def _actions(done: Iterable[Action], now: datetime) -> Iterator[Timed]:
-    for action in done:
-        entry = Entry(at=humanize(action.at, now), mark=ACTIONS[action.kind], words=action_words(action))
+def _actions(actions: Sequence[Action], now: datetime) -> Iterator[Sorted]:
+    for action in actions:
+        entry = Entry(at=humanize(action.at, now), badge=ACTIONS[action.kind], words=action_words(action))
         yield (action.at, 3, action.id), entry
-
-
-def action_words(action: Action) -> str:
-    """Who did it, from where, and with what."""
-    where = f" from {action.actor.address}" if action.actor.address else ""
-    told = ", ".join(_delivery_words(action.detail))
-    return f"by {action.actor.via}{where}" + (f": {told}" if told else "")
-
-
-def _delivery_words(detail: Mapping[str, object]) -> Iterator[str]:
-    for name, value in detail.items():
-        yield f"{name} {'removed' if value is None else value}"

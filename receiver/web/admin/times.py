@@ -1,4 +1,4 @@
-"""Moments and spans of time in a person's words. Pure: `now` is handed in."""
+"""Times and durations in words. Pure: `now` is passed in."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A moment: for machines, exactly, and as long ago as it is."""
+    """A time as ISO 8601, exactly in UTC, and relative to now, such as `3 min ago`."""
 
     iso: str
     exact: str
-    words: str
+    relative: str
+    is_past: bool
 
 
 def duration(seconds: float) -> str:
@@ -30,8 +31,13 @@ def timestamp(moment: datetime | None, now: datetime) -> Timestamp | None:
 
 def humanize(moment: datetime, now: datetime) -> Timestamp:
     passed_s = (now - moment).total_seconds()
-    words = f"{duration(passed_s)} ago" if passed_s >= 0 else f"in {duration(-passed_s)}"
+    relative = f"{duration(passed_s)} ago" if passed_s >= 0 else f"in {duration(-passed_s)}"
     if abs(passed_s) < 1:
-        words = "now"
+        relative = "now"
     exact = moment.astimezone(UTC)
-    return Timestamp(f"{exact:%Y-%m-%dT%H:%M:%SZ}", f"{exact:%Y-%m-%d %H:%M:%S} UTC", words)
+    return Timestamp(
+        iso=f"{exact:%Y-%m-%dT%H:%M:%SZ}",
+        exact=f"{exact:%Y-%m-%d %H:%M:%S} UTC",
+        relative=relative,
+        is_past=passed_s >= 0,
+    )

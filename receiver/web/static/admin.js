@@ -1,13 +1,13 @@
-/* What the page can do more with scripts: copy, local times, and renewing itself while nobody reads. */
+/* What scripts add to the page: copying, local times, and auto-refresh. */
 "use strict";
 
 document.documentElement.classList.add("js");
 
-const QUIET_MS = 3000; // nobody has touched the page for so long before it may change under him
-const HIDDEN_TIMES = 6; // how much slower a page renews itself that nobody sees
+const QUIET_MS = 3000; // the page changes only after so long without input
+const HIDDEN_TIMES = 6; // how much slower a hidden page refreshes
 let touched = 0;
 let stopped = false;
-let renewedAt = Date.now();
+let refreshedAt = Date.now();
 
 /* Times: in UTC as they come, or in the reader's own zone. */
 
@@ -21,7 +21,7 @@ function stored(name) {
 }
 
 function store(name, value) {
-  try { localStorage.setItem(name, value); } catch { /* a browser that keeps nothing forgets it */ }
+  try { localStorage.setItem(name, value); } catch { /* without storage the choice is forgotten */ }
 }
 
 function exactly(iso) {
@@ -49,12 +49,12 @@ async function copy(button) {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Not allowed here"; // browsers keep the clipboard from pages that came without TLS
+    button.textContent = "Not allowed"; // browsers deny the clipboard to pages without TLS
   }
   setTimeout(() => { button.textContent = before; }, 1500);
 }
 
-/* Covers that vanished. */
+/* Covers that no longer load. */
 
 function coverGone(image) {
   const instead = document.createElement("div");
@@ -65,28 +65,28 @@ function coverGone(image) {
   image.replaceWith(instead);
 }
 
-/* Covers and players whose address only a callback told: no request before a person asks for one. */
+/* Covers and players with an unconfirmed URL: no request before a click. */
 
 function loadMedia(link) {
-  const place = link.parentElement;
-  const media = document.createElement(place.dataset.media === "img" ? "img" : "audio");
+  const box = link.parentElement;
+  const media = document.createElement(box.dataset.media === "img" ? "img" : "audio");
   if (media instanceof HTMLImageElement) {
-    media.alt = place.dataset.name;
+    media.alt = box.dataset.name;
     media.referrerPolicy = "no-referrer";
   } else {
     media.controls = true;
     media.autoplay = true;
-    media.setAttribute("aria-label", place.dataset.name);
+    media.setAttribute("aria-label", box.dataset.name);
   }
-  media.src = place.dataset.address;
-  place.dataset.loaded = "yes";
+  media.src = box.dataset.address;
+  box.dataset.loaded = "yes";
   link.replaceWith(media);
   if (media instanceof HTMLAudioElement) media.focus();
 }
 
-/* Renewing itself. The health line, the title and the icon always; the rest while nobody reads or writes. */
+/* Auto-refresh: of the banner, the title and the icon always, of the rest while nobody reads or types. */
 
-/* Typed or chosen, and not sent yet. */
+/* Typed or selected, and not sent yet. */
 function unsaved(field) {
   if (field.type === "hidden") return false;
   if (field instanceof HTMLSelectElement) {
@@ -96,7 +96,7 @@ function unsaved(field) {
   return field.value !== field.defaultValue;
 }
 
-function beingRead() {
+function inUse() {
   const focused = document.activeElement;
   return (!document.hidden && Date.now() - touched < QUIET_MS)
     || !document.getSelection().isCollapsed
@@ -107,7 +107,7 @@ function beingRead() {
 const morphing = {
   morphStyle: "outerHTML",
   callbacks: {
-    // What the reader has opened or typed stays, what plays goes on, what scripts have drawn is left alone.
+    // Keep what is open, typed, playing or drawn.
     beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
     beforeNodeMorphed: (old, fresh) => {
       if (!(old instanceof Element)) return true;
@@ -122,35 +122,35 @@ const morphing = {
   },
 };
 
-async function renew() {
+async function refresh() {
   try {
-    const answer = await fetch(location.href, { redirect: "manual" });
-    if (answer.type === "opaqueredirect") return stale("You are signed out; reload the page to sign in.");
-    if (!answer.ok) return stale("Could not load, trying again.");
-    return put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const response = await fetch(location.href, { redirect: "manual" });
+    if (response.type === "opaqueredirect") return stale("You are signed out. Reload the page to sign in.");
+    if (!response.ok) return stale("Refresh failed, trying again.");
+    return show(new DOMParser().parseFromString(await response.text(), "text/html"));
   } catch {
-    return stale("Could not load, trying again.");
+    return stale("Refresh failed, trying again.");
   }
 }
 
-function put(fresh) {
-  if (!fresh.getElementById("health")) return stale("Could not load, trying again.");
+function show(fresh) {
+  if (!fresh.getElementById("health")) return stale("Refresh failed, trying again.");
   document.title = fresh.title;
   document.querySelector("link[rel=icon]").href = fresh.querySelector("link[rel=icon]").href;
   morph("health", fresh);
-  const reading = beingRead();
-  if (!reading) morph("main", fresh);
+  const busy = inUse();
+  if (!busy) morph("main", fresh);
   showTimes();
-  if (!reading) document.dispatchEvent(new Event("renewed"));
-  renewedAt = Date.now();
-  return say(reading ? "paused" : "live");
+  if (!busy) document.dispatchEvent(new Event("refreshed"));
+  refreshedAt = Date.now();
+  return showState(busy ? "paused" : "live");
 }
 
 function morph(id, fresh) {
   Idiomorph.morph(document.getElementById(id), fresh.getElementById(id), morphing);
 }
 
-/* What is shown may be wrong by now, and must not look as if all were well. */
+/* Old data must not look as if all systems were normal. */
 function stale(why) {
   const health = document.getElementById("health");
   let words = health.querySelector(".stale");
@@ -160,38 +160,45 @@ function stale(why) {
     words.setAttribute("role", "alert");
     health.prepend(words);
   }
-  const since = new Date(renewedAt).toISOString().slice(0, 19) + "Z";
-  const text = `▲ ${why} What is shown is of ${exactly(since)}.`;
+  const since = new Date(refreshedAt).toISOString().slice(0, 19) + "Z";
+  health.querySelector("section.health").className = "health unknown";
+  health.querySelector(".verdict").textContent = "? Status unknown";
+  const text = `▲ ${why} Showing data from ${exactly(since)}.`;
   if (words.textContent !== text) words.textContent = text;
   if (!document.title.startsWith("⚠")) document.title = `⚠ ${document.title}`;
   document.querySelector("link[rel=icon]").href = document.body.dataset.problemIcon;
-  say("trouble");
+  showState("trouble");
 }
 
-const SAID = { live: "Live", paused: "Live, paused", off: "Updates off", trouble: "Not up to date" };
+const STATES = {
+  live: "Auto-refresh: on",
+  paused: "Auto-refresh: paused while you read",
+  off: "Auto-refresh: off",
+  trouble: "Auto-refresh: failed",
+};
 
-function say(state) {
+function showState(state) {
   const button = document.getElementById("live");
-  button.textContent = SAID[stopped ? "off" : state];
+  button.textContent = STATES[stopped ? "off" : state];
   button.setAttribute("aria-pressed", String(!stopped));
 }
 
-function keepRenewing(seconds) {
+function startRefreshing(seconds) {
   document.getElementById("live").addEventListener("click", () => {
     stopped = !stopped;
-    say("live");
+    showState("live");
   });
   for (const kind of ["pointerdown", "pointermove", "wheel", "keydown", "scroll", "touchstart"]) {
     document.addEventListener(kind, () => { touched = Date.now(); }, { passive: true, capture: true });
   }
   const turn = async () => {
-    if (!stopped) await renew();
+    if (!stopped) await refresh();
     setTimeout(turn, (document.hidden ? HIDDEN_TIMES : 1) * seconds * 1000);
   };
   setTimeout(turn, seconds * 1000);
 }
 
-/* Begin. */
+/* Start. */
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.copy");
@@ -208,10 +215,10 @@ document.addEventListener("error", (event) => {
 document.getElementById("zone")?.addEventListener("click", () => {
   zone.flip();
   showTimes();
-  document.dispatchEvent(new Event("renewed"));
+  document.dispatchEvent(new Event("refreshed"));
 });
 for (const image of document.images) {
   if (image.complete && image.naturalWidth === 0 && image.loading !== "lazy") coverGone(image);
 }
 showTimes();
-if (document.body.dataset.live) keepRenewing(Number(document.body.dataset.live));
+if (document.body.dataset.live) startRefreshing(Number(document.body.dataset.live));

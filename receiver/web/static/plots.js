@@ -1,8 +1,8 @@
-/* Draws the plots of the activity page out of what stands in their `data-plot`. */
+/* Draws the plots of the activity page from their `data-plot`. */
 "use strict";
 
 const HEIGHT = 220;
-const MOMENT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+const TIME_FORMAT = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const drawn = new Map();
 
 function colour(name) {
@@ -14,18 +14,18 @@ function inZone(seconds) {
   return zone.local ? date : uPlot.tzDate(date, "Etc/UTC");
 }
 
-function written(seconds, form) {
+function formatted(seconds, form) {
   const place = zone.local ? {} : { timeZone: "UTC" };
   return new Intl.DateTimeFormat(undefined, { ...form, ...place, hourCycle: "h23" }).format(seconds * 1000);
 }
 
 function shortTime(seconds, index, all) {
-  const time = written(seconds, { hour: "2-digit", minute: "2-digit" });
+  const time = formatted(seconds, { hour: "2-digit", minute: "2-digit" });
   const isDay = time === "00:00" || (all.length > 1 && all[1] - all[0] >= 86400);
-  return isDay ? written(seconds, { day: "numeric", month: "short" }) : time;
+  return isDay ? formatted(seconds, { day: "numeric", month: "short" }) : time;
 }
 
-function shown(value, line, unit) {
+function valueText(value, line, unit) {
   if (value === null || value === undefined) return "—";
   return value.toLocaleString() + (line.share ? " %" : unit ? ` ${unit}` : "");
 }
@@ -40,7 +40,7 @@ function seriesOf(line, unit) {
     paths: uPlot.paths.stepped({ align: 1 }),
     points: { show: line.values.includes(null), size: 4 },
     spanGaps: false,
-    value: (_, value) => shown(value, line, unit),
+    value: (_, value) => valueText(value, line, unit),
   };
 }
 
@@ -55,7 +55,7 @@ function axis(scale, side) {
   };
 }
 
-/* A step is drawn from its start to the next one's, so the last one needs an end. */
+/* A bucket is drawn from its start to the next one's, so the last one needs an end. */
 function toEnd(values, length) {
   const last = values[values.length - 1];
   return [...values, last === null ? null : last + length];
@@ -80,7 +80,7 @@ function draw(place) {
     height: HEIGHT,
     tzDate: inZone,
     scales: { x: { time: true }, y: upward, "%": upward },
-    series: [{ label: "From", value: (_, seconds) => seconds === null ? "—" : written(seconds, MOMENT) }]
+    series: [{ label: "From", value: (_, seconds) => seconds === null ? "—" : formatted(seconds, TIME_FORMAT) }]
       .concat(plot.lines.map((line) => seriesOf(line, plot.unit))),
     axes,
     cursor: { drag: { x: false, y: false } },
@@ -92,7 +92,7 @@ function drawAll() {
   for (const place of document.querySelectorAll(".plot")) draw(place);
 }
 
-document.addEventListener("renewed", drawAll);
+document.addEventListener("refreshed", drawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 let width = innerWidth;
 addEventListener("resize", () => {

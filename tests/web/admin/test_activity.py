@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, tell
 
@@ -19,7 +20,7 @@ pytestmark = BOTH_STORES
 def plots(client: FlaskClient, days: int = 1) -> dict[str, Any]:
     text = client.get(f"/admin/activity?days={days}").text
     found = re.findall(r'id="canvas-(\w+)"[^>]*data-plot="([^"]+)"', text)
-    return {key: json.loads(html.unescape(told)) for key, told in found}
+    return {key: json.loads(html.unescape(data)) for key, data in found}
 
 
 def last(client: FlaskClient, key: str) -> dict[str, float | None]:
@@ -44,9 +45,9 @@ def test_lost_callbacks_are_shown_as_count_and_share(admin: FlaskClient, runtime
         tell(admin, f"task-{number}")
     now = utc_now() + timedelta(seconds=1)
     runtime.intake.give_up_overdue(first_seen_before=now, now=now)
-    assert last(admin, "lost") == {"lost": 1, "recovered": 0, "lost, share of settled": 25}
+    assert last(admin, "lost") == {"lost": 1, "recovered": 0, "loss rate": 25}
     text = admin.get("/admin/activity?days=1").text
-    assert "<dt>share of settled</dt><dd>25.0 %</dd>" in text
+    assert "<dt>loss rate</dt><dd>25.0 %</dd>" in text
     assert last(admin, "outcomes") == {"succeeded": 3, "failed": 0, "unresolved": 1, "in progress": 0}
 
 

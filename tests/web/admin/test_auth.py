@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 
 from receiver.app import build_app
 from receiver.core.login_throttle import ALL_LOCKED_AFTER
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store.schema import admin_session
 from receiver.store.schema import sign_in as sign_in_table
 from receiver.web.admin.auth import network_of
@@ -29,7 +30,7 @@ def test_the_right_password_opens_the_page(client: FlaskClient) -> None:
 def test_a_wrong_password_does_not(client: FlaskClient) -> None:
     answer = sign_in(client, "wrong horse")
     assert answer.status_code == 403
-    assert "not the password" in answer.text
+    assert "Wrong password" in answer.text
     assert client.get("/admin/").status_code == 303
 
 
@@ -124,12 +125,12 @@ def test_many_strangers_at_once_in_a_lockout_get_no_try_for_nothing(
 
 
 @BOTH_STORES
-def test_a_lockout_is_told_to_the_owner_once(guessed_at: FlaskClient, runtime: Runtime) -> None:
+def test_a_lockout_is_recorded_and_shown_once(guessed_at: FlaskClient, runtime: Runtime) -> None:
     for _ in range(3):
         assert sign_in(guessed_at, "wrong horse", environ_overrides=KNOWN).status_code == 403
     assert sign_in(guessed_at, environ_overrides=KNOWN).status_code == 303
     written = guessed_at.get("/admin/actions?kind=sign_in_locked").text
-    assert written.count("by receiver: wrong passwords 100, networks 34") == 1
+    assert written.count("by receiver: 100 wrong passwords, 34 networks") == 1
     assert written.count("-line") == 1
     health = guessed_at.get("/admin/").text
     assert re.search(
@@ -150,7 +151,7 @@ def test_a_day_after_a_lockout_the_health_line_tells_of_it_no_more(
     assert "sign-in locked" in guessed_at.get("/admin/actions").text
 
 
-def test_another_address_of_the_same_ipv6_network_is_the_same_somebody() -> None:
+def test_addresses_of_one_ipv6_network_share_their_attempts() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db8:1::1")
     assert network_of("2001:db8:0:ff::1") == network_of("2001:db8::1") != network_of("2001:db8:0:100::1")
     assert network_of("192.0.2.1") == "192.0.2.1"
@@ -298,11 +299,11 @@ def test_only_asking_for_the_page_is_no_try(client: FlaskClient) -> None:
     assert sign_in(client).status_code == 303
 
 
-def test_actions_of_one_kind_are_told_apart(admin: FlaskClient) -> None:
+def test_actions_can_be_filtered_by_kind(admin: FlaskClient) -> None:
     sign_in(admin.application.test_client(), "wrong horse")
     only = admin.get("/admin/actions?kind=sign_in_refused").text
     assert only.count("-line") == 1
-    assert "Nobody has done this" in admin.get("/admin/actions?kind=labelled").text
+    assert "No actions match" in admin.get("/admin/actions?kind=labelled").text
     assert admin.get("/admin/actions?kind=odd").status_code == 422
 
 
@@ -314,7 +315,9 @@ def test_where_the_database_takes_no_writes_the_page_says_so_and_nobody_gets_in(
     for password in (PASSWORD, "wrong horse"):
         answer = client.post("/admin/sign-in", data=form | {"password": password})
         assert (answer.status_code, bool(answer.headers["Retry-After"])) == (503, True)
-        assert "Nobody can sign in now: the database cannot be reached, or takes no writes" in answer.text
+        assert (
+            "Sign-in is not possible now: the database cannot be reached, or takes no writes" in answer.text
+        )
     (tmp_path / "away.db").rename(tmp_path / "receiver.db")
     assert client.get("/admin/").status_code == 303
     assert sign_in(client).status_code == 303
@@ -324,7 +327,7 @@ def test_where_the_database_takes_no_writes_the_page_says_so_and_nobody_gets_in(
 def test_who_is_signed_in_sees_why_nothing_is_stored(admin: FlaskClient, tmp_path: Path) -> None:
     (tmp_path / "receiver.db").rename(tmp_path / "away.db")
     text = admin.get("/admin/").text
-    assert "The database takes no callbacks" in text
+    assert "Callbacks cannot be stored" in text
     assert "deleted or moved away while in use" in text
     answer = admin.post("/admin/tasks/task-1/poll", data={"csrf_token": token_of(admin, "/admin/")})
     assert answer.status_code in (404, 503)

@@ -1,4 +1,4 @@
-"""The first line of every page: is anything wrong?"""
+"""The first line of every page: the system's status."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.core.payloads import Trouble
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries, poll_queue
 from receiver.store.deliveries import StoredDelivery
 from receiver.core.upstream_health import UpstreamHealth
@@ -28,41 +29,41 @@ def healthy(runtime: Runtime, age_s: float = 0) -> None:
 def test_when_nothing_is_wrong_it_says_so(admin: FlaskClient, runtime: Runtime) -> None:
     healthy(runtime)
     text = admin.get("/admin/").text
-    assert "All is well" in text
+    assert "All systems normal" in text
     assert "<title>Tasks" in text
     assert "ok.svg" in text
     assert "host:1:abc" in text
 
 
-def test_nobody_polling_is_wrong(admin: FlaskClient) -> None:
+def test_no_poller_is_an_alarm(admin: FlaskClient) -> None:
     text = admin.get("/admin/").text
-    assert "Nobody polls" in text
+    assert "Polling has stopped" in text
     assert "<title>⚠ Tasks" in text
     assert "problem.svg" in text
 
 
 def test_a_poller_without_a_heartbeat_is_wrong(admin: FlaskClient, runtime: Runtime) -> None:
     healthy(runtime, age_s=14)
-    assert "All is well" in admin.get("/admin/").text
+    assert "All systems normal" in admin.get("/admin/").text
     healthy(runtime, age_s=200)
-    assert "no sign of life for 3 min" in admin.get("/admin/").text
+    assert "No poller heartbeat for 3 min" in admin.get("/admin/").text
 
 
-def test_no_api_key_is_told_on_every_page(new_runtime: Callable[..., Runtime]) -> None:
+def test_a_missing_api_key_is_shown_on_every_page(new_runtime: Callable[..., Runtime]) -> None:
     client = build_app(new_runtime(UPSTREAM_API_KEY="")).test_client()
     sign_in(client)
     tell(client)
     for path in ("/admin/", "/admin/tasks/task-1", "/admin/quarantine"):
-        assert "callbacks only: nothing is polled or confirmed" in client.get(path).text
+        assert "callbacks only, nothing is polled or confirmed" in client.get(path).text
     assert "Poll now" not in client.get("/admin/tasks/task-1").text
 
 
 @pytest.mark.parametrize(
     ("trouble", "shown"),
     [
-        (Trouble.REFUSED, "refuses our API key"),
-        (Trouble.LIMITED, "in trouble: limited; paused until"),
-        (Trouble.SERVER_ERROR, "in trouble: server error; paused until"),
+        (Trouble.REFUSED, "rejected the API key"),
+        (Trouble.LIMITED, "Upstream degraded: limited; paused until"),
+        (Trouble.SERVER_ERROR, "Upstream degraded: server error; paused until"),
         (Trouble.NOT_RECORD_INFO, "is RECEIVER_UPSTREAM_URL right?"),
         (Trouble.DENIED, "denies our calls (HTTP 403)"),
     ],
@@ -97,7 +98,7 @@ def test_one_tasks_failed_call_is_no_trouble_of_the_upstream(admin: FlaskClient,
     healthy(runtime)
     with runtime.database.write() as connection:
         poll_queue.save_health(connection, UpstreamHealth(trouble="server_error", failed_task="t"))
-    assert "All is well" in admin.get("/admin/").text
+    assert "All systems normal" in admin.get("/admin/").text
     poller = admin.get("/readyz").json["poller"]
     assert (poller["state"], poller["trouble"], poller["pausedSince"]) == ("polling", None, None)
 
@@ -114,15 +115,15 @@ def test_counts_name_what_is_wrong(admin: FlaskClient, runtime: Runtime) -> None
 
 
 def test_counting_stops_where_it_says_nothing_more(admin: FlaskClient, runtime: Runtime) -> None:
-    told = StoredDelivery(
+    delivery = StoredDelivery(
         source="callback", received_at=utc_now(), result="quarantined", digest=b"", body=b""
     )
     with runtime.database.write() as connection:
-        deliveries.add(connection, [told] * 1001)
+        deliveries.add(connection, [delivery] * 1001)
     assert "999+ deliveries in quarantine" in admin.get("/admin/").text
 
 
-def test_a_database_that_cannot_be_read_is_told_on_a_page(admin: FlaskClient, runtime: Runtime) -> None:
+def test_a_database_that_cannot_be_read_is_shown_on_a_page(admin: FlaskClient, runtime: Runtime) -> None:
     path = runtime.database.url.database
     assert path
     runtime.database.engine.dispose()
@@ -133,4 +134,4 @@ def test_a_database_that_cannot_be_read_is_told_on_a_page(admin: FlaskClient, ru
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert answer.content_type.startswith("text/html")
-    assert "The database cannot be used" in answer.text
+    assert "Database unavailable" in answer.text

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.observation import Observation, Scalar
+from receiver.core.observation import Observation, Scalar, Source
+from receiver.core.results import DeliveryResult
 from receiver.core.task import Task
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.presenters import (
     TaskRow,
-    TrackCard,
     delivery_row,
     details_of,
     error_rows,
     task_row,
-    track_cards,
     web_address,
 )
+from receiver.web.admin.track_cards import TrackCard, track_cards
 from tests.core.builders import callback, knowing, poll, ready, started
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -28,8 +28,8 @@ SEEN = NOW - timedelta(days=1)
 FRESH = Task(task_id="task-1", first_seen_at=SEEN)
 
 
-def knowing_task(*told: Observation, **fields: Any) -> Task:
-    return replace(FRESH, state=knowing(*told), **fields)
+def knowing_task(*observations: Observation, **fields: Any) -> Task:
+    return replace(FRESH, state=knowing(*observations), **fields)
 
 
 def card(now: datetime = NOW, /, **fields: Scalar) -> TrackCard:
@@ -37,23 +37,23 @@ def card(now: datetime = NOW, /, **fields: Scalar) -> TrackCard:
     return only
 
 
-def row_of(task: Task, late: datetime | None = NOW - timedelta(minutes=1)) -> TaskRow:
-    return task_row(task, NOW, late=late)
+def row_of(task: Task, overdue_before: datetime | None = NOW - timedelta(minutes=1)) -> TaskRow:
+    return task_row(task, NOW, overdue_before=overdue_before)
 
 
-# How long its files are kept
+# When the files expire
 
 
 def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None:
     made = "2026-03-06T12:00:00.000Z"
     before = card(NOW - timedelta(seconds=1), createTime=made)
-    assert (before.gone, before.vanishes.iso) == (False, "2026-03-20T12:00:00Z")
-    assert card(NOW, createTime=made).gone
-    assert card(createTime="2026-03-06T14:00:00+02:00").vanishes == card(createTime=made).vanishes
+    assert (before.expires.is_past, before.expires.iso) == (False, "2026-03-20T12:00:00Z")
+    assert card(NOW, createTime=made).expires.is_past
+    assert card(createTime="2026-03-06T14:00:00+02:00").expires == card(createTime=made).expires
 
 
 @pytest.mark.parametrize(
-    "told",
+    "claimed",
     [
         None,
         "2026-03-06 12:00:00",
@@ -66,13 +66,13 @@ def test_files_vanish_fourteen_days_after_they_were_made_to_the_second() -> None
         "\x00",
     ],
 )
-def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scalar | None) -> None:
-    shown = card() if told is None else card(createTime=told)
-    assert shown.vanishes.iso == "2026-04-02T12:00:00Z"
+def test_where_it_is_not_known_when_they_were_made_first_sight_counts(claimed: Scalar | None) -> None:
+    shown = card() if claimed is None else card(createTime=claimed)
+    assert shown.expires.iso == "2026-04-02T12:00:00Z"
 
 
 @pytest.mark.parametrize(
-    "told",
+    "claimed",
     [
         "9999-12-31T23:59:59Z",
         "9999-12-31T23:59:59-14:00",
@@ -80,21 +80,21 @@ def test_where_it_is_not_known_when_they_were_made_first_sight_counts(told: Scal
         "9998-12-31T23:59:59.999999Z",
         "0001-01-01T00:00:00Z",
         "0001-01-01T00:00:00-14:00",
-        "0001-01-01T00:00:00+14:00",  # fails: OverflowError is no ValueError; in UTC it is before the year 1
+        "0001-01-01T00:00:00+14:00",  # in UTC it is before the year 1
         "10000-01-01T00:00:00Z",
         "2026-02-30T00:00:00Z",
         "2026-03-06T24:00:00Z",
         "2026-03-06T00:00:00+23:59:59.999999",
     ],
 )
-def test_no_time_anybody_may_claim_breaks_the_page(told: str) -> None:
-    card(createTime=told)
+def test_no_time_anybody_may_claim_breaks_the_page(claimed: str) -> None:
+    card(createTime=claimed)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(max_size=30) | st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()))
-def test_no_text_in_the_place_of_a_time_breaks_the_page(told: str) -> None:
-    card(createTime=told)
+def test_no_text_in_the_place_of_a_time_breaks_the_page(claimed: str) -> None:
+    card(createTime=claimed)
 
 
 # Addresses
@@ -131,7 +131,7 @@ def test_anything_else_is_not(address: object) -> None:
     assert web_address(address) is None
 
 
-def test_an_address_that_is_not_linked_to_is_still_told_as_text() -> None:
+def test_an_address_that_is_not_linked_to_is_still_shown_as_text() -> None:
     row = started("a", audioUrl="javascript:alert(1)", imageUrl="https://cdn.example/a.jpeg")
     (shown,) = track_cards(knowing_task(callback("", row)), NOW)
     assert shown.links == (("imageUrl", "https://cdn.example/a.jpeg"),)
@@ -154,26 +154,31 @@ def test_the_stream_is_played_while_there_is_no_file_yet() -> None:
 
 
 def test_a_row_counts_the_tracks_that_are_ready_and_names_each_title_once() -> None:
-    told = callback("", ready("a", title="Tides"), started("b", title="Tides"), started("c", title="Ebb"))
-    row = row_of(knowing_task(told, callbacks=1))
+    observation = callback(
+        "", ready("a", title="Tides"), started("b", title="Tides"), started("c", title="Ebb")
+    )
+    row = row_of(knowing_task(observation, callbacks=1))
     assert (row.ready, row.tracks, row.sources) == (1, 3, "callback")
     assert sorted(row.title.split(" / ")) == ["Ebb", "Tides"]
 
 
-def test_who_told_of_it_is_said() -> None:
-    counts = {(0, 0): "nobody yet", (2, 0): "callback", (0, 1): "poll", (1, 1): "both"}
+def test_a_row_names_its_sources() -> None:
+    counts = {(0, 0): "none", (2, 0): "callback", (0, 1): "poll", (1, 1): "callback + poll"}
     for (callbacks, polls), words in counts.items():
         assert row_of(replace(FRESH, callbacks=callbacks, polls=polls)).sources == words
 
 
-def test_a_look_that_is_past_is_due_and_where_nobody_looks_there_is_none() -> None:
-    for seconds, words in ((-120, "due 2 min ago"), (120, "in 2 min"), (0, "now")):
+def test_a_poll_in_the_past_is_due_or_overdue_and_without_polling_there_is_none() -> None:
+    for seconds, words in ((-120, "overdue by 2 min"), (-30, "due now"), (120, "in 2 min"), (0, "due now")):
         shown = row_of(replace(FRESH, next_poll_at=NOW + timedelta(seconds=seconds))).next_poll
         assert shown is not None
-        assert shown.words == words
+        assert shown.relative == words
     overdue = replace(FRESH, next_poll_at=NOW - timedelta(minutes=2))
-    assert row_of(overdue).mark.word == "overdue"
-    assert (row_of(overdue, late=None).next_poll, row_of(overdue, late=None).mark.word) == (None, "pending")
+    assert row_of(overdue).badge.word == "overdue"
+    assert (
+        row_of(overdue, overdue_before=None).next_poll,
+        row_of(overdue, overdue_before=None).badge.word,
+    ) == (None, "pending")
 
 
 def test_details_say_who_vouches_for_them() -> None:
@@ -190,14 +195,19 @@ def test_details_say_who_vouches_for_them() -> None:
     ]
 
 
-def test_a_delivery_with_a_result_or_cause_nobody_knows_and_no_body_is_shown() -> None:
-    told = StoredDelivery(source="poll", received_at=NOW, result="novel", digest=b"", body=None, cause="odd")
-    row = delivery_row(told, NOW)
-    assert (row.mark.word, row.body, row.task_id, row.errors) == ("novel", None, None, ())
-    assert row.cause is not None
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("result", DeliveryResult)
+def test_every_result_has_a_badge_and_a_poll_without_news_is_no_duplicate(
+    result: DeliveryResult, source: Source
+) -> None:
+    delivery = StoredDelivery(source=source, received_at=NOW, result=result, digest=b"", body=None)
+    row = delivery_row(delivery, NOW)
+    assert (row.body, row.task_id, row.errors, row.cause) == (None, None, (), None)
+    unchanged = (result, source) == (DeliveryResult.DUPLICATE, Source.POLL)
+    assert row.badge.word and (row.badge.word == "no change") is unchanged
 
 
-def test_errors_are_told_by_their_place_and_those_of_the_whole_by_the_body() -> None:
+def test_errors_stand_by_their_place_and_those_of_the_whole_by_the_body() -> None:
     assert error_rows({"": ["Not JSON."], "data.0.id": ["Bad.", "Worse."]}) == (
         ("body", "Not JSON."),
         ("data.0.id", "Bad. Worse."),

@@ -1,11 +1,12 @@
-"""The quarantine: shown, read again, and marked as seen."""
+"""The quarantine: shown, reprocessed and acknowledged."""
 
 import re
 from typing import Any
 
 from flask.testing import FlaskClient
 
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import deliveries
 from receiver.store.deliveries import StoredDelivery
 from tests.conftest import BOTH_STORES
@@ -38,74 +39,74 @@ def test_it_has_pages(admin: FlaskClient) -> None:
 
 
 def test_empty_it_says_so(admin: FlaskClient) -> None:
-    assert "Everything that came could be read" in admin.get("/admin/quarantine").text
+    assert "Nothing in quarantine" in admin.get("/admin/quarantine").text
 
 
 def unread(runtime: Runtime, body: bytes, **more: Any) -> None:
     """A delivery in quarantine that can be read by now, as an earlier version left it."""
-    told = {"source": "callback", "received_at": utc_now(), "result": "quarantined", "cause": "no_task_id"}
+    fields = {"source": "callback", "received_at": utc_now(), "result": "quarantined", "cause": "no_task_id"}
     with runtime.database.write() as connection:
-        deliveries.add(connection, [StoredDelivery(**told | {"digest": b"", "body": body} | more)])
+        deliveries.add(connection, [StoredDelivery(**fields | {"digest": b"", "body": body} | more)])
 
 
 READABLE = b'{"code": 200, "data": {"callbackType": "text", "task_id": "task-7", "data": [{"id": "a"}]}}'
 
 
-def test_reading_again_tells_first_what_would_change(admin: FlaskClient, runtime: Runtime) -> None:
+def test_reprocessing_first_shows_what_would_change(admin: FlaskClient, runtime: Runtime) -> None:
     unread(runtime, READABLE)
     admin.post(CALLBACKS, data="broken")
     text = re.sub(r"<[^>]+>", "", admin.get("/admin/quarantine/read-again").text)
     text = " ".join(text.split())
     assert (
-        "2 deliveries match. By the present schemas 1 can be read now, 1 would change their task, and 1"
+        "2 deliveries match. With the current parser: 1 would parse, 1 task would change, 1 would stay"
         in text
     )
-    assert "status none → became TEXT SUCCESS" in text
+    assert "status none → became TEXT_SUCCESS" in text
     assert admin.get("/api/tasks/task-7", headers=BEARER).status_code == 404, "nothing has changed"
 
 
-def test_reading_again_takes_in_what_can_be_read(admin: FlaskClient, runtime: Runtime) -> None:
+def test_reprocessing_stores_what_parses_now(admin: FlaskClient, runtime: Runtime) -> None:
     unread(runtime, READABLE)
     admin.post(CALLBACKS, data="broken")
     answer = post(admin, "/admin/quarantine/read-again")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/quarantine")
     assert known(admin, "task-7")["status"] == "TEXT_SUCCESS"
     text = admin.get("/admin/quarantine").text
-    assert "2 read again: 1 can be read now, 1 changed their task, 1 stay in quarantine." in text
+    assert "2 deliveries reprocessed: 1 parsed, 1 task changed, 1 still in quarantine." in text
     assert "task-7" not in text
     timeline = admin.get("/admin/tasks/task-7").text
-    assert "read again" in timeline
+    assert "reprocessed" in timeline
     assert "by admin page from 127.0.0.1" in timeline
 
 
-def test_one_can_be_read_again_alone(admin: FlaskClient, runtime: Runtime) -> None:
+def test_one_delivery_can_be_reprocessed(admin: FlaskClient, runtime: Runtime) -> None:
     unread(runtime, READABLE)
     unread(runtime, READABLE.replace(b"task-7", b"task-8"))
     links = re.findall(
         r'href="(/admin/quarantine/read-again\?only=\d+)"', admin.get("/admin/quarantine").text
     )
     assert len(links) == 2
-    assert "One delivery matches" in admin.get(links[0]).text
+    assert "1 delivery matches" in admin.get(links[0]).text
     post(admin, links[0])
     assert known(admin, "task-8")["status"] == "TEXT_SUCCESS"
     assert admin.get("/api/tasks/task-7", headers=BEARER).status_code == 404
     assert admin.get(links[0]).status_code == 404, "it is there no more"
 
 
-def test_marking_as_seen_empties_the_page_and_the_health_line(admin: FlaskClient) -> None:
+def test_acknowledging_empties_the_page_and_the_banner(admin: FlaskClient) -> None:
     for number in range(3):
         admin.post(CALLBACKS, data=f"broken {number}")
     assert "3 deliveries in quarantine" in admin.get("/admin/").text
     post(admin, "/admin/quarantine/acknowledge")
     assert "in quarantine" not in admin.get("/admin/").text
-    assert "Nothing here" in admin.get("/admin/quarantine").text
-    kept = admin.get("/admin/quarantine?seen=yes").text
-    assert kept.count("broken") == 3
-    assert kept.count("seen <time") == 3
-    assert "deliveries 3, cause any" in admin.get("/admin/actions").text
+    assert "Nothing in quarantine" in admin.get("/admin/quarantine").text
+    everything = admin.get("/admin/quarantine?seen=yes").text
+    assert everything.count("broken") == 3
+    assert everything.count("acknowledged <time") == 3
+    assert "3 deliveries, cause any" in admin.get("/admin/actions").text
 
 
-def test_causes_are_told_apart(admin: FlaskClient) -> None:
+def test_deliveries_can_be_filtered_by_cause(admin: FlaskClient) -> None:
     admin.post(CALLBACKS, data="broken body")
     admin.post(CALLBACKS, json={"code": 200, "data": {}})
     admin.post(CALLBACKS, json={"code": 200, "data": {"taskId": "task-9", "data": 7}})
@@ -113,7 +114,7 @@ def test_causes_are_told_apart(admin: FlaskClient) -> None:
         text = admin.get(f"/admin/quarantine?cause={cause}").text
         assert text.count('<li id="delivery-') == count
     post(admin, "/admin/quarantine/acknowledge?cause=unreadable")
-    assert "Nothing matches" in admin.get("/admin/quarantine?cause=unreadable").text
+    assert "No matches" in admin.get("/admin/quarantine?cause=unreadable").text
     assert "2 deliveries in quarantine" in admin.get("/admin/").text
 
 
@@ -135,14 +136,14 @@ def test_a_body_comes_as_it_came_and_as_a_file(admin: FlaskClient) -> None:
         assert admin.get(f"/admin/deliveries/{none}/body").status_code == 404
 
 
-def test_what_is_not_understood_does_not_widen_what_is_marked(admin: FlaskClient) -> None:
+def test_an_unknown_filter_does_not_widen_what_is_acknowledged(admin: FlaskClient) -> None:
     admin.post(CALLBACKS, data="broken")
     for query in ("only=abc", "cause=odd", "before=abc"):
         assert post(admin, f"/admin/quarantine/acknowledge?{query}").status_code == 422
     assert "1 delivery in quarantine" in admin.get("/admin/").text
 
 
-def test_what_came_after_the_count_is_neither_read_nor_marked(admin: FlaskClient, runtime: Runtime) -> None:
+def test_what_arrives_after_the_count_is_not_reprocessed(admin: FlaskClient, runtime: Runtime) -> None:
     unread(runtime, READABLE)
     found = re.search(
         r'action="(/admin/quarantine/read-again[^"]*)"', admin.get("/admin/quarantine/read-again").text

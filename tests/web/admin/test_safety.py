@@ -8,12 +8,13 @@ from flask.testing import FlaskClient
 
 from receiver.intake import poll_delivery
 from receiver.web.admin.media import may_load, media_origins
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.web.admin.presenters import web_address
 from tests.conftest import CALLBACK_TOKEN
 from tests.web.admin.page import BEARER, CALLBACKS, HOSTILE, PASSWORD, known, sign_in, tell
 
-# What a browser asks for without being told to, other than the page's own files.
+# What a browser asks for by itself, other than the page's own files.
 LOADED = re.compile(
     r'<(?:img|audio|video|source|iframe|embed|object|input|script|link)\b[^>]*?(?:src|href|poster|data|srcset)="(?!/admin/)([^"]+)"'
 )
@@ -93,7 +94,7 @@ def confirm(runtime: Runtime, task_id: str = "task-1", **row: str) -> None:
     runtime.intake.submit(poll_delivery(body, task_id, now=utc_now(), secrets=()))
 
 
-def test_what_only_a_callback_told_is_a_link_and_nothing_that_a_browser_loads_by_itself(
+def test_an_unconfirmed_url_is_a_link_and_nothing_that_a_browser_loads_by_itself(
     admin: FlaskClient,
 ) -> None:
     tell(admin, **ADDRESSES)
@@ -105,18 +106,16 @@ def test_what_only_a_callback_told_is_a_link_and_nothing_that_a_browser_loads_by
     assert "Load player" in text
 
 
-def test_what_record_info_told_is_shown_by_itself(admin: FlaskClient, runtime: Runtime) -> None:
-    told = {"imageUrl": "https://example.org/a.jpg", "audioUrl": "https://example.org/a.mp3"}
-    confirm(runtime, **told)
+def test_a_confirmed_url_is_loaded_without_a_click(admin: FlaskClient, runtime: Runtime) -> None:
+    urls = {"imageUrl": "https://example.org/a.jpg", "audioUrl": "https://example.org/a.mp3"}
+    confirm(runtime, **urls)
     text = admin.get("/admin/tasks/task-1").text
     assert LOADED.findall(text) == ["https://example.org/a.jpg", "https://example.org/a.mp3"]
     assert '<audio controls preload="none"' in text
     assert "Load cover" not in text
 
 
-def test_an_address_is_loaded_only_if_it_is_the_one_that_record_info_told(
-    admin: FlaskClient, runtime: Runtime
-) -> None:
+def test_a_url_is_loaded_only_if_record_info_confirmed_it(admin: FlaskClient, runtime: Runtime) -> None:
     tell(admin, image_url="https://evil.example/a.jpg", source_image_url="https://evil.example/b.jpg")
     confirm(runtime, audioUrl="https://example.org/a.mp3")
     assert LOADED.findall(admin.get("/admin/tasks/task-1").text) == ["https://example.org/a.mp3"]

@@ -7,14 +7,15 @@ from datetime import timedelta
 from flask.testing import FlaskClient
 
 from receiver.intake import poll_delivery
-from receiver.runtime import Runtime, utc_now
+from receiver.clock import utc_now
+from receiver.runtime import Runtime
 from receiver.store import tasks
 from tests.web.admin.page import BEARER, CALLBACKS, known, make_overdue, post, tell, token_of
 
 
 def test_with_nothing_yet_it_tells_how_to_try(admin: FlaskClient) -> None:
     text = admin.get("/admin/").text
-    assert "Nothing yet" in text
+    assert "No tasks yet" in text
     assert f"curl 'http://localhost{CALLBACKS}'" in text
 
 
@@ -34,7 +35,7 @@ def test_filters_combine_and_live_in_the_address(admin: FlaskClient) -> None:
     assert [key in found for key in ("task-1", "task-2", "task-3")] == [False, False, True]
     assert 'value="dunes"' in found
     none = admin.get("/admin/?q=dunes&outcome=failed").text
-    assert "Nothing matches" in none
+    assert "No matches" in none
     assert "Clear filters" in none
 
 
@@ -69,20 +70,20 @@ def test_what_needs_attention_comes_first(admin: FlaskClient, runtime: Runtime) 
     assert "Needs attention" not in admin.get("/admin/").text
     make_overdue(runtime, "task-1")
     text = admin.get("/admin/").text
-    attention = text[text.index("Needs attention") : text.index("All, newest first")]
+    attention = text[text.index("Needs attention") : text.index("All tasks (newest first)")]
     assert "task-1" in attention
     assert "overdue" in attention
     assert "task-2" not in attention
 
 
-def test_one_task_shows_everything_that_was_told(admin: FlaskClient) -> None:
+def test_the_page_of_a_task_shows_all_its_deliveries(admin: FlaskClient) -> None:
     tell(admin, stage="text", prompt="a song of the sea")
     tell(admin, prompt="a song of the sea")
     admin.post(
         CALLBACKS, json={"code": 200, "data": {"callbackType": "text", "task_id": "task-1", "data": 7}}
     )
     text = admin.get("/admin/tasks/task-1").text
-    for shown in ("TEXT_SUCCESS", "SUCCESS", "accepted", "quarantined", "data.data", "orphan", "claimed"):
+    for shown in ("TEXT_SUCCESS", "SUCCESS", "accepted", "quarantined", "data.data", "orphan", "unconfirmed"):
         assert shown in text
     assert "a song of the sea" in text
     assert "&#34;callbackType&#34;: &#34;text&#34;" in text
@@ -92,7 +93,7 @@ def test_an_unknown_task_is_a_page_not_a_problem_document(admin: FlaskClient) ->
     for answer in (admin.get("/admin/tasks/none"), admin.get("/admin/none")):
         assert answer.status_code == 404
         assert answer.content_type.startswith("text/html")
-        assert "Nobody polls" in answer.text  # the health line is there too
+        assert "Polling has stopped" in answer.text  # the health line is there too
     form = {"csrf_token": token_of(admin, "/admin/")}
     assert admin.post("/admin/tasks/none/poll", data=form).status_code == 404
 
@@ -108,8 +109,8 @@ def test_poll_now_makes_the_task_due(admin: FlaskClient, runtime: Runtime) -> No
     assert task.poll_requested
     assert task.next_poll_at
     assert abs(task.next_poll_at - utc_now()) < timedelta(seconds=20)
-    assert "will be asked" in admin.get("/admin/tasks/task-1").text
-    assert "will be asked" not in admin.get("/admin/tasks/task-1").text
+    assert "Poll queued" in admin.get("/admin/tasks/task-1").text
+    assert "Poll queued" not in admin.get("/admin/tasks/task-1").text
 
 
 def test_a_label_is_set_found_changed_and_removed(admin: FlaskClient) -> None:
@@ -119,37 +120,37 @@ def test_a_label_is_set_found_changed_and_removed(admin: FlaskClient) -> None:
     assert "task-1" in admin.get("/admin/?q=film").text
     post(admin, "/admin/tasks/task-1/label", label="")
     assert known(admin)["label"] is None
-    assert "Nothing matches" in admin.get("/admin/?q=film").text
+    assert "No matches" in admin.get("/admin/?q=film").text
     text = admin.get("/admin/tasks/task-1").text
     assert "label for the film" in text
     assert "label removed" in text
 
 
-def test_a_label_that_cannot_be_kept_is_told_and_changes_nothing(admin: FlaskClient) -> None:
+def test_a_label_that_cannot_be_stored_is_refused(admin: FlaskClient) -> None:
     tell(admin)
     for label in ("x" * 201, "a\0b"):
         post(admin, "/admin/tasks/task-1/label", label=label)
-        assert "Not saved" in admin.get("/admin/tasks/task-1").text
+        assert "Label not saved" in admin.get("/admin/tasks/task-1").text
     assert known(admin)["label"] is None
     assert post(admin, "/admin/tasks/none/label", label="x").status_code == 404
 
 
 def in_conflict(client: FlaskClient, task_id: str) -> None:
     for code in (500, 200):
-        told = {"callbackType": "complete", "task_id": task_id}
-        client.post(CALLBACKS, json={"code": code, "data": told})
+        data = {"callbackType": "complete", "task_id": task_id}
+        client.post(CALLBACKS, json={"code": code, "data": data})
 
 
-def test_what_a_person_has_seen_is_no_problem_until_it_changes(admin: FlaskClient) -> None:
+def test_an_acknowledged_task_is_no_problem_until_it_changes(admin: FlaskClient) -> None:
     in_conflict(admin, "task-1")
     in_conflict(admin, "task-2")
     assert "2 tasks in conflict" in admin.get("/admin/").text
     post(admin, "/admin/tasks/task-1/acknowledge")
     text = admin.get("/admin/").text
     assert "1 task in conflict" in text
-    attention = text[text.index("Needs attention") : text.index("All, newest first")]
+    attention = text[text.index("Needs attention") : text.index("All tasks (newest first)")]
     assert ("task-1" in attention, "task-2" in attention) == (False, True)
-    assert "marked as seen" in admin.get("/admin/tasks/task-1").text
+    assert "acknowledged" in admin.get("/admin/tasks/task-1").text
     tell(admin, "task-1")
     assert "2 tasks in conflict" in admin.get("/admin/").text
 
@@ -165,17 +166,20 @@ def test_a_conflict_that_record_info_has_decided_needs_no_attention(
     text = admin.get("/admin/").text
     assert "in conflict" not in text
     assert "task-1" in admin.get("/admin/?flag=conflict").text, "it is shown, and can be found"
-    assert "A failure and a success were both told" in admin.get("/admin/tasks/task-1").text
+    assert "Conflicting reports" in admin.get("/admin/tasks/task-1").text
 
 
-def test_all_are_marked_as_seen_after_their_number_is_told(admin: FlaskClient) -> None:
+def test_all_problems_are_acknowledged_after_their_number_is_shown(admin: FlaskClient) -> None:
     for number in range(3):
         in_conflict(admin, f"task-{number}")
-    assert "<strong>3</strong> tasks are unresolved or in conflict" in admin.get("/admin/acknowledge").text
+    assert (
+        "<strong>3</strong> unacknowledged tasks are unresolved or in conflict"
+        in admin.get("/admin/acknowledge").text
+    )
     assert "3 tasks in conflict" in admin.get("/admin/").text, "looking changes nothing"
     post(admin, "/admin/acknowledge")
     assert "in conflict" not in admin.get("/admin/").text
-    assert "Nothing to mark" in admin.get("/admin/acknowledge").text
+    assert "Nothing to acknowledge" in admin.get("/admin/acknowledge").text
     assert "conflict" in admin.get("/admin/?flag=conflict").text, "the flag itself stays"
 
 
@@ -200,7 +204,7 @@ def test_a_sister_products_job_has_a_page_of_its_own(admin: FlaskClient) -> None
         CALLBACKS, json={"code": 200, "data": {"task_id": "w", "audioWavUrl": "https://example.org/a.wav"}}
     )
     text = admin.get("/admin/tasks/w").text
-    assert "A job of a sister product" in text
+    assert "Unsupported product" in text
     assert "https://example.org/a.wav" in text
 
 
@@ -208,7 +212,7 @@ def test_a_task_with_very_many_deliveries_shows_the_newest(admin: FlaskClient) -
     for number in range(103):
         tell(admin, stage="text", title=f"Song {number}")
     text = admin.get("/admin/tasks/task-1").text
-    assert "3 earlier deliveries are not shown here" in text
+    assert "3 older deliveries are not shown here" in text
     assert text.count('id="delivery-') == 100
 
 
@@ -223,5 +227,5 @@ def test_the_page_of_a_task_grows_no_more_once_it_is_full_of_claims(admin: Flask
 
     full, more = flood(range(2)), flood(range(2, 12))
     assert [text.count('<details id="difference-') for text in (full, more)] == [64 + 1] * 2
-    assert "some claimed too much" not in full
-    assert "some claimed too much" in more
+    assert "exceed the limits" not in full
+    assert "exceed the limits" in more

@@ -10,7 +10,8 @@ from receiver.core.settlement import Outcome, Settlement
 from receiver.core.task import Task
 from receiver.store.audit_log import Action, Actor, ActionKind
 from receiver.store.deliveries import StoredDelivery
-from receiver.web.admin.timeline import SHOWN_WHOLE, Entry, action_words, build_timeline
+from receiver.web.admin.action_words import action_words
+from receiver.web.admin.timeline import BODIES_SHOWN, Entry, build_timeline
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAGE = Actor(via="admin page", address="192.0.2.7")
@@ -28,7 +29,7 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def told(number: int, moment: datetime = NOW, body: bytes | None = b"{}") -> StoredDelivery:
+def delivery(number: int, moment: datetime = NOW, body: bytes | None = b"{}") -> StoredDelivery:
     return StoredDelivery(
         id=number,
         task_id="task-1",
@@ -46,15 +47,15 @@ def done(
     return Action(id=number, kind=kind, actor=PAGE, at=moment, task_id="task-1", detail=detail)
 
 
-def said(entry: Entry) -> str:
-    return f"delivery {entry.delivery.id}" if entry.delivery else entry.mark.word
+def word_of(entry: Entry) -> str:
+    return f"delivery {entry.delivery.id}" if entry.delivery else entry.badge.word
 
 
 def story(task: Task, deliveries: list[StoredDelivery], actions: list[Action]) -> list[str]:
-    return [said(entry) for entry in build_timeline(task, deliveries, actions, now=at(10_000))]
+    return [word_of(entry) for entry in build_timeline(task, deliveries, actions, now=at(10_000))]
 
 
-def test_of_a_task_just_made_the_story_is_that_it_was_seen() -> None:
+def test_a_new_task_was_first_seen() -> None:
     assert story(FRESH, [], []) == ["first seen"]
 
 
@@ -62,8 +63,8 @@ def test_the_newest_comes_first_whatever_it_is() -> None:
     task = replace(
         FRESH, registered_at=at(5), settled_at=at(40), settlement=Settlement(outcome=Outcome.SUCCEEDED)
     )
-    entries = build_timeline(task, [told(1, at(10)), told(2, at(40))], [done(1, at(20))], now=at(100))
-    assert [said(entry) for entry in entries] == [
+    entries = build_timeline(task, [delivery(1, at(10)), delivery(2, at(40))], [done(1, at(20))], now=at(100))
+    assert [word_of(entry) for entry in entries] == [
         "settled",
         "delivery 2",
         "poll requested",
@@ -74,7 +75,7 @@ def test_the_newest_comes_first_whatever_it_is() -> None:
     assert entries[0].words == "succeeded"
 
 
-def test_what_happened_at_one_moment_is_told_in_the_order_in_which_it_must_have() -> None:
+def test_events_of_one_time_stand_in_the_order_in_which_they_must_have_happened() -> None:
     expected = [
         "settled",
         "gave up",
@@ -84,55 +85,57 @@ def test_what_happened_at_one_moment_is_told_in_the_order_in_which_it_must_have(
         "registered",
         "first seen",
     ]
-    for deliveries in permutations([told(1), told(2)]):
+    for deliveries in permutations([delivery(1), delivery(2)]):
         assert story(ENDED, list(deliveries), [done(1)]) == expected
 
 
-def test_deliveries_and_actions_of_one_moment_are_told_by_their_ids_as_numbers() -> None:
+def test_deliveries_and_actions_of_one_time_are_ordered_by_id() -> None:
     numbers = (2, 10, 9, 100)
-    assert story(FRESH, [told(number) for number in numbers], [])[:-1] == [
+    assert story(FRESH, [delivery(number) for number in numbers], [])[:-1] == [
         "delivery 100",
         "delivery 10",
         "delivery 9",
         "delivery 2",
     ]
     kinds = [done(10, kind=ActionKind.ACKNOWLEDGED), done(9, kind=ActionKind.LABELLED)]
-    assert story(FRESH, [], kinds)[:2] == ["marked as seen", "labelled"]
+    assert story(FRESH, [], kinds)[:2] == ["acknowledged", "labelled"]
 
 
 def test_a_clock_that_was_set_back_shows_by_the_times_and_loses_nothing() -> None:
-    entries = build_timeline(FRESH, [told(1, at(-60)), told(2, at(-120))], [], now=at(-120))
-    assert [said(entry) for entry in entries] == ["first seen", "delivery 1", "delivery 2"]
-    assert [entry.at.words for entry in entries] == ["in 2 min", "in 1 min", "now"]
+    entries = build_timeline(FRESH, [delivery(1, at(-60)), delivery(2, at(-120))], [], now=at(-120))
+    assert [word_of(entry) for entry in entries] == ["first seen", "delivery 1", "delivery 2"]
+    assert [entry.at.relative for entry in entries] == ["in 2 min", "in 1 min", "now"]
 
 
-def test_a_task_that_was_reopened_is_not_told_as_settled() -> None:
-    assert "settled" not in story(replace(FRESH, registered_at=NOW), [told(1)], [])
+def test_a_reopened_task_is_not_shown_as_settled() -> None:
+    assert "settled" not in story(replace(FRESH, registered_at=NOW), [delivery(1)], [])
 
 
 def test_a_delivery_whose_body_was_dropped_is_still_in_the_story() -> None:
-    entry = build_timeline(FRESH, [told(1, body=None)], [], now=NOW)[0]
+    entry = build_timeline(FRESH, [delivery(1, body=None)], [], now=NOW)[0]
     assert entry.delivery is not None
     assert entry.delivery.body is None
 
 
 def test_of_many_deliveries_only_the_newest_show_their_bodies() -> None:
-    entries = build_timeline(FRESH, [told(number) for number in range(1, 26)], [], now=NOW)
+    entries = build_timeline(FRESH, [delivery(number) for number in range(1, 26)], [], now=NOW)
     rows = [entry.delivery for entry in entries if entry.delivery]
     shown = [row.id for row in rows if row.body and row.body.parts]
-    assert shown == list(range(25, 25 - SHOWN_WHOLE, -1))
-    assert all(row.body and row.body.cut for row in rows[SHOWN_WHOLE:])
+    assert shown == list(range(25, 25 - BODIES_SHOWN, -1))
+    assert all(row.body and row.body.truncated for row in rows[BODIES_SHOWN:])
 
 
 @pytest.mark.parametrize("kind", ActionKind)
 def test_everything_a_person_can_do_has_a_mark_and_a_word(kind: ActionKind) -> None:
     entry = build_timeline(FRESH, [], [done(1, kind=kind)], now=NOW)[0]
-    assert entry.mark.word
+    assert entry.badge.word
     assert entry.words == "by admin page from 192.0.2.7"
 
 
-def test_who_did_it_from_where_and_with_what_is_told() -> None:
+def test_an_action_names_its_actor_address_and_detail() -> None:
     assert action_words(done(1, label="order 17")) == "by admin page from 192.0.2.7: label order 17"
     assert action_words(done(1, label=None)) == "by admin page from 192.0.2.7: label removed"
-    assert action_words(done(1, lookedAt=0, readable=0)).endswith(": lookedAt 0, readable 0")
+    assert action_words(done(1, lookedAt=1, readable=0, changing=2)).endswith(
+        ": 1 delivery, 0 parsed, 2 changed tasks"
+    )
     assert action_words(replace(done(1), actor=Actor(via="command"))) == "by command"

@@ -1,0 +1,25 @@
+"""Task ids and labels, by the same rules in payloads, the API, the admin page and the commands."""
+
+import re
+from typing import Any
+
+MAX_TASK_ID_CHARS = 200
+MAX_LABEL_CHARS = 200
+TASK_ID_RULE = f"text without white space or slashes, {MAX_TASK_ID_CHARS} characters at most"
+LABEL_RULE = f"a label is text of {MAX_LABEL_CHARS} characters at most"
+
+# Neither can be stored as text everywhere: a NUL, and half of a surrogate pair.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def parse_task_id(value: Any) -> str | None:
+    """The value as a task id: printable, no white space or slash, at most `MAX_TASK_ID_CHARS`; else None."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value).strip()
+    refused = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
+    return None if refused or text in (".", "..") or not 0 < len(text) <= MAX_TASK_ID_CHARS else text
+
+
+def is_label(text: str) -> bool:
+    return len(text) <= MAX_LABEL_CHARS and not UNSTORABLE.search(text)

@@ -1,0 +1,71 @@
+"""Who polls, and whether the upstream lets them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from receiver.core.payloads import Trouble
+from receiver.core.upstream_health import UpstreamHealth
+from receiver.store import lease, poll_queue
+from receiver.store.database import database_now
+
+SILENT_AFTER_S = 15
+
+
+class PollerState(StrEnum):
+    """`PAUSED` by trouble of the upstream, `REFUSED` while it rejects the API key."""
+
+    POLLING = "polling"
+    PAUSED = "paused"
+    REFUSED = "refused"
+    OFF = "off"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PollerStatus:
+    """The poller at one moment of the database's clock.
+
+    `holder` is the process that holds the lease. `trouble`, `detail` and `paused_since` are the upstream's; they are
+    None while it is well. `paused_until` is None unless polling is paused now. `answered_at` is when it last answered.
+    """
+
+    state: PollerState
+    holder: str | None = None
+    heartbeat_age_s: float | None = None
+    paused_until: datetime | None = None
+    paused_since: datetime | None = None
+    trouble: Trouble | None = None
+    detail: str | None = None
+    answered_at: datetime | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the holder has sent no heartbeat for too long."""
+        return self.heartbeat_age_s is not None and self.heartbeat_age_s > SILENT_AFTER_S
+
+
+def read_poller_status(connection: Connection, *, has_key: bool, enabled: bool) -> PollerStatus:
+    """`has_key`: there is an API key to poll with; `enabled`: this process group may poll."""
+    now = database_now(connection)
+    held, health = lease.read(connection), poll_queue.health(connection)
+    # One task whose calls fail is no trouble of the upstream.
+    trouble = Trouble(health.trouble) if health.in_trouble and health.trouble else None
+    off = not has_key or (held is None and not enabled)
+    return PollerStatus(
+        state=PollerState.OFF if off else _state(health, trouble, now),
+        holder=held.holder if held else None,
+        heartbeat_age_s=(now - held.heartbeat_at).total_seconds() if held else None,
+        paused_until=health.paused_until if health.paused(now) else None,
+        paused_since=health.paused_since if trouble else None,
+        trouble=trouble,
+        detail=health.detail if trouble else None,
+        answered_at=health.answered_at,
+    )
+
+
+def _state(health: UpstreamHealth, trouble: Trouble | None, now: datetime) -> PollerState:
+    if trouble is Trouble.REFUSED:
+        return PollerState.REFUSED
+    return PollerState.PAUSED if health.paused(now) else PollerState.POLLING
