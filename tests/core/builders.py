@@ -38,31 +38,31 @@ def poll(status: str = "", *tracks: Track, **details: Scalar) -> Observation:
     return Observation(task_id=TASK_ID, source=Source.POLL, status=status, tracks=tracks, details=details)
 
 
-def knowing(*told: Observation) -> TaskState:
+def state_after(*observations: Observation) -> TaskState:
     state = TaskState()
-    for seen in told:
-        state = reconcile(state, seen)
+    for observation in observations:
+        state = reconcile(state, observation)
     return state
 
 
-def verdict_on(
-    *told: Observation, policy: Policy = SUSPECT, registered: bool = True, gave_up: bool = False
+def settlement_of(
+    *observations: Observation, policy: Policy = SUSPECT, registered: bool = True, gave_up: bool = False
 ) -> Settlement:
-    return settle(knowing(*told), registered=registered, gave_up=gave_up, policy=policy)
+    return settle(state_after(*observations), registered=registered, gave_up=gave_up, policy=policy)
 
 
-def is_urgent_after(*told: Observation, policy: Policy = SUSPECT, registered: bool = True) -> bool:
-    outcome = verdict_on(*told, policy=policy, registered=registered).outcome
-    return is_urgent(knowing(*told), outcome)
+def is_urgent_after(*observations: Observation, policy: Policy = SUSPECT, registered: bool = True) -> bool:
+    outcome = settlement_of(*observations, policy=policy, registered=registered).outcome
+    return is_urgent(state_after(*observations), outcome)
 
 
 def outcome_of(
-    *told: Observation, policy: Policy = SUSPECT, registered: bool = True, gave_up: bool = False
+    *observations: Observation, policy: Policy = SUSPECT, registered: bool = True, gave_up: bool = False
 ) -> Outcome:
-    return verdict_on(*told, policy=policy, registered=registered, gave_up=gave_up).outcome
+    return settlement_of(*observations, policy=policy, registered=registered, gave_up=gave_up).outcome
 
 
-def every_verdict(state: TaskState) -> list[Settlement]:
+def every_settlement(state: TaskState) -> list[Settlement]:
     """The verdicts under every policy, registered or an orphan, before and after giving up."""
     return [
         settle(state, registered=registered, gave_up=gave_up, policy=policy)

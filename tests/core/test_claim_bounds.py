@@ -38,7 +38,7 @@ TOLD = st.lists(
 )
 
 
-def seen(source: Source, count: int, *, size: int = 5000, first: int = 0) -> Observation:
+def observation_of(source: Source, count: int, *, size: int = 5000, first: int = 0) -> Observation:
     tracks = [
         Track(key=f"{n}", fields={"id": f"{n}", "prompt": "ж" * (size // 2)})
         for n in range(first, first + count)
@@ -47,11 +47,11 @@ def seen(source: Source, count: int, *, size: int = 5000, first: int = 0) -> Obs
 
 
 def callback(count: int, **more: int) -> Observation:
-    return seen(Source.CALLBACK, count, **more)
+    return observation_of(Source.CALLBACK, count, **more)
 
 
 def poll(count: int, **more: int) -> Observation:
-    return seen(Source.POLL, count, **more)
+    return observation_of(Source.POLL, count, **more)
 
 
 FULL = reconcile(TaskState(), callback(50, size=4980))
@@ -59,9 +59,9 @@ FULL = reconcile(TaskState(), callback(50, size=4980))
 
 @LAWS
 @given(TOLD)
-def test_the_size_is_about_what_the_stored_state_is_larger_by(told):
+def test_the_size_is_about_what_the_stored_state_is_larger_by(observations):
     claimed = state = TaskState()
-    for one in told:
+    for one in observations:
         state = reconcile(state, one)
         if one.source is Source.CALLBACK:
             claimed = reconcile(claimed, one)
@@ -71,8 +71,8 @@ def test_the_size_is_about_what_the_stored_state_is_larger_by(told):
 
 @pytest.mark.parametrize("value", ["\x01" * 1000, '"' * 1000, "\\" * 1000, "ж" * 1000, "𝄞" * 1000])
 def test_texts_that_are_longer_once_they_are_stored_count_for_that(value):
-    told = Observation(task_id="t", source=Source.CALLBACK, details={"param": value})
-    assert claimed_size(TaskState.of(told)) >= len(json.dumps(value, ensure_ascii=False).encode())
+    observations = Observation(task_id="t", source=Source.CALLBACK, details={"param": value})
+    assert claimed_size(TaskState.of(observations)) >= len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def test_claims_past_the_bound_are_too_much_whichever_way_they_came():

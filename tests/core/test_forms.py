@@ -16,17 +16,17 @@ BODY = {"code": 200, "msg": "ok", "data": {"callbackType": "complete", "task_id"
 TEXT = json.dumps(BODY)
 
 
-def told(value: Any) -> ParsedPayload:
+def parse(value: Any) -> ParsedPayload:
     return parse_callback(json.dumps(value).encode())
 
 
-def seen(reading: ParsedPayload) -> Observation:
-    assert reading.observation is not None, reading
-    return reading.observation
+def observation_in(parsed: ParsedPayload) -> Observation:
+    assert parsed.observation is not None, parsed
+    return parsed.observation
 
 
-def rows_of(reading: ParsedPayload) -> list[Any]:
-    return [dict(track.fields) for track in seen(reading).tracks]
+def rows_of(parsed: ParsedPayload) -> list[Any]:
+    return [dict(track.fields) for track in observation_in(parsed).tracks]
 
 
 def with_data(**data: Any) -> dict[str, Any]:
@@ -73,10 +73,10 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_rows_are_found_wherever_they_stand(place: str) -> None:
-    reading = told(PLACES[place])
-    assert rows_of(reading) == [READ]
-    assert reading.errors == {}
-    assert seen(reading).known_status in (None, Status.SUCCESS)
+    parsed = parse(PLACES[place])
+    assert rows_of(parsed) == [READ]
+    assert parsed.errors == {}
+    assert observation_in(parsed).known_status in (None, Status.SUCCESS)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,19 @@ def test_record_infos_rows_are_found_wherever_they_stand(place: str) -> None:
     body = json.loads(json.dumps(PLACES[place]))
     if "data" in body and isinstance(body["data"], dict):
         body["data"] |= {"status": "SUCCESS", "callbackType": None}
-    reading = parse_poll(json.dumps(body).encode(), "t")
-    if reading.kind is ParseOutcome.PARSED:
-        assert rows_of(reading) == [READ]
-        assert seen(reading).source is Source.POLL
+    parsed = parse_poll(json.dumps(body).encode(), "t")
+    if parsed.kind is ParseOutcome.PARSED:
+        assert rows_of(parsed) == [READ]
+        assert observation_in(parsed).source is Source.POLL
 
 
 def test_a_flat_body_claims_no_status() -> None:
-    assert seen(told({"task_id": "t", **ROW})).status == ""
-    assert seen(told({"code": 0, "task_id": "t", **ROW})).status == ""
-    assert seen(told({"code": 501, "task_id": "t", **ROW})).known_status is Status.GENERATE_AUDIO_FAILED
+    assert observation_in(parse({"task_id": "t", **ROW})).status == ""
+    assert observation_in(parse({"code": 0, "task_id": "t", **ROW})).status == ""
+    assert (
+        observation_in(parse({"code": 501, "task_id": "t", **ROW})).known_status
+        is Status.GENERATE_AUDIO_FAILED
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,33 +114,33 @@ def test_a_flat_body_claims_no_status() -> None:
     ],
 )
 def test_a_success_without_rows_that_can_be_read_says_so(data: dict[str, Any]) -> None:
-    reading = told(with_data(**data))
-    assert (seen(reading).known_status, seen(reading).tracks) == (Status.SUCCESS, ())
-    assert reading.errors
-    answer = parse_poll(
+    parsed = parse(with_data(**data))
+    assert (observation_in(parsed).known_status, observation_in(parsed).tracks) == (Status.SUCCESS, ())
+    assert parsed.errors
+    response = parse_poll(
         json.dumps({"code": 200, "data": {"taskId": "t", "status": "SUCCESS", "response": None}}).encode(),
         "t",
     )
-    assert answer.errors == {"data.data": ["SUCCESS came without a row that could be read."]}
+    assert response.errors == {"data.data": ["SUCCESS came without a row that could be read."]}
 
 
 @pytest.mark.parametrize(
     "name", ["id", "audioId", "audio_id", "clipId", "clip_id", "musicId", "songId", "trackId"]
 )
 def test_the_id_of_a_row_is_read_in_every_spelling(name: str) -> None:
-    reading = told(with_data(data=[{name: "a", "audio_url": URL}]))
-    assert rows_of(reading) == [{"id": "a", "audioUrl": URL}]
-    assert seen(reading).tracks[0].key == "id:a"
+    parsed = parse(with_data(data=[{name: "a", "audio_url": URL}]))
+    assert rows_of(parsed) == [{"id": "a", "audioUrl": URL}]
+    assert observation_in(parsed).tracks[0].key == "id:a"
 
 
 def test_an_id_that_is_named_so_goes_before_the_other_names() -> None:
-    assert rows_of(told(with_data(data=[{"audioId": "x", "id": "a"}])))[0]["id"] == "a"
-    assert rows_of(told(with_data(data=[{"audioId": "x", "id": ""}])))[0]["id"] == "x"
+    assert rows_of(parse(with_data(data=[{"audioId": "x", "id": "a"}])))[0]["id"] == "a"
+    assert rows_of(parse(with_data(data=[{"audioId": "x", "id": ""}])))[0]["id"] == "x"
 
 
 @pytest.mark.parametrize("name", ["sourceAudioUrl", "source_audio_url", "SourceAudioURL", "source-audio-url"])
 def test_the_source_audio_is_read_in_every_spelling(name: str) -> None:
-    assert rows_of(told(with_data(data=[{"id": "a", name: URL}]))) == [{"id": "a", "sourceAudioUrl": URL}]
+    assert rows_of(parse(with_data(data=[{"id": "a", name: URL}]))) == [{"id": "a", "sourceAudioUrl": URL}]
 
 
 WRAPPED = {
@@ -171,18 +174,18 @@ WRAPPED = {
 
 @pytest.mark.parametrize("way", WRAPPED)
 def test_wrapped_json_is_unwrapped(way: str) -> None:
-    reading = parse_callback(WRAPPED[way].encode())
-    assert (reading.kind, reading.task_id) == (ParseOutcome.PARSED, "t")
-    assert rows_of(reading) == [READ]
-    assert seen(reading).known_status is Status.SUCCESS
-    assert reading == parse_stored(WRAPPED[way].encode(), source="callback", task_id=None), (
+    parsed = parse_callback(WRAPPED[way].encode())
+    assert (parsed.kind, parsed.task_id) == (ParseOutcome.PARSED, "t")
+    assert rows_of(parsed) == [READ]
+    assert observation_in(parsed).known_status is Status.SUCCESS
+    assert parsed == parse_stored(WRAPPED[way].encode(), source="callback", task_id=None), (
         "a stored body reads the same"
     )
 
 
 def test_wrapped_json_is_the_same_content_as_without_its_wrapping() -> None:
     for way in ("a text", "a list of one", "under body", "an item of n8n", "a form's payload"):
-        assert parse_callback(WRAPPED[way].encode()).digest == told(BODY).digest
+        assert parse_callback(WRAPPED[way].encode()).digest == parse(BODY).digest
 
 
 AMBIGUOUS = {
@@ -199,11 +202,11 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("way", AMBIGUOUS)
 def test_what_is_ambiguous_or_wrapped_too_often_has_no_task_id(way: str) -> None:
-    assert told(AMBIGUOUS[way]).kind is ParseOutcome.NO_TASK_ID
+    assert parse(AMBIGUOUS[way]).kind is ParseOutcome.NO_TASK_ID
 
 
 def test_a_body_that_names_its_task_is_not_searched_for_another() -> None:
-    assert told({"task_id": "mine", "callbackType": "text", "body": BODY}).task_id == "mine"
+    assert parse({"task_id": "mine", "callbackType": "text", "body": BODY}).task_id == "mine"
 
 
 @pytest.mark.parametrize(
@@ -249,8 +252,8 @@ WORDS = {
     ("word", "meaning"), [(word, status) for status, words in WORDS.items() for word in words]
 )
 def test_a_status_is_read_in_any_case(word: str, meaning: Status) -> None:
-    for read in (told, lambda value: parse_poll(json.dumps(value).encode(), "t")):
-        observation = seen(
+    for read in (parse, lambda value: parse_poll(json.dumps(value).encode(), "t")):
+        observation = observation_in(
             read({"code": 200, "data": {"taskId": "t", "status": word, "response": {"sunoData": [ROW]}}})
         )
         assert observation.known_status is meaning
@@ -279,7 +282,7 @@ def test_a_status_is_read_in_any_case(word: str, meaning: Status) -> None:
     ],
 )
 def test_code_zero_beside_rows_or_a_stage_is_no_failure(body: dict[str, Any], meaning: Status | None) -> None:
-    assert seen(told(body)).known_status is meaning
+    assert observation_in(parse(body)).known_status is meaning
 
 
 def test_a_status_beside_a_stage_that_nobody_documented_is_read() -> None:
@@ -287,17 +290,17 @@ def test_a_status_beside_a_stage_that_nobody_documented_is_read() -> None:
         "code": 200,
         "data": {"taskId": "t", "callbackType": "task", "status": "SUCCESS", "response": {"sunoData": [ROW]}},
     }
-    assert seen(told(body)).known_status is Status.SUCCESS
+    assert observation_in(parse(body)).known_status is Status.SUCCESS
 
 
 def test_a_failure_code_is_read_though_empty_fields_of_record_info_stand_beside_it() -> None:
     body = {"code": 501, "msg": "no", "data": {"taskId": "t", "status": "", "response": None}}
-    assert seen(told(body)).details == {"errorCode": 501, "errorMessage": "no"}
+    assert observation_in(parse(body)).details == {"errorCode": 501, "errorMessage": "no"}
 
 
 @pytest.mark.parametrize("field", ["type", "operationType", "param", "errorMessage", "parentMusicId"])
 def test_a_bad_value_beside_the_rows_loses_only_itself(field: str) -> None:
     data = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": [ROW]}, field: True}
-    reading = parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t")
-    assert rows_of(reading) == [READ]
-    assert list(reading.errors) == [f"data.{field}"]
+    parsed = parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t")
+    assert rows_of(parsed) == [READ]
+    assert list(parsed.errors) == [f"data.{field}"]

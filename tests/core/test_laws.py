@@ -27,8 +27,8 @@ from .builders import (
     SUSPECT,
     TASK_ID,
     callback,
-    every_verdict,
-    knowing,
+    every_settlement,
+    state_after,
     poll,
     ready,
     started,
@@ -58,8 +58,8 @@ ROWS = st.tuples(
 def track(place, row):
     (name, url), others = row
     key = f"#{place}" if name is None else f"id:{name}"
-    told = {"id": name, "audioUrl": url}
-    return Track(key=key, fields={key: value for key, value in told.items() if value is not None} | others)
+    history = {"id": name, "audioUrl": url}
+    return Track(key=key, fields={key: value for key, value in history.items() if value is not None} | others)
 
 
 def observation(who_and_what, rows, details):
@@ -88,7 +88,7 @@ def final_answers(draw):
     )
 
 
-states = st.lists(observations(), max_size=4).map(lambda told: knowing(*told))
+states = st.lists(observations(), max_size=4).map(lambda history: state_after(*history))
 
 
 @law
@@ -117,38 +117,38 @@ def test_nothing_known_adds_nothing(a):
 
 @law
 @given(observations())
-def test_reconciling_nothing_known_with_an_observation_knows_just_that_observation(seen):
-    assert reconcile(TaskState(), seen) == TaskState.of(seen)
+def test_reconciling_nothing_known_with_an_observation_knows_just_that_observation(another):
+    assert reconcile(TaskState(), another) == TaskState.of(another)
 
 
 @law
 @given(states, observations())
-def test_reconciling_is_joining_the_state_of_one_observation(state, seen):
-    assert reconcile(state, seen) == join(state, TaskState.of(seen))
+def test_reconciling_is_joining_the_state_of_one_observation(state, another):
+    assert reconcile(state, another) == join(state, TaskState.of(another))
 
 
 @law
 @given(states, observations())
-def test_an_observation_that_is_known_changes_nothing(state, seen):
-    known = reconcile(state, seen)
-    assert reconcile(known, seen) == known
+def test_an_observation_that_is_known_changes_nothing(state, another):
+    after = reconcile(state, another)
+    assert reconcile(after, another) == after
 
 
 @law
 @given(states, observations())
-def test_a_status_is_never_lowered(state, seen):
-    assert reconcile(state, seen).highest_claim >= state.highest_claim
+def test_a_status_is_never_lowered(state, another):
+    assert reconcile(state, another).highest_claim >= state.highest_claim
 
 
 @law
 @given(st.data(), st.lists(observations(), min_size=1, max_size=5))
-def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdicts(data, told):
-    repeated = told + data.draw(st.lists(st.sampled_from(told), max_size=4), label="told again")
+def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdicts(data, history):
+    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=4), label="told again")
     shuffled = data.draw(st.permutations(repeated), label="arrival")
-    state, other = knowing(*told), knowing(*shuffled)
+    state, other = state_after(*history), state_after(*shuffled)
     assert other == state
     assert dump_state(other) == dump_state(state)
-    assert every_verdict(other) == every_verdict(state)
+    assert every_settlement(other) == every_settlement(state)
     assert shown(other) == shown(state)
     assert (other.conflict, other.playable, other.status) == (
         state.conflict,
@@ -159,8 +159,8 @@ def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdict
 
 @law
 @given(st.lists(observations(), min_size=2, max_size=6), st.integers(0, 6))
-def test_joining_two_halves_equals_telling_everything_to_one(told, cut):
-    assert join(knowing(*told[:cut]), knowing(*told[cut:])) == knowing(*told)
+def test_joining_two_halves_equals_telling_everything_to_one(history, cut):
+    assert join(state_after(*history[:cut]), state_after(*history[cut:])) == state_after(*history)
 
 
 @law
@@ -169,7 +169,7 @@ def test_a_state_survives_its_document(state):
     loaded = load_state(dump_state(state))
     assert loaded == state
     assert dump_state(loaded) == dump_state(state)
-    assert every_verdict(loaded) == every_verdict(state)
+    assert every_settlement(loaded) == every_settlement(state)
 
 
 @law
@@ -204,9 +204,9 @@ def fields_claims_may_fill(final):
 
 def assert_claims_change_nothing(final, observations):
     """Of a task that is over by record-info's answer; that reports contradict each other is shown, too."""
-    alone, state = knowing(final), knowing(*observations)
+    alone, state = state_after(final), state_after(*observations)
     assert shown(state, but=fields_claims_may_fill(final)) == shown(alone)
-    for settlement, before in zip(every_verdict(state), every_verdict(alone), strict=True):
+    for settlement, before in zip(every_settlement(state), every_settlement(alone), strict=True):
         assert settlement.outcome == before.outcome
         assert is_urgent(state, settlement.outcome) == is_urgent(alone, before.outcome)
         assert find_problem(state, settlement.outcome, registered=True) is None
@@ -244,8 +244,8 @@ HOSTILE = st.builds(
 @law
 @given(st.data(), final_answers(), st.lists(HOSTILE, max_size=5))
 def test_what_is_shown_of_a_confirmed_success_does_not_depend_on_any_claim(data, final, claims):
-    told = data.draw(st.permutations([final, *claims]), label="arrival")
-    assert_claims_change_nothing(final, told)
+    history = data.draw(st.permutations([final, *claims]), label="arrival")
+    assert_claims_change_nothing(final, history)
 
 
 @law
@@ -257,9 +257,9 @@ def test_what_is_shown_of_a_confirmed_success_does_not_depend_on_any_claim(data,
 )
 def test_what_is_shown_of_a_confirmed_failure_does_not_depend_on_any_claim(data, failure, rows, claims):
     final = poll(failure, *rows, errorCode=413)
-    told = data.draw(st.permutations([final, *claims]), label="arrival")
-    assert_claims_change_nothing(final, told)
-    assert {v.outcome for v in every_verdict(knowing(*told))} == {Outcome.FAILED}
+    history = data.draw(st.permutations([final, *claims]), label="arrival")
+    assert_claims_change_nothing(final, history)
+    assert {v.outcome for v in every_settlement(state_after(*history))} == {Outcome.FAILED}
 
 
 @law
@@ -268,7 +268,7 @@ def test_a_claim_never_rewrites_what_settled(data, others, early):
     """Under `suspect` a success that callbacks settled is shown as it was, or is not settled any more."""
     names = data.draw(st.lists(st.sampled_from(IDS), min_size=1, max_size=2, unique=True))
     success = callback("SUCCESS", *(ready(name, title="Song") for name in names))
-    settled = knowing(callback("TEXT_SUCCESS"), success) if early else knowing(success)
+    settled = state_after(callback("TEXT_SUCCESS"), success) if early else state_after(success)
     assert settle(settled, registered=True, gave_up=False, policy=SUSPECT).outcome is Outcome.SUCCEEDED
     state = settled
     for other in others:
@@ -290,7 +290,7 @@ def urls_and_titles(state):
 @law
 @given(st.lists(HOSTILE, min_size=1, max_size=5), st.sampled_from((SUSPECT, ALWAYS)), st.booleans())
 def test_claims_about_a_task_that_nobody_registered_never_settle_it(claims, policy, gave_up):
-    settlement = settle(knowing(*claims), registered=False, gave_up=gave_up, policy=policy)
+    settlement = settle(state_after(*claims), registered=False, gave_up=gave_up, policy=policy)
     assert settlement.outcome is (Outcome.UNRESOLVED if gave_up else Outcome.IN_PROGRESS)
     assert not settlement.recovered
 
@@ -298,38 +298,38 @@ def test_claims_about_a_task_that_nobody_registered_never_settle_it(claims, poli
 @law
 @given(st.lists(HOSTILE, min_size=1, max_size=5), st.booleans())
 def test_claims_never_settle_a_task_where_all_must_be_confirmed(claims, registered):
-    settlement = settle(knowing(*claims), registered=registered, gave_up=True, policy=ALWAYS)
+    settlement = settle(state_after(*claims), registered=registered, gave_up=True, policy=ALWAYS)
     assert settlement.outcome is Outcome.UNRESOLVED
 
 
 @law
 @given(st.data(), final_answers(), st.lists(observations(), max_size=5))
 def test_a_confirmed_success_with_playable_tracks_is_never_left_whatever_else_is_told(data, final, others):
-    told = data.draw(st.permutations([final, *others]), label="arrival")
-    state = knowing(*told)
+    history = data.draw(st.permutations([final, *others]), label="arrival")
+    state = state_after(*history)
     assert state.status.word == Status.SUCCESS
     assert state.status.confirmed
-    assert {settlement.outcome for settlement in every_verdict(state)} == {Outcome.SUCCEEDED}
+    assert {settlement.outcome for settlement in every_settlement(state)} == {Outcome.SUCCEEDED}
 
 
 @law
 @given(st.lists(observations(sources=(Source.CALLBACK,)), max_size=5), st.sampled_from(FAILURES))
 def test_a_confirmed_failure_is_not_left_for_anything_a_callback_says(claims, failure):
-    state = knowing(poll(failure), *claims)
+    state = state_after(poll(failure), *claims)
     assert state.status.word == failure
-    assert {settlement.outcome for settlement in every_verdict(state)} == {Outcome.FAILED}
+    assert {settlement.outcome for settlement in every_settlement(state)} == {Outcome.FAILED}
 
 
 @law
 @given(states)
 def test_giving_up_settles_every_task(state):
-    assert all(settlement.settled for settlement in every_verdict(state)[1::2])
+    assert all(settlement.settled for settlement in every_settlement(state)[1::2])
 
 
 @law
 @given(states)
 def test_giving_up_leaves_a_settled_task_as_it_ended(state):
-    verdicts = every_verdict(state)
+    verdicts = every_settlement(state)
     for before, after in zip(verdicts[::2], verdicts[1::2], strict=True):
         assert not before.settled or before == after
 
@@ -337,7 +337,9 @@ def test_giving_up_leaves_a_settled_task_as_it_ended(state):
 @law
 @given(states)
 def test_only_an_unsettled_task_is_urgent(state):
-    assert not any(is_urgent(state, verdict.outcome) and verdict.settled for verdict in every_verdict(state))
+    assert not any(
+        is_urgent(state, verdict.outcome) and verdict.settled for verdict in every_settlement(state)
+    )
 
 
 # The order of statuses, lowest first, and the sources that may report each.
@@ -367,7 +369,7 @@ def test_the_higher_status_wins_in_either_order(place):
         for lower_of, higher_of in product(lower_sources, higher_sources):
             lower, higher = lower_of(lower_word), higher_of(higher_word)
             for order in permutations((lower, higher)):
-                claim = knowing(*order).status
+                claim = state_after(*order).status
                 assert (claim.word, claim.confirmed) == (higher.status, higher.source is Source.POLL), lower
 
 
@@ -383,5 +385,5 @@ def test_every_order_and_doubling_of_a_whole_life_ends_in_one_state():
         poll("FIRST_SUCCESS", ready("a", title="Song"), started("b")),
         poll("CALLBACK_EXCEPTION", ready("a"), ready("b")),
     )
-    ends = {dump_state(knowing(*order, *order[:2])) for order in permutations(life)}
+    ends = {dump_state(state_after(*order, *order[:2])) for order in permutations(life)}
     assert len(ends) == 1

@@ -42,10 +42,10 @@ def guess(mine, everybody, now):
 
 
 def test_each_failure_makes_the_wait_longer_until_the_network_is_locked_out():
-    tries, waits = NOBODY, []
+    attempts, waits = NOBODY, []
     for _ in range(LOCKED_AFTER + 1):
-        tries = record_failure(tries, now=START)
-        waits.append(wait_s(tries, NOBODY, now=START))
+        attempts = record_failure(attempts, now=START)
+        waits.append(wait_s(attempts, NOBODY, now=START))
     assert waits == [0, 0, 0, 2, 4, 8, 16, 32, 64, 900, 900]
 
 
@@ -55,8 +55,8 @@ def test_the_wait_passes_with_time_and_ends_to_the_second():
 
 
 def test_after_a_lockout_one_more_failure_locks_out_again():
-    now, tries, _ = guess(LOCKED_OUT, NOBODY, START)
-    assert (now, wait_s(tries, NOBODY, now=now)) == (at(900), 900)
+    now, attempts, _ = guess(LOCKED_OUT, NOBODY, START)
+    assert (now, wait_s(attempts, NOBODY, now=now)) == (at(900), 900)
 
 
 def test_failures_are_forgotten_an_hour_after_the_last_and_not_before():
@@ -66,16 +66,16 @@ def test_failures_are_forgotten_an_hour_after_the_last_and_not_before():
 
 
 def test_the_right_password_forgives_what_went_before():
-    tries = record_success(LOCKED_OUT, now=START)
-    assert wait_s(tries, NOBODY, now=START) == 0
-    assert record_failure(tries, now=at(1)).failures == 1
-    assert tries.trusted(at(1))
+    attempts = record_success(LOCKED_OUT, now=START)
+    assert wait_s(attempts, NOBODY, now=START) == 0
+    assert record_failure(attempts, now=at(1)).failures == 1
+    assert attempts.trusted(at(1))
 
 
 def test_failing_keeps_a_network_trusted_until_its_time_is_over():
-    tries = record_failure(record_success(NOBODY, now=START), now=at(5))
-    assert tries.trusted(START + TRUSTED_FOR - timedelta(seconds=1))
-    assert not tries.trusted(START + TRUSTED_FOR)
+    attempts = record_failure(record_success(NOBODY, now=START), now=at(5))
+    assert attempts.trusted(START + TRUSTED_FOR - timedelta(seconds=1))
+    assert not attempts.trusted(START + TRUSTED_FOR)
 
 
 # All together
@@ -156,14 +156,14 @@ def test_signing_in_costs_the_others_nothing():
 
 
 def test_a_lockout_begins_once_with_the_failure_that_makes_it():
-    lockout, everybody, told = Lockout(), NOBODY, []
+    lockout, everybody, announced = Lockout(), NOBODY, []
     for second in range(300):
         everybody = record_global_failure(everybody, now=at(second))
         lockout = lockout.updated(everybody, now=at(second))
         if lockout.begins(everybody):
-            told.append(everybody.failures)
+            announced.append(everybody.failures)
             lockout = Lockout(networks=7, began_at=at(second))
-    assert told == [ALL_LOCKED_AFTER]
+    assert announced == [ALL_LOCKED_AFTER]
     assert lockout == Lockout(networks=7, began_at=at(99))
 
 
@@ -248,10 +248,10 @@ def test_no_pattern_of_guessing_gives_more_than_ten_tries_a_network_in_any_quart
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.integers(0, 2000), st.integers(0, 2000), st.integers(-(10**9), 10**9), st.booleans())
 def test_nobody_ever_waits_longer_than_a_lockout_whatever_the_clock_does(mine, others, skew, known):
-    tries = LoginAttempts(failures=mine, failed_at=at(skew), succeeded_at=START if known else None)
+    attempts = LoginAttempts(failures=mine, failed_at=at(skew), succeeded_at=START if known else None)
     assert (
         0
-        <= wait_s(tries, LoginAttempts(failures=others, failed_at=at(skew)), now=START)
+        <= wait_s(attempts, LoginAttempts(failures=others, failed_at=at(skew)), now=START)
         <= LOCKED.total_seconds()
     )
 

@@ -11,9 +11,9 @@ from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, pars
 URL = "https://cdn.example/a.mp3"
 
 
-def row_of(reading: ParsedPayload) -> dict[str, Any]:
-    assert reading.observation is not None
-    (track,) = reading.observation.tracks
+def row_of(parsed: ParsedPayload) -> dict[str, Any]:
+    assert parsed.observation is not None
+    (track,) = parsed.observation.tracks
     return dict(track.fields)
 
 
@@ -40,15 +40,15 @@ def assert_field_is_lost(field: str, number: str) -> None:
     rows = [{**row, field: NOT_ONE}]
     record = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": rows}}
     callback = {"callbackType": "complete", "task_id": "t", "data": rows}
-    answers = [parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")]
+    responses = [parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")]
     callbacks = [
         parse_callback(with_number(number, {"code": 200, "data": data})) for data in (record, callback)
     ]
-    for reading in answers + callbacks:
-        assert row_of(reading) == {name: value for name, value in row.items() if name != field}
-        assert [path.rpartition(".")[2] for path in reading.errors] == [field]
-        assert reading.observation is not None
-        assert reading.observation.status == "SUCCESS"
+    for parsed in responses + callbacks:
+        assert row_of(parsed) == {name: value for name, value in row.items() if name != field}
+        assert [path.rpartition(".")[2] for path in parsed.errors] == [field]
+        assert parsed.observation is not None
+        assert parsed.observation.status == "SUCCESS"
 
 
 @pytest.mark.parametrize(
@@ -64,41 +64,41 @@ def assert_detail_is_lost(field: str, number: str, *, inside: bool) -> None:
     record = {"taskId": "t", "status": "PENDING", "response": None, field: value}
     body = with_number(number, {"code": 200, "msg": "x", "data": record})
     assert classify_response(200, body) is None
-    for reading in (parse_poll(body, "t"), parse_callback(body)):
-        assert reading.observation is not None
-        assert reading.observation.status == "PENDING"
-        assert reading.observation.details == {}
-        assert list(reading.errors) == [f"data.{field}"]
+    for parsed in (parse_poll(body, "t"), parse_callback(body)):
+        assert parsed.observation is not None
+        assert parsed.observation.status == "PENDING"
+        assert parsed.observation.details == {}
+        assert list(parsed.errors) == [f"data.{field}"]
 
 
 @pytest.mark.parametrize("number", NO_NUMBERS)
 def test_a_number_that_is_none_stands_for_nothing_where_an_object_or_a_list_belongs(number: str) -> None:
     for response in (NOT_ONE, {"sunoData": NOT_ONE}, {"taskId": NOT_ONE, "sunoData": []}):
         record = {"taskId": "t", "status": "PENDING", "response": response}
-        reading = parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
-        assert reading.kind is ParseOutcome.PARSED
-        assert reading.observation is not None
-        assert reading.observation.status == "PENDING"
+        parsed = parse_poll(with_number(number, {"code": 200, "msg": "x", "data": record}), "t")
+        assert parsed.kind is ParseOutcome.PARSED
+        assert parsed.observation is not None
+        assert parsed.observation.status == "PENDING"
     row = {"id": "a", "audioUrl": NOT_ONE, "audio_url": URL, "unknown": [NOT_ONE]}
-    reading = parse_callback(
+    parsed = parse_callback(
         with_number(number, {"code": 200, "task_id": "t", "data": {"data": [row], "x": NOT_ONE}})
     )
-    assert row_of(reading) == {"id": "a", "audioUrl": URL}
-    assert reading.errors == {}
+    assert row_of(parsed) == {"id": "a", "audioUrl": URL}
+    assert parsed.errors == {}
 
 
 def test_a_number_that_is_none_in_json_in_a_text_is_read_too() -> None:
     inner = with_number(
         "NaN", {"task_id": "t", "callbackType": "text", "data": [{"id": "a", "duration": NOT_ONE}]}
     )
-    reading = parse_callback(json.dumps({"code": 200, "data": inner.decode()}).encode())
-    assert row_of(reading) == {"id": "a"}
-    assert list(reading.errors) == ["data.data.0.duration"]
+    parsed = parse_callback(json.dumps({"code": 200, "data": inner.decode()}).encode())
+    assert row_of(parsed) == {"id": "a"}
+    assert list(parsed.errors) == ["data.data.0.duration"]
 
 
 def test_bodies_that_stay_unread_say_which_field_is_at_fault() -> None:
-    reading = parse_callback(
+    parsed = parse_callback(
         b'{"code": NaN, "data": {"task_id": "t", "callbackType": "complete", "data": []}}'
     )
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
+    assert (parsed.kind, parsed.task_id, list(parsed.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
     assert parse_callback(b'{"code": 200, "data": {"task_id": NaN}}').kind is ParseOutcome.NO_TASK_ID

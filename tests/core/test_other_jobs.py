@@ -13,7 +13,18 @@ from receiver.core.task import Rules, Task
 from receiver.core.task_events import on_poll_response, give_up, on_callback, register, request_poll
 from tests.conftest import T0
 
-from .builders import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, knowing, poll, ready, verdict_on
+from .builders import (
+    ALWAYS,
+    NEVER,
+    SUSPECT,
+    TASK_ID,
+    WITHOUT_KEY,
+    callback,
+    state_after,
+    poll,
+    ready,
+    settlement_of,
+)
 
 DONE = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.SUCCEEDED)
 BROKEN = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.FAILED)
@@ -44,27 +55,27 @@ def test_in_any_order_only_a_task_that_is_given_up_ends_as_another_products(
 ):
     for order in permutations(observations):
         for policy, given_up in ((SUSPECT, suspect), (ALWAYS, always)):
-            assert verdict_on(*order, policy=policy).outcome is outcome
-            assert verdict_on(*order, policy=policy, gave_up=True).outcome is given_up
-        assert dump_state(knowing(*order)) == dump_state(knowing(*observations))
-        assert load_state(dump_state(knowing(*order))) == knowing(*observations)
+            assert settlement_of(*order, policy=policy).outcome is outcome
+            assert settlement_of(*order, policy=policy, gave_up=True).outcome is given_up
+        assert dump_state(state_after(*order)) == dump_state(state_after(*observations))
+        assert load_state(dump_state(state_after(*order))) == state_after(*observations)
 
 
 def test_what_nobody_registered_never_ends_as_another_products():
-    settlement = verdict_on(DONE, NOT_KNOWN, registered=False, gave_up=True)
+    settlement = settlement_of(DONE, NOT_KNOWN, registered=False, gave_up=True)
     assert (settlement.outcome, settlement.lost_callback) == (UNRESOLVED, False)
 
 
 def test_its_end_is_no_lost_callback_and_no_recovered_music():
-    settlement = verdict_on(DONE, NOT_KNOWN, gave_up=True)
+    settlement = settlement_of(DONE, NOT_KNOWN, gave_up=True)
     assert (settlement.lost_callback, settlement.recovered) == (False, False)
-    assert verdict_on(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback named"
+    assert settlement_of(DONE, NOT_KNOWN, MUSIC).lost_callback, "music that no callback named"
 
 
 def test_where_nobody_can_be_asked_the_callback_is_believed():
     for policy in (NEVER, WITHOUT_KEY):
-        assert verdict_on(DONE, policy=policy).outcome is SUCCEEDED
-        assert verdict_on(BROKEN, policy=policy).outcome is FAILED
+        assert settlement_of(DONE, policy=policy).outcome is SUCCEEDED
+        assert settlement_of(BROKEN, policy=policy).outcome is FAILED
 
 
 DAY_S = 86400
@@ -85,14 +96,16 @@ RULES = rules()
 def registered(*observations: Observation, now_s: float = 60, by: Rules = RULES) -> Task:
     """A task of which these callbacks came a minute after it was registered."""
     task = register(Task(task_id=TASK_ID, first_seen_at=T0), label=None, now=T0, rules=by)
-    for seen in observations:
-        task = on_callback(task, seen, now=at(now_s), rules=by)
+    for observation in observations:
+        task = on_callback(task, observation, now=at(now_s), rules=by)
     return task
 
 
-def ask(task: Task, seen: Observation | None, *, now_s: float | None = None, by: Rules = RULES) -> Task:
+def ask(
+    task: Task, observation: Observation | None, *, now_s: float | None = None, by: Rules = RULES
+) -> Task:
     now = at(now_s) if now_s is not None else task.next_poll_at
-    return on_poll_response(task, seen, now=now, jitter=0.0, rules=by)
+    return on_poll_response(task, observation, now=now, jitter=0.0, rules=by)
 
 
 def poll_on(task: Task, *, known_from_s: float | None = None, until_s: float = 3 * DAY_S, by=RULES) -> Task:
@@ -192,10 +205,10 @@ def test_a_shorter_time_until_giving_up_counts():
 
 
 def test_what_record_info_knows_as_music_is_polled_on_as_music():
-    asked = ask(registered(DONE), poll("PENDING"))
-    assert (asked.settlement.settled, asked.urgent) == (False, False)
-    assert asked.next_poll_at > at(60)
-    assert ask(asked, MUSIC).settlement.outcome is SUCCEEDED
+    polled = ask(registered(DONE), poll("PENDING"))
+    assert (polled.settlement.settled, polled.urgent) == (False, False)
+    assert polled.next_poll_at > at(60)
+    assert ask(polled, MUSIC).settlement.outcome is SUCCEEDED
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["early", "at the deadline"])
@@ -216,8 +229,8 @@ def test_another_claim_about_what_ended_costs_one_poll_and_changes_no_end():
     ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S)
     again = on_callback(ended, BROKEN, now=at(700), rules=RULES)
     assert (again.settlement.outcome, again.next_poll_at) == (SUCCEEDED, at(700))
-    asked = ask(again, NOT_KNOWN)
-    assert (asked.settlement.outcome, asked.next_poll_at) == (SUCCEEDED, at(DAY_S))
+    polled = ask(again, NOT_KNOWN)
+    assert (polled.settlement.outcome, polled.next_poll_at) == (SUCCEEDED, at(DAY_S))
 
 
 @pytest.mark.parametrize("confirm", Confirm)
@@ -229,8 +242,8 @@ def test_without_a_claim_a_task_that_record_info_does_not_know_waits_for_the_dea
 
 def orphan(*observations: Observation) -> Task:
     task = Task(task_id=TASK_ID, first_seen_at=T0)
-    for seen in observations:
-        task = on_callback(task, seen, now=T0, rules=RULES)
+    for observation in observations:
+        task = on_callback(task, observation, now=T0, rules=RULES)
     return give_up(task, now=at(1), rules=RULES)
 
 

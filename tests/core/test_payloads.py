@@ -146,19 +146,19 @@ def test_every_sample_file_has_its_row_in_the_table():
 
 @pytest.mark.parametrize("name", TABLE)
 def test_every_sample_is_read_as_what_it_is(name):
-    reading = read_sample(name)
-    seen = reading.observation
-    tracks = seen.tracks if seen else ()
+    parsed = read_sample(name)
+    observation = parsed.observation
+    tracks = observation.tracks if observation else ()
     playable = sum(track.playable for track in tracks)
-    status = seen.status if seen else None
-    assert (reading.kind, status, len(tracks), playable, reading.product) == TABLE[name]
+    status = observation.status if observation else None
+    assert (parsed.kind, status, len(tracks), playable, parsed.product) == TABLE[name]
 
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is ParseOutcome.PARSED])
 def test_every_readable_sample_tells_its_task_and_who_told_it(name):
-    seen = read_sample(name).observation
-    assert seen.task_id == read_sample(name).task_id
-    assert seen.source is (Source.POLL if name.startswith("ri-") else Source.CALLBACK)
+    observation = read_sample(name).observation
+    assert observation.task_id == read_sample(name).task_id
+    assert observation.source is (Source.POLL if name.startswith("ri-") else Source.CALLBACK)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if name.startswith("cb-")])
@@ -176,18 +176,18 @@ def test_every_sample_callback_stays_the_same_content_with_its_keys_reordered(na
 # Helpers for bodies of our own
 
 
-def told(value):
+def parse(value):
     return parse_callback(json.dumps(value).encode())
 
 
 def stage(rows=None, *, code=200, word="complete", **data):
-    return told(
+    return parse(
         {"code": code, "msg": "ok", "data": {"callbackType": word, "task_id": "t", "data": rows, **data}}
     )
 
 
-def row_of(reading):
-    (track,) = reading.observation.tracks
+def row_of(parsed):
+    (track,) = parsed.observation.tracks
     return track.fields
 
 
@@ -212,17 +212,17 @@ def answer(data, *, asked="t", **root):
     ids=["data", "root", "root beside null", "no data", "response", "response as text"],
 )
 def test_the_task_id_is_found_in_every_spelling_and_place(spelling, place):
-    assert told(place({spelling: "2fac****9f72"})).task_id == "2fac****9f72"
+    assert parse(place({spelling: "2fac****9f72"})).task_id == "2fac****9f72"
 
 
 def test_a_task_id_that_is_a_number_or_padded_is_read_as_text():
-    assert told({"data": {"task_id": 774}}).task_id == "774"
-    assert told({"data": {"task_id": " abc\n"}}).task_id == "abc"
+    assert parse({"data": {"task_id": 774}}).task_id == "774"
+    assert parse({"data": {"task_id": " abc\n"}}).task_id == "abc"
 
 
 def test_a_task_id_that_is_null_or_empty_in_one_place_is_looked_for_in_the_next():
     for nothing in (None, "", "  ", [], {}, True):
-        assert told({"task_id": "t", "data": {"task_id": nothing, "callbackType": "text"}}).task_id == "t"
+        assert parse({"task_id": "t", "data": {"task_id": nothing, "callbackType": "text"}}).task_id == "t"
 
 
 @pytest.mark.parametrize(
@@ -246,20 +246,20 @@ def test_a_task_id_that_is_null_or_empty_in_one_place_is_looked_for_in_the_next(
     ],
 )
 def test_what_cannot_be_a_task_id_is_none(value):
-    reading = told({"code": 200, "data": {"callbackType": "complete", "task_id": value}})
-    assert reading.kind is ParseOutcome.NO_TASK_ID
-    assert list(reading.errors) == ["data.taskId"]
+    parsed = parse({"code": 200, "data": {"callbackType": "complete", "task_id": value}})
+    assert parsed.kind is ParseOutcome.NO_TASK_ID
+    assert list(parsed.errors) == ["data.taskId"]
 
 
 def test_the_longest_task_id_is_two_hundred_characters():
-    assert told({"data": {"task_id": "x" * 200}}).task_id == "x" * 200
+    assert parse({"data": {"task_id": "x" * 200}}).task_id == "x" * 200
 
 
 @pytest.mark.parametrize("value", [[], [{"task_id": "t"}, {"task_id": "u"}], [5], "t", 5, 1.5, True, None])
 def test_a_body_that_is_json_but_no_object_has_no_task_id(value):
-    reading = told(value)
-    assert reading.kind is ParseOutcome.NO_TASK_ID
-    assert reading.errors == {"": ["Not a JSON object."]}
+    parsed = parse(value)
+    assert parsed.kind is ParseOutcome.NO_TASK_ID
+    assert parsed.errors == {"": ["Not a JSON object."]}
 
 
 # The stage shape
@@ -285,9 +285,9 @@ STAGES = [
 
 @pytest.mark.parametrize(("code", "word", "status"), STAGES)
 def test_code_and_callback_type_together_tell_the_status(code, word, status):
-    reading = stage([{"id": "a"}], code=code, word=word)
-    assert reading.observation.status == status
-    assert reading.observation.tracks == (Track(key="id:a", fields={"id": "a"}),)
+    parsed = stage([{"id": "a"}], code=code, word=word)
+    assert parsed.observation.status == status
+    assert parsed.observation.tracks == (Track(key="id:a", fields={"id": "a"}),)
 
 
 @pytest.mark.parametrize("word", ["complete", "COMPLETE", "Complete", "cOmPlEtE", " complete "])
@@ -298,14 +298,15 @@ def test_the_callback_type_is_read_in_any_case(word):
 @pytest.mark.parametrize("spelling", ["callbackType", "callback_type", "CallbackType"])
 def test_the_callback_type_is_read_in_every_spelling(spelling):
     assert (
-        told({"code": 200, "data": {"task_id": "t", spelling: "first"}}).observation.status == "FIRST_SUCCESS"
+        parse({"code": 200, "data": {"task_id": "t", spelling: "first"}}).observation.status
+        == "FIRST_SUCCESS"
     )
 
 
 def test_a_failure_tells_its_code_and_its_message():
     assert stage(code=501).observation.details == {"errorCode": 501, "errorMessage": "ok"}
     body = {"code": 501, "data": {"task_id": "t", "callbackType": "error", "error": "broken"}}
-    assert told(body).observation.details == {"errorCode": 501, "errorMessage": "broken"}
+    assert parse(body).observation.details == {"errorCode": 501, "errorMessage": "broken"}
 
 
 def test_an_error_with_code_200_tells_no_error_code():
@@ -322,7 +323,7 @@ def test_the_message_is_never_read_for_its_meaning():
         "msg": "All generated successfully.",
         "data": {"task_id": "t", "callbackType": "first"},
     }
-    assert told(body).observation.status == "FIRST_SUCCESS"
+    assert parse(body).observation.status == "FIRST_SUCCESS"
 
 
 # Rows
@@ -374,9 +375,9 @@ def test_null_empty_and_absent_are_no_value():
 
 
 def test_unknown_fields_are_no_error():
-    reading = stage([{"id": "a", "lyricsColour": "blue"}], mood="calm")
-    assert row_of(reading) == {"id": "a"}
-    assert reading.errors == {}
+    parsed = stage([{"id": "a", "lyricsColour": "blue"}], mood="calm")
+    assert row_of(parsed) == {"id": "a"}
+    assert parsed.errors == {}
 
 
 def test_rows_without_an_id_are_known_by_their_place():
@@ -401,12 +402,12 @@ BAD = {
 @pytest.mark.parametrize("field", BAD)
 def test_a_bad_value_loses_only_itself_and_is_reported_by_its_path(field):
     good = {"id": "a", "audio_url": URL, "title": "T", "prompt": "p", "duration": 2.5, "createTime": 1}
-    reading = stage([good, {**good, field: BAD[field]}])
-    whole, rest = reading.observation.tracks
+    parsed = stage([good, {**good, field: BAD[field]}])
+    whole, rest = parsed.observation.tracks
     name = {"audio_url": "audioUrl"}.get(field, field)
-    assert reading.kind is ParseOutcome.PARSED
+    assert parsed.kind is ParseOutcome.PARSED
     assert rest.fields == {key: value for key, value in whole.fields.items() if key != name}
-    assert list(reading.errors) == [f"data.data.1.{name}"]
+    assert list(parsed.errors) == [f"data.data.1.{name}"]
 
 
 def test_a_bad_duration_is_reported_by_its_dotted_path():
@@ -416,22 +417,22 @@ def test_a_bad_duration_is_reported_by_its_dotted_path():
 
 
 def test_a_bad_value_in_a_record_info_row_is_reported_by_its_path():
-    reading = answer({"status": "SUCCESS", "response": {"sunoData": [{"id": "a", "duration": -1}]}})
-    assert row_of(reading) == {"id": "a"}
-    assert list(reading.errors) == ["data.response.sunoData.0.duration"]
+    parsed = answer({"status": "SUCCESS", "response": {"sunoData": [{"id": "a", "duration": -1}]}})
+    assert row_of(parsed) == {"id": "a"}
+    assert list(parsed.errors) == ["data.response.sunoData.0.duration"]
 
 
 @pytest.mark.parametrize("odd", ["row", 5, None, ["id"], True])
 def test_a_row_that_is_no_object_loses_only_itself(odd):
-    reading = stage([odd, {"id": "a"}, {"title": "x"}])
-    assert [track.key for track in reading.observation.tracks] == ["id:a", "#2"]
-    assert list(reading.errors) == ["data.data.0"]
+    parsed = stage([odd, {"id": "a"}, {"title": "x"}])
+    assert [track.key for track in parsed.observation.tracks] == ["id:a", "#2"]
+    assert list(parsed.errors) == ["data.data.0"]
 
 
 @pytest.mark.parametrize("rows", ["rows", 5, True])
 def test_rows_that_are_no_list_are_quarantined_under_their_task(rows):
-    reading = stage(rows)
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (
+    parsed = stage(rows)
+    assert (parsed.kind, parsed.task_id, list(parsed.errors)) == (
         ParseOutcome.UNREADABLE,
         "t",
         ["data.data"],
@@ -440,24 +441,24 @@ def test_rows_that_are_no_list_are_quarantined_under_their_task(rows):
 
 @pytest.mark.parametrize("data", ["text", 5, True])
 def test_data_that_is_no_object_is_quarantined_where_the_root_names_the_task(data):
-    reading = told({"code": 200, "task_id": "t", "data": data})
-    assert (reading.kind, reading.task_id) == (ParseOutcome.UNREADABLE, "t")
-    assert list(reading.errors.values()) == [["Not an object."]]
-    assert told({"code": 200, "data": data}).kind is ParseOutcome.NO_TASK_ID
+    parsed = parse({"code": 200, "task_id": "t", "data": data})
+    assert (parsed.kind, parsed.task_id) == (ParseOutcome.UNREADABLE, "t")
+    assert list(parsed.errors.values()) == [["Not an object."]]
+    assert parse({"code": 200, "data": data}).kind is ParseOutcome.NO_TASK_ID
 
 
 @pytest.mark.parametrize("code", ["abc", 1.5, True, [], {}])
 def test_a_code_that_is_no_number_is_quarantined(code):
-    reading = stage(code=code)
-    assert (reading.kind, reading.task_id, list(reading.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
+    parsed = stage(code=code)
+    assert (parsed.kind, parsed.task_id, list(parsed.errors)) == (ParseOutcome.UNREADABLE, "t", ["code"])
 
 
 def test_data_that_is_the_list_of_rows_is_read_where_the_root_names_the_task():
-    reading = told(
+    parsed = parse(
         {"code": 200, "callbackType": "complete", "taskId": "t", "data": [{"id": "a", "audioUrl": URL}]}
     )
-    assert reading.observation.status == "SUCCESS"
-    assert row_of(reading) == {"id": "a", "audioUrl": URL}
+    assert parsed.observation.status == "SUCCESS"
+    assert row_of(parsed) == {"id": "a", "audioUrl": URL}
 
 
 # Times, durations, texts
@@ -485,13 +486,13 @@ def test_a_time_is_normalized_where_its_zone_is_known_and_left_where_not(value, 
     "value", [10**30, -(10**30), 1e300, "9" * 400, "soon", True, [], {}, "0001-01-01T00:00:00+14:00", 1e999]
 )
 def test_a_time_that_is_none_is_lost_and_reported(value):
-    reading = parse_callback(
+    parsed = parse_callback(
         json.dumps({"code": 200, "data": {"task_id": "t", "data": [{"id": "a", "createTime": value}]}})
         .replace("Infinity", "1e999")
         .encode()
     )
-    assert row_of(reading) == {"id": "a"}
-    assert list(reading.errors) == ["data.data.0.createTime"]
+    assert row_of(parsed) == {"id": "a"}
+    assert list(parsed.errors) == ["data.data.0.createTime"]
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(64, 64.0), (64.84, 64.84), ("64.84", 64.84), (0, 0.0)])
@@ -501,15 +502,15 @@ def test_a_duration_is_seconds_in_any_form(value, seconds):
 
 @pytest.mark.parametrize("value", [-1, "inf", "nan", 10**400, True, [], {}, "3:20"])
 def test_a_duration_that_is_no_finite_number_of_seconds_is_lost_and_reported(value):
-    reading = stage([{"id": "a", "duration": value}])
-    assert row_of(reading) == {"id": "a"}
-    assert list(reading.errors) == ["data.data.0.duration"]
+    parsed = stage([{"id": "a", "duration": value}])
+    assert row_of(parsed) == {"id": "a"}
+    assert list(parsed.errors) == ["data.data.0.duration"]
 
 
 def test_a_nul_and_half_a_surrogate_pair_are_replaced_in_every_text():
-    reading = stage([{"id": "a\0", "title": "b\ud800c", "prompt": "\udfff"}])
-    assert row_of(reading) == {"id": "a\ufffd", "title": "b\ufffdc", "prompt": "\ufffd"}
-    failure = told({"code": 501, "msg": "x\0", "data": {"task_id": "t", "callbackType": "error"}})
+    parsed = stage([{"id": "a\0", "title": "b\ud800c", "prompt": "\udfff"}])
+    assert row_of(parsed) == {"id": "a\ufffd", "title": "b\ufffdc", "prompt": "\ufffd"}
+    failure = parse({"code": 501, "msg": "x\0", "data": {"task_id": "t", "callbackType": "error"}})
     assert failure.observation.details["errorMessage"] == "x\ufffd"
     assert answer({"status": "X\0", "type": "\udc00"}).observation.status == "X\ufffd"
 
@@ -548,11 +549,11 @@ def test_a_number_where_a_text_belongs_is_taken_for_its_digits():
     ids=range(16),
 )
 def test_what_is_not_json_says_so_and_is_known_again(body):
-    reading = parse_callback(body)
-    assert reading.kind is ParseOutcome.NOT_JSON
-    assert reading.task_id is None
-    assert reading.errors[""][0].startswith("Not JSON: ")
-    assert reading.digest == parse_callback(body).digest != parse_callback(body + b"?").digest
+    parsed = parse_callback(body)
+    assert parsed.kind is ParseOutcome.NOT_JSON
+    assert parsed.task_id is None
+    assert parsed.errors[""][0].startswith("Not JSON: ")
+    assert parsed.digest == parse_callback(body).digest != parse_callback(body + b"?").digest
 
 
 def test_json_in_another_encoding_of_unicode_is_json():
@@ -563,18 +564,18 @@ def test_json_in_another_encoding_of_unicode_is_json():
 
 def test_deep_nesting_beside_the_known_fields_is_no_trouble():
     deep = b"[" * 500 + b"]" * 500
-    reading = parse_callback(
+    parsed = parse_callback(
         b'{"code": 200, "data": {"task_id": "t", "callbackType": "text", "x": ' + deep + b"}}"
     )
-    assert reading.observation.status == "TEXT_SUCCESS"
+    assert parsed.observation.status == "TEXT_SUCCESS"
 
 
 @pytest.mark.parametrize("number", [10**15, 10**300, -(10**300)])
 def test_a_huge_integer_is_no_code_and_no_duration(number):
     assert (stage(code=number).kind, list(stage(code=number).errors)) == (ParseOutcome.UNREADABLE, ["code"])
     assert list(stage([{"id": "a", "duration": abs(number)}]).errors) == ["data.data.0.duration"]
-    reading = answer({"status": "FAILED", "errorCode": number})
-    assert (reading.observation.details, list(reading.errors)) == ({}, ["data.errorCode"])
+    parsed = answer({"status": "FAILED", "errorCode": number})
+    assert (parsed.observation.details, list(parsed.errors)) == ({}, ["data.errorCode"])
 
 
 # The digest
@@ -605,8 +606,12 @@ def test_a_callback_in_the_record_info_shape_is_read_as_a_claim():
         "code": 200,
         "data": {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}},
     }
-    seen = told(body).observation
-    assert (seen.source, seen.status, len(seen.tracks)) == (Source.CALLBACK, "SUCCESS", 1)
+    observation = parse(body).observation
+    assert (observation.source, observation.status, len(observation.tracks)) == (
+        Source.CALLBACK,
+        "SUCCESS",
+        1,
+    )
 
 
 def test_a_callback_that_tells_its_stage_is_not_taken_for_record_info_by_a_stray_status():
@@ -615,11 +620,11 @@ def test_a_callback_that_tells_its_stage_is_not_taken_for_record_info_by_a_stray
 
 @pytest.mark.parametrize("value", ["chirp-v4", "GENERATE", "something new", "9"])
 def test_unknown_types_statuses_operations_and_error_codes_are_kept_as_they_are(value):
-    seen = answer(
+    observation = answer(
         {"status": value, "type": value, "operationType": value, "errorCode": f"E{value}"}
     ).observation
-    assert seen.status == value
-    assert seen.details == {"type": value, "operationType": value, "errorCode": f"E{value}"}
+    assert observation.status == value
+    assert observation.details == {"type": value, "operationType": value, "errorCode": f"E{value}"}
 
 
 def test_an_error_code_that_is_digits_is_a_number():
@@ -638,35 +643,35 @@ def test_param_is_kept_as_text_though_it_is_no_json_or_an_object():
 
 @pytest.mark.parametrize("response", [None, {}, "", [], {"sunoData": None}, {"sunoData": []}])
 def test_a_response_without_rows_is_no_tracks(response):
-    reading = answer({"status": "PENDING", "response": response})
-    assert (reading.kind, reading.observation.tracks) == (ParseOutcome.PARSED, ())
+    parsed = answer({"status": "PENDING", "response": response})
+    assert (parsed.kind, parsed.observation.tracks) == (ParseOutcome.PARSED, ())
 
 
 def test_a_response_that_is_a_json_text_is_read():
     text = json.dumps({"taskId": "t", "sunoData": [{"id": "a", "audioUrl": URL}]})
     assert row_of(answer({"status": "SUCCESS", "response": text})) == {"id": "a", "audioUrl": URL}
-    assert row_of(told({"data": {"taskId": "t", "status": "SUCCESS", "response": f" {text}"}}))["id"] == "a"
+    assert row_of(parse({"data": {"taskId": "t", "status": "SUCCESS", "response": f" {text}"}}))["id"] == "a"
 
 
 @pytest.mark.parametrize("response", ["broken", "{broken", 5, True, ["a"]])
 def test_a_response_that_is_no_object_is_quarantined(response):
-    reading = told({"data": {"taskId": "t", "status": "SUCCESS", "response": response}})
-    assert (reading.kind, reading.task_id) == (ParseOutcome.UNREADABLE, "t")
-    assert list(reading.errors.values()) == [["Not an object."]]
+    parsed = parse({"data": {"taskId": "t", "status": "SUCCESS", "response": response}})
+    assert (parsed.kind, parsed.task_id) == (ParseOutcome.UNREADABLE, "t")
+    assert list(parsed.errors.values()) == [["Not an object."]]
 
 
 # Answers of record-info
 
 
 def test_an_answer_about_another_task_is_refused():
-    reading = answer({"taskId": "other", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}})
-    assert (reading.kind, reading.task_id, reading.observation) == (ParseOutcome.UNREADABLE, "t", None)
-    assert list(reading.errors) == ["data.taskId"]
+    parsed = answer({"taskId": "other", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}})
+    assert (parsed.kind, parsed.task_id, parsed.observation) == (ParseOutcome.UNREADABLE, "t", None)
+    assert list(parsed.errors) == ["data.taskId"]
 
 
 def test_an_answer_that_names_another_task_only_in_its_response_is_refused():
-    reading = answer({"status": "SUCCESS", "response": {"taskId": "other", "sunoData": [{"id": "a"}]}})
-    assert (reading.kind, reading.observation) == (ParseOutcome.UNREADABLE, None)
+    parsed = answer({"status": "SUCCESS", "response": {"taskId": "other", "sunoData": [{"id": "a"}]}})
+    assert (parsed.kind, parsed.observation) == (ParseOutcome.UNREADABLE, None)
 
 
 def test_an_answer_that_names_no_task_is_about_the_one_asked_for():
@@ -678,13 +683,13 @@ def test_an_answer_that_names_no_task_is_about_the_one_asked_for():
     "body", [b"", b"<html>", b"null", b"[]", b'{"code":200,"data":null}', b'{"data":{}}']
 )
 def test_an_answer_without_data_does_not_know_the_task_yet(body):
-    reading = parse_poll(body, "t")
-    assert (reading.kind, reading.task_id, reading.observation) == (ParseOutcome.UNKNOWN_TASK, "t", None)
+    parsed = parse_poll(body, "t")
+    assert (parsed.kind, parsed.task_id, parsed.observation) == (ParseOutcome.UNKNOWN_TASK, "t", None)
 
 
 def test_an_answer_that_is_a_callback_is_not_record_info():
-    reading = parse_poll(sample("cb-music-complete-docs-sunoapi"), "2fac****9f72")
-    assert (reading.kind, reading.observation) == (ParseOutcome.UNREADABLE, None)
+    parsed = parse_poll(sample("cb-music-complete-docs-sunoapi"), "2fac****9f72")
+    assert (parsed.kind, parsed.observation) == (ParseOutcome.UNREADABLE, None)
 
 
 # Anything at all
@@ -744,18 +749,18 @@ def test_reading_arbitrary_bytes_never_raises(body):
     st.sampled_from(("task_id", "taskId")),
 )
 def test_a_readable_task_id_is_never_lost_whatever_stands_beside_it(root, data, spelling):
-    reading = told({**root, "data": {**data, spelling: "2fac****9f72"}})
-    assert reading.task_id == "2fac****9f72"
-    assert reading.kind in (ParseOutcome.PARSED, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
+    parsed = parse({**root, "data": {**data, spelling: "2fac****9f72"}})
+    assert parsed.task_id == "2fac****9f72"
+    assert parsed.kind in (ParseOutcome.PARSED, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
 
 
 @fuzz
 @given(st.lists(st.dictionaries(KEYS, ANYTHING, max_size=5) | ANYTHING, max_size=3))
 def test_a_list_of_arbitrary_rows_never_loses_the_status_or_the_row_beside_them(rows):
-    reading = stage([{"id": "good", "audio_url": URL}, *rows])
-    assert reading.observation.status == "SUCCESS"
-    assert reading.observation.tracks[0] == Track(key="id:good", fields={"id": "good", "audioUrl": URL})
-    assert all(path.startswith("data.data.") for path in reading.errors)
+    parsed = stage([{"id": "good", "audio_url": URL}, *rows])
+    assert parsed.observation.status == "SUCCESS"
+    assert parsed.observation.tracks[0] == Track(key="id:good", fields={"id": "good", "audioUrl": URL})
+    assert all(path.startswith("data.data.") for path in parsed.errors)
 
 
 @pytest.mark.parametrize("depth", [900, 985, 988, 990, 991, 995, 1000, 5000])
@@ -770,8 +775,8 @@ def test_no_depth_of_nesting_is_too_much_to_be_answered(depth):
 def test_a_naive_time_with_an_unstorable_separator_is_made_storable(odd):
     row = {"id": "a", "createTime": f"2025-01-01{odd}12:00:00"}
     body = {"code": 200, "data": {"task_id": "t", "callbackType": "first", "data": [row]}}
-    seen = parse_callback(json.dumps(body).encode()).observation
-    assert odd not in str(seen.tracks[0].fields["createTime"])
+    observation = parse_callback(json.dumps(body).encode()).observation
+    assert odd not in str(observation.tracks[0].fields["createTime"])
 
 
 def test_a_readable_task_id_is_found_beside_an_unreadable_spelling():
@@ -790,8 +795,8 @@ def test_of_two_task_ids_the_order_of_keys_does_not_choose():
     [({"taskId": "t", "status": "PENDING", "response": "x"}, "data.response"), ("x", "data")],
 )
 def test_a_body_of_another_shape_is_told_by_field(data, field):
-    reading = parse_callback(json.dumps({"task_id": "t", "data": data}).encode())
-    assert (reading.kind, list(reading.errors)) == (ParseOutcome.UNREADABLE, [field])
+    parsed = parse_callback(json.dumps({"task_id": "t", "data": data}).encode())
+    assert (parsed.kind, list(parsed.errors)) == (ParseOutcome.UNREADABLE, [field])
 
 
 @pytest.mark.parametrize(

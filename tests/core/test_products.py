@@ -13,7 +13,7 @@ MUSIC = {"callbackType": "complete", "task_id": "t", "data": [ROW]}
 RECORD = {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": [ROW]}}
 
 
-def told(value: Any) -> ParsedPayload:
+def parse(value: Any) -> ParsedPayload:
     return parse_callback(json.dumps(value).encode())
 
 
@@ -94,9 +94,9 @@ BODIES = [
 
 @pytest.mark.parametrize(("product", "value"), BODIES, ids=[f"{n}-{p}" for n, (p, _) in enumerate(BODIES)])
 def test_a_sister_products_callback_is_known_by_name(product: str, value: Any) -> None:
-    reading = told(value)
-    assert (reading.kind, reading.product, reading.task_id) == (ParseOutcome.UNSUPPORTED, product, "t")
-    assert reading.observation is None
+    parsed = parse(value)
+    assert (parsed.kind, parsed.product, parsed.task_id) == (ParseOutcome.UNSUPPORTED, product, "t")
+    assert parsed.observation is None
 
 
 MARKS: dict[str, Any] = {
@@ -138,26 +138,26 @@ def assert_music_in_spite_of(mark: str, empty: Any) -> None:
         {"task_id": "t", "data": [ROW]},
     ]
     for stage in stages:
-        assert told({"code": 200, "data": {**stage, mark: empty}}).kind is ParseOutcome.PARSED
+        assert parse({"code": 200, "data": {**stage, mark: empty}}).kind is ParseOutcome.PARSED
     for record in (
         RECORD,
         {**RECORD, "status": "success"},
         {"taskId": "t", "status": "PENDING", "response": None},
     ):
-        assert told({"code": 200, "data": {**record, mark: empty}}).kind is ParseOutcome.PARSED
-        answer = parse_poll(json.dumps({"code": 200, "data": {**record, mark: empty}}).encode(), "t")
-        assert answer.kind is ParseOutcome.PARSED
+        assert parse({"code": 200, "data": {**record, mark: empty}}).kind is ParseOutcome.PARSED
+        response = parse_poll(json.dumps({"code": 200, "data": {**record, mark: empty}}).encode(), "t")
+        assert response.kind is ParseOutcome.PARSED
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_music_rows_beside_a_mark_make_it_music(mark: str) -> None:
     for stage in (MUSIC, {"task_id": "t", "data": [ROW]}, {**MUSIC, "data": [{**ROW, "audio_url": ""}]}):
-        reading = told({"code": 200, "data": {**stage, mark: MARKS[mark]}})
-        assert (reading.kind, reading.product) == (ParseOutcome.PARSED, None)
-    answer = parse_poll(json.dumps({"code": 200, "data": {**RECORD, mark: MARKS[mark]}}).encode(), "t")
-    assert answer.kind is ParseOutcome.PARSED
-    assert answer.observation is not None
-    assert answer.observation.known_status is Status.SUCCESS
+        parsed = parse({"code": 200, "data": {**stage, mark: MARKS[mark]}})
+        assert (parsed.kind, parsed.product) == (ParseOutcome.PARSED, None)
+    response = parse_poll(json.dumps({"code": 200, "data": {**RECORD, mark: MARKS[mark]}}).encode(), "t")
+    assert response.kind is ParseOutcome.PARSED
+    assert response.observation is not None
+    assert response.observation.known_status is Status.SUCCESS
     in_response = {**RECORD, "response": {"sunoData": [ROW], mark: MARKS[mark]}}
     assert (
         parse_poll(json.dumps({"code": 200, "data": in_response}).encode(), "t").kind is ParseOutcome.PARSED
@@ -165,10 +165,10 @@ def test_music_rows_beside_a_mark_make_it_music(mark: str) -> None:
 
 
 def test_a_flat_body_with_an_audio_is_music_though_a_video_stands_beside_it() -> None:
-    reading = told(
+    parsed = parse(
         {"task_id": "t", "audio_url": ROW["audio_url"], "title": "T", "video_url": "https://x.example/1.mp4"}
     )
-    assert reading.kind is ParseOutcome.PARSED
+    assert parsed.kind is ParseOutcome.PARSED
 
 
 @pytest.mark.parametrize(
@@ -182,17 +182,17 @@ def test_a_flat_body_with_an_audio_is_music_though_a_video_stands_beside_it() ->
     ],
 )
 def test_a_failure_without_marks_is_read_as_a_claimed_failure(value: Any) -> None:
-    reading = told(value)
-    assert reading.kind is ParseOutcome.PARSED
-    assert reading.observation is not None
-    assert reading.observation.known_status is Status.GENERATE_AUDIO_FAILED
+    parsed = parse(value)
+    assert parsed.kind is ParseOutcome.PARSED
+    assert parsed.observation is not None
+    assert parsed.observation.known_status is Status.GENERATE_AUDIO_FAILED
 
 
 def test_music_whose_list_is_data_is_no_recovery() -> None:
-    assert told({"code": 200, "task_id": "t", "data": [ROW]}).kind is ParseOutcome.PARSED
+    assert parse({"code": 200, "task_id": "t", "data": [ROW]}).kind is ParseOutcome.PARSED
     assert (
-        told({"code": 200, "task_id": "t", "callbackType": "complete", "data": [FRESH]}).kind
+        parse({"code": 200, "task_id": "t", "callbackType": "complete", "data": [FRESH]}).kind
         is ParseOutcome.PARSED
     )
-    assert told(body(callbackType="complete", data=[FRESH])).kind is ParseOutcome.PARSED
-    assert told(body(status="SUCCESS", response={"sunoData": [FRESH]})).kind is ParseOutcome.PARSED
+    assert parse(body(callbackType="complete", data=[FRESH])).kind is ParseOutcome.PARSED
+    assert parse(body(status="SUCCESS", response={"sunoData": [FRESH]})).kind is ParseOutcome.PARSED

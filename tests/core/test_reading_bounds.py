@@ -16,22 +16,22 @@ AT_MOST_S = 0.3
 HEAD = '{"code":200,"data":{"callbackType":"complete","task_id":"t",'
 
 
-def told(value: Any) -> ParsedPayload:
+def parse(value: Any) -> ParsedPayload:
     return parse_callback(json.dumps(value).encode())
 
 
 def stage(rows: Any, **data: Any) -> ParsedPayload:
-    return told({"code": 200, "data": {"callbackType": "complete", "task_id": "t", "data": rows, **data}})
+    return parse({"code": 200, "data": {"callbackType": "complete", "task_id": "t", "data": rows, **data}})
 
 
 def row_of(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What one row is read as, and the fields that errors name."""
-    reading = stage([{"id": "a", **row}])
-    assert reading.kind is ParseOutcome.PARSED
-    assert reading.observation is not None
-    (track,) = reading.observation.tracks
+    parsed = stage([{"id": "a", **row}])
+    assert parsed.kind is ParseOutcome.PARSED
+    assert parsed.observation is not None
+    (track,) = parsed.observation.tracks
     values = {name: value for name, value in track.fields.items() if name != "id"}
-    return values, [path.removeprefix("data.data.0.") for path in reading.errors]
+    return values, [path.removeprefix("data.data.0.") for path in parsed.errors]
 
 
 GOOD_URLS = [
@@ -162,30 +162,30 @@ def test_a_long_text_is_cut_between_two_characters(field: str, most: int, unit: 
 @pytest.mark.parametrize("field", ["status", "type", "operationType", "errorCode"])
 def test_words_are_cut_after_64_characters(field: str) -> None:
     data = {"taskId": "t", "status": "X", "response": None, field: "w" * 3000}
-    for reading in (
-        told({"code": 200, "data": data}),
+    for parsed in (
+        parse({"code": 200, "data": data}),
         parse_poll(json.dumps({"code": 200, "data": data}).encode(), "t"),
     ):
-        assert reading.observation is not None
-        value = reading.observation.status if field == "status" else reading.observation.details[field]
+        assert parsed.observation is not None
+        value = parsed.observation.status if field == "status" else parsed.observation.details[field]
         assert value == "w" * 64
 
 
 @pytest.mark.parametrize("field", ["param", "errorMessage"])
 def test_texts_of_the_task_are_cut_after_16_kb(field: str) -> None:
-    reading = told({"code": 200, "data": {"taskId": "t", "status": "X", field: "w" * 100_000}})
-    assert reading.observation is not None
-    assert reading.observation.details[field] == "w" * 16384
+    parsed = parse({"code": 200, "data": {"taskId": "t", "status": "X", field: "w" * 100_000}})
+    assert parsed.observation is not None
+    assert parsed.observation.details[field] == "w" * 16384
 
 
 def test_an_id_that_is_too_long_is_none() -> None:
     for name in ("id", "audioId"):
-        reading = stage([{name: "x" * 201, "title": "T"}])
-        assert reading.observation is not None
-        assert [track.key for track in reading.observation.tracks] == ["#0"]
-        assert list(reading.errors) == ["data.data.0.id"]
-    reading = told({"code": 200, "data": {"taskId": "t", "status": "X", "parentMusicId": "x" * 201}})
-    assert list(reading.errors) == ["data.parentMusicId"]
+        parsed = stage([{name: "x" * 201, "title": "T"}])
+        assert parsed.observation is not None
+        assert [track.key for track in parsed.observation.tracks] == ["#0"]
+        assert list(parsed.errors) == ["data.data.0.id"]
+    parsed = parse({"code": 200, "data": {"taskId": "t", "status": "X", "parentMusicId": "x" * 201}})
+    assert list(parsed.errors) == ["data.parentMusicId"]
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_a_time_is_bounded(value: Any) -> None:
 
 def test_only_the_first_32_rows_are_read_and_the_rest_is_told() -> None:
     rows = [{"id": str(number), "audio_url": URL} for number in range(1000)]
-    for reading in (
+    for parsed in (
         stage(rows),
-        told({"data": {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": rows}}}),
+        parse({"data": {"taskId": "t", "status": "SUCCESS", "response": {"sunoData": rows}}}),
     ):
-        assert reading.observation is not None
-        assert [track.fields["id"] for track in reading.observation.tracks] == [str(n) for n in range(32)]
-        assert [messages for messages in reading.errors.values()] == [
+        assert parsed.observation is not None
+        assert [track.fields["id"] for track in parsed.observation.tracks] == [str(n) for n in range(32)]
+        assert [messages for messages in parsed.errors.values()] == [
             ["Only the first 32 of 1000 rows were read."]
         ]
     assert stage(rows[:32]).errors == {}
@@ -321,10 +321,10 @@ def test_the_largest_body_is_read_in_time(name: str) -> None:
 def test_the_largest_body_is_read_in_bounded_memory_of_which_little_is_kept(name: str) -> None:
     tracemalloc.start()
     try:
-        reading = parse_callback(LARGEST[name])
+        parsed = parse_callback(LARGEST[name])
         kept, most = tracemalloc.get_traced_memory()
         assert most < 120 * MIB
         assert kept < 2 * MIB
-        assert reading.kind in ParseOutcome
+        assert parsed.kind in ParseOutcome
     finally:
         tracemalloc.stop()

@@ -32,11 +32,11 @@ def test_the_value_is_cut_out_and_the_rest_is_read(form):
     with pytest.raises(ValueError):  # noqa: PT011  no JSON
         json.loads(body)
     assert classify_response(200, body) is None
-    reading = parse_poll(body, "t")
-    assert (reading.kind, reading.observation.status) == (ParseOutcome.PARSED, "SUCCESS")
-    assert [track.fields["id"] for track in reading.observation.tracks] == ["a"]
-    assert "data.param" in reading.errors
-    assert "param" not in reading.observation.details
+    payload = parse_poll(body, "t")
+    assert (payload.kind, payload.observation.status) == (ParseOutcome.PARSED, "SUCCESS")
+    assert [track.fields["id"] for track in payload.observation.tracks] == ["a"]
+    assert "data.param" in payload.errors
+    assert "param" not in payload.observation.details
 
 
 def test_a_right_param_beside_a_broken_one_is_kept():

@@ -13,12 +13,12 @@ from .builders import (
     SUSPECT,
     WITHOUT_KEY,
     callback,
-    knowing,
+    state_after,
     outcome_of,
     poll,
     ready,
     started,
-    verdict_on,
+    settlement_of,
 )
 
 IN_PROGRESS, SUCCEEDED, FAILED, UNRESOLVED = Outcome
@@ -67,8 +67,8 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("place", range(4), ids=["never", "suspect", "always", "without a key"])
 def test_an_end_settles_a_registered_task_as_the_policy_asks(end, place):
-    told, *outcomes = ENDS[end]
-    assert outcome_of(*told, policy=(NEVER, SUSPECT, ALWAYS, WITHOUT_KEY)[place]) is outcomes[place]
+    observations, *outcomes = ENDS[end]
+    assert outcome_of(*observations, policy=(NEVER, SUSPECT, ALWAYS, WITHOUT_KEY)[place]) is outcomes[place]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -80,7 +80,7 @@ def test_a_stage_before_the_end_never_settles_even_with_every_track_playable(pol
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("tracks", [(), (started("a"),), (ready("a"), started("b"))])
 def test_success_without_every_track_playable_is_not_settled(policy, tracks):
-    settlement = verdict_on(poll("SUCCESS", *tracks), policy=policy)
+    settlement = settlement_of(poll("SUCCESS", *tracks), policy=policy)
     assert settlement.outcome is IN_PROGRESS
     assert is_urgent_after(poll("SUCCESS", *tracks), policy=policy)
 
@@ -96,14 +96,14 @@ def test_a_confirmed_failure_stays_failed_though_tracks_can_be_played():
 
 def test_callback_exception_with_every_track_playable_is_success_at_once_under_every_policy():
     for policy in POLICIES:
-        settlement = verdict_on(poll("CALLBACK_EXCEPTION", ready("a"), ready("b")), policy=policy)
+        settlement = settlement_of(poll("CALLBACK_EXCEPTION", ready("a"), ready("b")), policy=policy)
         assert settlement.outcome is SUCCEEDED
         assert settlement.recovered
         assert settlement.lost_callback
 
 
 def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
-    settlement = verdict_on(poll("CALLBACK_EXCEPTION"))
+    settlement = settlement_of(poll("CALLBACK_EXCEPTION"))
     assert settlement.outcome is IN_PROGRESS
     assert is_urgent_after(poll("CALLBACK_EXCEPTION"))
 
@@ -114,7 +114,7 @@ def test_callback_exception_without_tracks_is_neither_a_failure_nor_settled():
 @pytest.mark.parametrize("end", [CLAIMED_SUCCESS, CLAIMED_FAILURE])
 def test_an_orphan_is_confirmed_before_it_settles(end):
     for policy in (SUSPECT, ALWAYS):
-        settlement = verdict_on(end, policy=policy, registered=False)
+        settlement = settlement_of(end, policy=policy, registered=False)
         assert settlement.outcome is IN_PROGRESS
         assert is_urgent_after(end, policy=policy, registered=False)
 
@@ -134,40 +134,40 @@ def test_a_confirmed_orphan_settles():
 
 
 def test_a_success_that_no_callback_ever_claimed_is_recovered_and_its_callback_lost():
-    settlement = verdict_on(callback("FIRST_SUCCESS", ready("a")), CONFIRMED_SUCCESS)
+    settlement = settlement_of(callback("FIRST_SUCCESS", ready("a")), CONFIRMED_SUCCESS)
     assert settlement.recovered
     assert settlement.lost_callback
 
 
 def test_a_success_after_a_false_failure_is_recovered_though_no_callback_was_lost():
-    settlement = verdict_on(CLAIMED_FAILURE, CONFIRMED_SUCCESS)
+    settlement = settlement_of(CLAIMED_FAILURE, CONFIRMED_SUCCESS)
     assert settlement.recovered
     assert not settlement.lost_callback
 
 
 def test_a_success_that_a_callback_claimed_is_not_recovered_whoever_spoke_first():
-    for told in ((CLAIMED_SUCCESS, CONFIRMED_SUCCESS), (CONFIRMED_SUCCESS, CLAIMED_SUCCESS)):
-        settlement = verdict_on(*told)
+    for observations in ((CLAIMED_SUCCESS, CONFIRMED_SUCCESS), (CONFIRMED_SUCCESS, CLAIMED_SUCCESS)):
+        settlement = settlement_of(*observations)
         assert not settlement.recovered
         assert not settlement.lost_callback
 
 
 def test_a_failure_is_never_recovered_but_its_callback_can_be_lost():
-    assert not verdict_on(CONFIRMED_FAILURE).recovered
-    assert verdict_on(CONFIRMED_FAILURE).lost_callback
-    assert not verdict_on(CONFIRMED_FAILURE, CLAIMED_FAILURE).lost_callback
+    assert not settlement_of(CONFIRMED_FAILURE).recovered
+    assert settlement_of(CONFIRMED_FAILURE).lost_callback
+    assert not settlement_of(CONFIRMED_FAILURE, CLAIMED_FAILURE).lost_callback
 
 
 def test_an_unsettled_task_has_lost_no_callback_yet():
-    assert not verdict_on(callback("PENDING")).lost_callback
-    assert not verdict_on(callback("PENDING")).recovered
+    assert not settlement_of(callback("PENDING")).lost_callback
+    assert not settlement_of(callback("PENDING")).recovered
 
 
 # Giving up
 
 
 @pytest.mark.parametrize(
-    ("told", "outcome"),
+    ("observations", "outcome"),
     [
         ((), UNRESOLVED),
         ((callback("PENDING"),), UNRESOLVED),
@@ -179,10 +179,10 @@ def test_an_unsettled_task_has_lost_no_callback_yet():
         ((poll("FAILED"), poll("SUCCESS")), FAILED),
     ],
 )
-def test_a_task_given_up_settles_by_what_record_info_told(told, outcome):
+def test_a_task_given_up_settles_by_what_record_info_told(observations, outcome):
     for policy in POLICIES:
         for registered in (True, False):
-            assert outcome_of(*told, policy=policy, registered=registered, gave_up=True) is outcome
+            assert outcome_of(*observations, policy=policy, registered=registered, gave_up=True) is outcome
 
 
 OTHER_URL = callback("FIRST_SUCCESS", started("a", audioUrl="https://elsewhere.example/a.mp3"))
@@ -235,17 +235,17 @@ CLAIMED_ENDS = {
 @pytest.mark.parametrize("case", CLAIMED_ENDS)
 @pytest.mark.parametrize("place", range(4), ids=["never", "suspect", "always", "without a key"])
 def test_giving_up_turns_no_claim_into_an_end_that_had_to_be_confirmed(case, place):
-    told, registered, orphan = CLAIMED_ENDS[case]
+    observations, registered, orphan = CLAIMED_ENDS[case]
     policy = (NEVER, SUSPECT, ALWAYS, WITHOUT_KEY)[place]
-    assert outcome_of(*told, policy=policy, gave_up=True) is registered[place]
-    assert outcome_of(*told, policy=policy, registered=False, gave_up=True) is orphan[place]
+    assert outcome_of(*observations, policy=policy, gave_up=True) is registered[place]
+    assert outcome_of(*observations, policy=policy, registered=False, gave_up=True) is orphan[place]
 
 
 def test_music_that_only_a_claim_told_of_is_not_recovered():
     claim = callback("TEXT_SUCCESS", ready("a"))
-    assert verdict_on(claim, gave_up=True).outcome is SUCCEEDED
-    assert not verdict_on(claim, gave_up=True).recovered
-    assert verdict_on(claim, poll("FIRST_SUCCESS", ready("a")), gave_up=True).recovered
+    assert settlement_of(claim, gave_up=True).outcome is SUCCEEDED
+    assert not settlement_of(claim, gave_up=True).recovered
+    assert settlement_of(claim, poll("FIRST_SUCCESS", ready("a")), gave_up=True).recovered
 
 
 # Contradictions between callbacks
@@ -265,16 +265,16 @@ DISPUTES = {
 
 @pytest.mark.parametrize("case", DISPUTES)
 def test_claims_that_contradict_a_claimed_success_unsettle_it_until_record_info_decides(case):
-    for told in ((CLAIMED_SUCCESS, DISPUTES[case]), (DISPUTES[case], CLAIMED_SUCCESS)):
-        settlement = verdict_on(*told)
-        assert (settlement.outcome, is_urgent_after(*told)) == (IN_PROGRESS, True)
-        assert verdict_on(*told, CONFIRMED_SUCCESS).outcome is SUCCEEDED
+    for observations in ((CLAIMED_SUCCESS, DISPUTES[case]), (DISPUTES[case], CLAIMED_SUCCESS)):
+        settlement = settlement_of(*observations)
+        assert (settlement.outcome, is_urgent_after(*observations)) == (IN_PROGRESS, True)
+        assert settlement_of(*observations, CONFIRMED_SUCCESS).outcome is SUCCEEDED
         for policy in (NEVER, WITHOUT_KEY):
-            assert outcome_of(*told, policy=policy) is SUCCEEDED
+            assert outcome_of(*observations, policy=policy) is SUCCEEDED
 
 
 @pytest.mark.parametrize(
-    "told",
+    "observations",
     [
         (callback("TEXT_SUCCESS", started("a"), started("b")), CLAIMED_SUCCESS),
         (callback("FIRST_SUCCESS", ready("a", title="T"), started("b")), CLAIMED_SUCCESS),
@@ -283,8 +283,8 @@ def test_claims_that_contradict_a_claimed_success_unsettle_it_until_record_info_
         (poll("FIRST_SUCCESS", ready("a", title="T"), started("c")), callback("SUCCESS", ready("a"))),
     ],
 )
-def test_stages_that_add_to_each_other_do_not_contradict(told):
-    assert not knowing(*told).disputed
+def test_stages_that_add_to_each_other_do_not_contradict(observations):
+    assert not state_after(*observations).disputed
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_failed_becomes_succeeded_by_a_confirmed_success():
 @pytest.mark.parametrize("gave_up", [False, True])
 def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
     for policy in POLICIES:
-        settlement = verdict_on(CONFIRMED_FAILURE, CLAIMED_SUCCESS, policy=policy, gave_up=gave_up)
+        settlement = settlement_of(CONFIRMED_FAILURE, CLAIMED_SUCCESS, policy=policy, gave_up=gave_up)
         assert settlement.outcome is FAILED
 
 
@@ -319,7 +319,7 @@ def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "observations",
     [
         (CLAIMED_FAILURE,),
         (callback("SUCCESS"),),
@@ -328,8 +328,8 @@ def test_a_claimed_success_does_not_beat_a_confirmed_failure(gave_up):
         (CLAIMED_SUCCESS, CLAIMED_FAILURE),
     ],
 )
-def test_a_reason_to_ask_record_info_at_once_is_urgent(told):
-    assert is_urgent_after(*told)
+def test_a_reason_to_ask_record_info_at_once_is_urgent(observations):
+    assert is_urgent_after(*observations)
 
 
 @pytest.mark.parametrize("word", ["", "MYSTERY", "PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
@@ -355,4 +355,4 @@ def test_no_claim_takes_a_confirmed_success_apart_that_listed_no_rows():
 
 
 def test_a_callback_exception_told_by_a_callback_is_no_success_it_claimed():
-    assert verdict_on(callback("CALLBACK_EXCEPTION", ready("a"))).recovered
+    assert settlement_of(callback("CALLBACK_EXCEPTION", ready("a"))).recovered

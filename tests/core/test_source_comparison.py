@@ -10,7 +10,7 @@ from receiver.core.source_comparison import by_track, compare
 from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
 from receiver.core.reconciliation import TaskState, join
 
-from .builders import callback, knowing, poll, ready, started
+from .builders import callback, state_after, poll, ready, started
 
 NOTHING = TaskState()
 TOLD = st.builds(
@@ -32,10 +32,12 @@ TOLD = st.builds(
 )
 
 
-def compared(*told):
-    callbacks = knowing(*(seen for seen in told if seen.source == "callback"))
-    polls = knowing(*(seen for seen in told if seen.source == "poll"))
-    return compare(callbacks, polls, knowing(*told))
+def compared(*observations):
+    callbacks = state_after(
+        *(observation for observation in observations if observation.source == "callback")
+    )
+    polls = state_after(*(observation for observation in observations if observation.source == "poll"))
+    return compare(callbacks, polls, state_after(*observations))
 
 
 def cells(rows):
@@ -84,7 +86,7 @@ def test_a_word_and_the_status_it_stands_for_are_the_same():
 
 
 def test_what_only_the_store_still_knows_is_shown():
-    stored = knowing(callback("SUCCESS", ready("a")))
+    stored = state_after(callback("SUCCESS", ready("a")))
     rows = compare(NOTHING, NOTHING, stored)
     assert cells(rows)[None, "status"] == (None, None, "SUCCESS")
     assert not [row for row in rows if row.differs or row.has_single_source]
@@ -99,8 +101,8 @@ def test_the_task_comes_first_then_its_tracks_those_stored_before_those_only_one
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=6))
-def test_every_row_is_of_a_value_somebody_told_and_each_place_has_one_row(told):
-    rows = compared(*told)
+def test_every_row_is_of_a_value_somebody_told_and_each_place_has_one_row(observations):
+    rows = compared(*observations)
     assert len(cells(rows)) == len(rows)
     assert [row for group in by_track(rows).values() for row in group] == rows
     for row in rows:
@@ -112,9 +114,9 @@ def test_every_row_is_of_a_value_somebody_told_and_each_place_has_one_row(told):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=6))
-def test_no_field_that_is_shown_on_a_tasks_page_is_missing(told):
-    state = knowing(*told)
-    rows = cells(compared(*told))
+def test_no_field_that_is_shown_on_a_tasks_page_is_missing(observations):
+    state = state_after(*observations)
+    rows = cells(compared(*observations))
     for key, claims in state.visible_tracks.items():
         for name, claim in claims.items():
             assert rows[key, name][2] == claim.value
@@ -122,15 +124,15 @@ def test_no_field_that_is_shown_on_a_tasks_page_is_missing(told):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=5))
-def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(told):
-    one, other = knowing(*told[::2]), knowing(*told[1::2])
+def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(observations):
+    one, other = state_after(*observations[::2]), state_after(*observations[1::2])
     there, back = cells(compare(one, other, join(one, other))), cells(compare(other, one, join(one, other)))
     assert there == {place: (b, a, stored) for place, (a, b, stored) in back.items()}
 
 
 def test_comparing_takes_as_long_for_each_of_many_tracks_as_for_each_of_few():
     def cost_s(count):
-        state = knowing(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))
+        state = state_after(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))
         started_s = time.process_time()
         compare(state, NOTHING, replace(state))
         return time.process_time() - started_s

@@ -18,7 +18,7 @@ from .test_task_events import (
     answered,
     at,
     given_up,
-    heard,
+    called_back,
     registered,
     rules,
     steps_of,
@@ -27,14 +27,16 @@ from .builders import NEVER, callback, poll, ready, started
 
 
 def test_the_first_callback_changes_status_tracks_and_version():
-    told = find_change(registered(), heard(registered(), callback("FIRST_SUCCESS", ready("a"), started("b"))))
-    assert told == {"status": ("", "FIRST_SUCCESS"), "ready": ("0/0", "1/2"), "version": ("0", "1")}
+    history = find_change(
+        registered(), called_back(registered(), callback("FIRST_SUCCESS", ready("a"), started("b")))
+    )
+    assert history == {"status": ("", "FIRST_SUCCESS"), "ready": ("0/0", "1/2"), "version": ("0", "1")}
 
 
 def test_a_settling_callback_changes_the_outcome():
-    before = heard(registered(), callback("FIRST_SUCCESS", ready("a"), started("b")))
-    told = find_change(before, heard(before, callback("SUCCESS", ready("a"), ready("b"))))
-    assert told == {
+    before = called_back(registered(), callback("FIRST_SUCCESS", ready("a"), started("b")))
+    history = find_change(before, called_back(before, callback("SUCCESS", ready("a"), ready("b"))))
+    assert history == {
         "status": ("FIRST_SUCCESS", "SUCCESS"),
         "ready": ("1/2", "2/2"),
         "outcome": ("in_progress", "succeeded"),
@@ -43,29 +45,29 @@ def test_a_settling_callback_changes_the_outcome():
 
 
 def test_record_info_confirming_what_a_callback_said_changes_only_how_far_it_is_believed():
-    before = heard(registered(), CLAIMED_SUCCESS)
-    told = find_change(before, answered(before, CONFIRMED_SUCCESS))
-    assert told == {"confirmed": ("no", "yes"), "version": ("1", "2")}
+    before = called_back(registered(), CLAIMED_SUCCESS)
+    history = find_change(before, answered(before, CONFIRMED_SUCCESS))
+    assert history == {"confirmed": ("no", "yes"), "version": ("1", "2")}
 
 
 def test_a_contradiction_is_told_as_a_conflict():
-    before = heard(registered(), CLAIMED_SUCCESS)
-    told = find_change(before, heard(before, CLAIMED_FAILURE))
-    assert told["conflict"] == ("no", "yes")
-    assert told["outcome"] == ("succeeded", "in_progress")
+    before = called_back(registered(), CLAIMED_SUCCESS)
+    history = find_change(before, called_back(before, CLAIMED_FAILURE))
+    assert history["conflict"] == ("no", "yes")
+    assert history["outcome"] == ("succeeded", "in_progress")
 
 
 def test_a_value_that_no_word_tells_of_is_still_a_new_version():
-    before = heard(registered(), callback("TEXT_SUCCESS", started("a")))
-    assert find_change(before, heard(before, callback("TEXT_SUCCESS", started("a", title="Tides")))) == {
-        "version": ("1", "2")
-    }
+    before = called_back(registered(), callback("TEXT_SUCCESS", started("a")))
+    assert find_change(
+        before, called_back(before, callback("TEXT_SUCCESS", started("a", title="Tides")))
+    ) == {"version": ("1", "2")}
 
 
 def test_a_row_with_an_id_that_takes_the_place_of_those_without_is_not_counted_twice():
-    before = heard(registered(), callback("FIRST_SUCCESS", ready("#0"), started("#1")))
-    told = find_change(before, answered(before, poll("FIRST_SUCCESS", ready("a"), ready("b"))))
-    assert told["ready"] == ("1/2", "2/2")
+    before = called_back(registered(), callback("FIRST_SUCCESS", ready("#0"), started("#1")))
+    history = find_change(before, answered(before, poll("FIRST_SUCCESS", ready("a"), ready("b"))))
+    assert history["ready"] == ("1/2", "2/2")
 
 
 def test_giving_up_is_told_by_its_outcome():
@@ -77,8 +79,8 @@ def test_giving_up_is_told_by_its_outcome():
     "step",
     [
         lambda task: on_duplicate(task, now=at(50)),
-        lambda task: heard(task, None, now=50),
-        lambda task: heard(task, callback("PENDING"), now=50),
+        lambda task: called_back(task, None, now=50),
+        lambda task: called_back(task, callback("PENDING"), now=50),
         lambda task: answered(task, PENDING, now=50),
         lambda task: register(task, label="mine", now=at(50), rules=RULES),
         lambda task: request_poll(task, now=at(50)),
@@ -88,8 +90,8 @@ def test_giving_up_is_told_by_its_outcome():
     ids=["duplicate", "unreadable", "old", "same", "registration", "request", "seen", "same rules"],
 )
 def test_a_step_that_leaves_the_reconciled_state_as_it_was_changed_nothing(step):
-    task = answered(heard(registered(), callback("TEXT_SUCCESS", started("a"))), PENDING, now=40)
-    task = heard(task, callback("PENDING"), now=41)
+    task = answered(called_back(registered(), callback("TEXT_SUCCESS", started("a"))), PENDING, now=40)
+    task = called_back(task, callback("PENDING"), now=41)
     assert find_change(task, step(task)) == {}
     assert find_change(FRESH, FRESH) == {}
 
@@ -112,5 +114,5 @@ def test_changes_follow_on_from_each_other_and_end_where_the_task_is(story):
 
 def test_a_late_success_after_giving_up_tells_both_outcomes():
     before = given_up()
-    told = find_change(before, answered(before, CONFIRMED_SUCCESS, now=LATE + 50))
-    assert told["outcome"] == ("unresolved", "succeeded")
+    history = find_change(before, answered(before, CONFIRMED_SUCCESS, now=LATE + 50))
+    assert history["outcome"] == ("unresolved", "succeeded")

@@ -34,7 +34,7 @@ from .test_task_events import (
     answered,
     at,
     given_up,
-    heard,
+    called_back,
     registered,
     rules,
 )
@@ -126,8 +126,8 @@ def test_a_row_that_was_only_made_counts_for_nothing():
     "first",
     [
         registered(),
-        heard(FRESH, PENDING),
-        heard(FRESH, None),
+        called_back(FRESH, PENDING),
+        called_back(FRESH, None),
         answered(FRESH, None),
         on_duplicate(FRESH, now=at(1)),
     ],
@@ -139,7 +139,7 @@ def test_a_task_anybody_named_is_in_progress(first):
 
 def test_a_settled_task_leaves_what_was_in_progress():
     before = registered()
-    assert whole(count_changes(before, heard(before, CLAIMED_SUCCESS, now=40))) == {
+    assert whole(count_changes(before, called_back(before, CLAIMED_SUCCESS, now=40))) == {
         (TASK, "in_progress"): -1,
         (TASK, "succeeded"): 1,
         (SETTLING, str(bucket(40))): 1,
@@ -147,8 +147,8 @@ def test_a_settled_task_leaves_what_was_in_progress():
 
 
 def test_a_task_that_is_reopened_takes_its_settling_back():
-    settled = heard(registered(), CLAIMED_SUCCESS, now=40)
-    assert whole(count_changes(settled, heard(settled, CLAIMED_FAILURE, now=50))) == {
+    settled = called_back(registered(), CLAIMED_SUCCESS, now=40)
+    assert whole(count_changes(settled, called_back(settled, CLAIMED_FAILURE, now=50))) == {
         (TASK, "in_progress"): 1,
         (TASK, "succeeded"): -1,
         (SETTLING, str(bucket(40))): -1,
@@ -158,18 +158,18 @@ def test_a_task_that_is_reopened_takes_its_settling_back():
 def test_music_that_no_callback_told_of_is_recovered_and_its_callback_lost():
     found = answered(registered(), CONFIRMED_SUCCESS)
     assert counted(found)[TASK, RECOVERED] == counted(found)[TASK, LOST_CALLBACK] == 1
-    late = heard(found, CLAIMED_SUCCESS, now=200)
+    late = called_back(found, CLAIMED_SUCCESS, now=200)
     assert whole(count_changes(found, late)) == {(TASK, RECOVERED): -1, (TASK, LOST_CALLBACK): -1}
     assert (TASK, RECOVERED) not in counted(given_up())
 
 
 def test_settling_counts_from_first_sight_and_a_clock_set_back_is_no_time_at_all():
-    assert counted(heard(FRESH, CONFIRMED_SUCCESS, now=3600))[SETTLING, str(bucket(3600))] == 1
-    assert counted(heard(FRESH, CONFIRMED_SUCCESS, now=-3600))[SETTLING, "0"] == 1
+    assert counted(called_back(FRESH, CONFIRMED_SUCCESS, now=3600))[SETTLING, str(bucket(3600))] == 1
+    assert counted(called_back(FRESH, CONFIRMED_SUCCESS, now=-3600))[SETTLING, "0"] == 1
 
 
 def test_hearing_the_same_again_changes_no_total():
-    task = heard(registered(), CLAIMED_SUCCESS)
+    task = called_back(registered(), CLAIMED_SUCCESS)
     for again in (on_duplicate(task, now=at(9)), acknowledge(task), request_poll(task, now=at(9))):
         assert whole(count_changes(task, again)) == {}
 

@@ -50,18 +50,18 @@ def registered(*, now=0, policy=SUSPECT):
     return register(FRESH, label=None, now=at(now), rules=rules(policy))
 
 
-def heard(task, seen, *, now=1, policy=SUSPECT):
-    return on_callback(task, seen, now=at(now), rules=rules(policy))
+def called_back(task, observation, *, now=1, policy=SUSPECT):
+    return on_callback(task, observation, now=at(now), rules=rules(policy))
 
 
-def answered(task, seen, *, now=100, jitter=0.0, policy=SUSPECT):
-    return on_poll_response(task, seen, now=at(now), jitter=jitter, rules=rules(policy))
+def answered(task, observation, *, now=100, jitter=0.0, policy=SUSPECT):
+    return on_poll_response(task, observation, now=at(now), jitter=jitter, rules=rules(policy))
 
 
-def given_up(*told):
+def given_up(*history):
     task = registered()
-    for seen in told:
-        task = heard(task, seen)
+    for observation in history:
+        task = called_back(task, observation)
     return answered(task, None, now=LATE)
 
 
@@ -84,12 +84,12 @@ def test_registering_again_keeps_the_first_time_and_the_label():
 
 
 def test_registering_is_no_news_about_the_state():
-    task = heard(FRESH, callback("PENDING"))
+    task = called_back(FRESH, callback("PENDING"))
     assert register(task, label="mine", now=at(5), rules=RULES).version == task.version
 
 
 def test_an_orphan_with_a_claimed_success_settles_when_its_owner_names_it():
-    orphan = heard(FRESH, CLAIMED_SUCCESS)
+    orphan = called_back(FRESH, CLAIMED_SUCCESS)
     assert not orphan.settlement.settled
     task = register(orphan, label=None, now=at(5), rules=RULES)
     assert task.settlement.outcome is Outcome.SUCCEEDED
@@ -107,17 +107,17 @@ def test_registering_a_settled_task_leaves_it_settled_and_unpolled():
 
 @pytest.mark.parametrize("word", ["PENDING", "TEXT_SUCCESS", "FIRST_SUCCESS"])
 def test_a_callback_that_raises_the_status_before_the_end_starts_the_grace(word):
-    assert heard(registered(), callback(word, ready("a")), now=40).next_poll_at == at(130)
+    assert called_back(registered(), callback(word, ready("a")), now=40).next_poll_at == at(130)
 
 
 @pytest.mark.parametrize("word", ["", "MYSTERY"])
 def test_a_callback_without_a_known_status_puts_no_poll_off(word):
-    assert heard(registered(), callback(word, ready("a")), now=40).next_poll_at == at(90)
-    assert heard(FRESH, callback(word), now=40).next_poll_at == at(130)
+    assert called_back(registered(), callback(word, ready("a")), now=40).next_poll_at == at(90)
+    assert called_back(FRESH, callback(word), now=40).next_poll_at == at(130)
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "observation",
     [
         CLAIMED_FAILURE,
         callback("SUCCESS"),
@@ -127,36 +127,38 @@ def test_a_callback_without_a_known_status_puts_no_poll_off(word):
     ],
     ids=["claimed failure", "success without tracks", "half a success", "callback exception", "quarantined"],
 )
-def test_a_callback_that_needs_record_info_makes_the_task_due_now(seen):
-    task = heard(registered(), seen, now=40)
+def test_a_callback_that_needs_record_info_makes_the_task_due_now(observation):
+    task = called_back(registered(), observation, now=40)
     assert task.next_poll_at == at(40)
     assert not task.settlement.settled
 
 
 def test_a_callback_that_must_be_confirmed_makes_the_task_due_now():
-    assert heard(registered(policy=ALWAYS), CLAIMED_SUCCESS, now=40, policy=ALWAYS).next_poll_at == at(40)
-    assert heard(FRESH, CLAIMED_SUCCESS, now=40).next_poll_at == at(40)
+    assert called_back(registered(policy=ALWAYS), CLAIMED_SUCCESS, now=40, policy=ALWAYS).next_poll_at == at(
+        40
+    )
+    assert called_back(FRESH, CLAIMED_SUCCESS, now=40).next_poll_at == at(40)
 
 
 def test_a_callback_is_counted_and_dated_whether_it_can_be_read_or_not():
-    task = heard(heard(registered(), callback("PENDING"), now=3), None, now=9)
+    task = called_back(called_back(registered(), callback("PENDING"), now=3), None, now=9)
     assert (task.callbacks, task.last_callback_at, task.polls) == (2, at(9), 0)
 
 
 def test_an_unreadable_callback_does_not_change_the_state_or_its_version():
-    task = heard(registered(), callback("PENDING"))
-    assert heard(task, None).state == task.state
-    assert heard(task, None).version == task.version
+    task = called_back(registered(), callback("PENDING"))
+    assert called_back(task, None).state == task.state
+    assert called_back(task, None).version == task.version
 
 
 def test_an_unreadable_callback_leaves_a_settled_task_alone():
-    task = heard(heard(registered(), CLAIMED_SUCCESS), None, now=9)
+    task = called_back(called_back(registered(), CLAIMED_SUCCESS), None, now=9)
     assert task.next_poll_at is None
     assert task.settlement.outcome is Outcome.SUCCEEDED
 
 
 def test_the_same_callback_again_is_counted_and_changes_nothing_else():
-    task = heard(registered(), callback("FIRST_SUCCESS", ready("a")))
+    task = called_back(registered(), callback("FIRST_SUCCESS", ready("a")))
     again = on_duplicate(task, now=at(30))
     assert again == replace(task, callbacks=2, last_callback_at=at(30))
 
@@ -164,9 +166,9 @@ def test_the_same_callback_again_is_counted_and_changes_nothing_else():
 def test_a_raised_status_starts_the_doubling_of_the_interval_anew_and_nothing_else_does():
     task = answered(answered(registered(), PENDING), PENDING)
     assert task.attempt == 2
-    assert heard(task, callback("TEXT_SUCCESS"), now=200).attempt == 0
-    for seen in (callback("PENDING", ready("a")), callback("MYSTERY"), callback(), None):
-        assert heard(task, seen, now=200).attempt == 2
+    assert called_back(task, callback("TEXT_SUCCESS"), now=200).attempt == 0
+    for observation in (callback("PENDING", ready("a")), callback("MYSTERY"), callback(), None):
+        assert called_back(task, observation, now=200).attempt == 2
 
 
 # Whoever calls back can neither put a poll off nor bring it forward again and again
@@ -196,11 +198,11 @@ def test_no_sequence_of_callbacks_puts_a_poll_off_for_longer_than_the_statuses_a
         now = int((task.next_poll_at - START).total_seconds())
     first = task.next_poll_at
     moment = (task.last_polled_at or START) + timedelta(seconds=1)
-    for wait, seen, lossy in flood:
+    for wait, observation, lossy in flood:
         moment += timedelta(seconds=wait)
         if task.next_poll_at is not None and moment >= task.next_poll_at:
             break
-        task = on_callback(task, seen, now=moment, rules=RULES, lossy=lossy)
+        task = on_callback(task, observation, now=moment, rules=RULES, lossy=lossy)
         assert task.next_poll_at is None or task.next_poll_at <= first + timedelta(seconds=LEVELS * 90)
 
 
@@ -253,37 +255,39 @@ def test_a_task_given_up_is_not_polled_as_often_as_it_is_called_back():
 
 
 def test_after_a_poll_in_its_own_time_news_bring_the_next_one_forward_again():
-    task = heard(registered(), None, now=10)
+    task = called_back(registered(), None, now=10)
     assert task.next_poll_at == at(10)
     task = answered(task, PENDING, now=11)
-    assert heard(task, None, now=12).next_poll_at == at(41)
+    assert called_back(task, None, now=12).next_poll_at == at(41)
     task = answered(task, PENDING, now=41)
-    assert heard(task, None, now=50).next_poll_at == at(50)
+    assert called_back(task, None, now=50).next_poll_at == at(50)
 
 
 def test_a_claimed_end_is_looked_into_at_once_though_something_else_was_a_moment_before():
-    task = answered(heard(registered(), None, now=10), PENDING, now=11)
-    assert heard(task, callback("CALLBACK_EXCEPTION"), now=12).next_poll_at == at(12)
-    assert heard(task, CLAIMED_FAILURE, now=12).next_poll_at == at(12)
+    task = answered(called_back(registered(), None, now=10), PENDING, now=11)
+    assert called_back(task, callback("CALLBACK_EXCEPTION"), now=12).next_poll_at == at(12)
+    assert called_back(task, CLAIMED_FAILURE, now=12).next_poll_at == at(12)
 
 
 def test_a_lossy_callback_is_mended_by_a_poll_that_no_other_callback_calls_off():
     task = on_callback(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
     assert (task.settlement.settled, task.next_poll_at) == (True, at(40))
-    assert heard(task, callback("FIRST_SUCCESS", ready("a")), now=41).next_poll_at == at(40)
+    assert called_back(task, callback("FIRST_SUCCESS", ready("a")), now=41).next_poll_at == at(40)
 
 
-@pytest.mark.parametrize("seen", [None, PENDING, poll("ODD")], ids=["unknown", "pending", "an odd status"])
-def test_lost_values_are_asked_for_until_record_info_has_told_the_end(seen):
+@pytest.mark.parametrize(
+    "observation", [None, PENDING, poll("ODD")], ids=["unknown", "pending", "an odd status"]
+)
+def test_lost_values_are_asked_for_until_record_info_has_told_the_end(observation):
     task = on_callback(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
-    task = answered(task, seen, now=41)
+    task = answered(task, observation, now=41)
     assert (task.settlement.settled, task.next_poll_at) == (True, at(71))
     assert answered(task, CONFIRMED_SUCCESS, now=71).next_poll_at is None
-    assert answered(task, seen, now=LATE).next_poll_at is None
+    assert answered(task, observation, now=LATE).next_poll_at is None
 
 
 def test_a_request_about_a_settled_task_is_met_by_one_answer():
-    task = request_poll(heard(registered(), CLAIMED_SUCCESS), now=at(60))
+    task = request_poll(called_back(registered(), CLAIMED_SUCCESS), now=at(60))
     assert answered(task, PENDING, now=61).next_poll_at is None
 
 
@@ -317,12 +321,12 @@ def test_a_request_whose_call_fails_is_tried_again_in_its_time_and_a_settled_tas
 
 
 def test_a_settling_callback_ends_the_polling():
-    task = heard(registered(), CLAIMED_SUCCESS, now=40)
+    task = called_back(registered(), CLAIMED_SUCCESS, now=40)
     assert (task.settlement.outcome, task.settled_at, task.next_poll_at) == (Outcome.SUCCEEDED, at(40), None)
 
 
 def test_a_contradiction_reopens_a_claimed_success_and_asks_record_info():
-    task = heard(heard(registered(), CLAIMED_SUCCESS, now=40), CLAIMED_FAILURE, now=50)
+    task = called_back(called_back(registered(), CLAIMED_SUCCESS, now=40), CLAIMED_FAILURE, now=50)
     assert (task.settlement.settled, task.settled_at, task.next_poll_at) == (False, None, at(50))
 
 
@@ -352,8 +356,8 @@ def test_an_answer_that_the_task_is_not_known_there_is_not_yet_and_never_a_failu
 
 
 def test_a_settling_answer_ends_the_polling():
-    for seen, outcome in ((CONFIRMED_SUCCESS, Outcome.SUCCEEDED), (CONFIRMED_FAILURE, Outcome.FAILED)):
-        task = answered(registered(), seen)
+    for observation, outcome in ((CONFIRMED_SUCCESS, Outcome.SUCCEEDED), (CONFIRMED_FAILURE, Outcome.FAILED)):
+        task = answered(registered(), observation)
         assert (task.settlement.outcome, task.settled_at, task.next_poll_at) == (outcome, at(100), None)
 
 
@@ -390,7 +394,7 @@ def test_an_answer_after_the_deadline_that_changes_something_keeps_the_task_goin
 
 
 def test_a_callback_or_a_registration_after_the_deadline_gives_nothing_up():
-    task = heard(registered(), callback("PENDING"), now=LATE)
+    task = called_back(registered(), callback("PENDING"), now=LATE)
     task = register(task, label=None, now=at(LATE + 1), rules=RULES)
     assert task.gave_up_at is None
     assert not task.settlement.settled
@@ -398,7 +402,7 @@ def test_a_callback_or_a_registration_after_the_deadline_gives_nothing_up():
 
 
 @pytest.mark.parametrize(
-    ("told", "outcome"),
+    ("history", "outcome"),
     [
         ((), Outcome.UNRESOLVED),
         ((callback("FIRST_SUCCESS", ready("a"), started("b")),), Outcome.SUCCEEDED),
@@ -406,8 +410,8 @@ def test_a_callback_or_a_registration_after_the_deadline_gives_nothing_up():
         ((poll("FIRST_SUCCESS", ready("a"), started("b")),), Outcome.SUCCEEDED),
     ],
 )
-def test_a_task_given_up_ends_as_far_as_it_is_known(told, outcome):
-    assert given_up(*told).settlement.outcome is outcome
+def test_a_task_given_up_ends_as_far_as_it_is_known(history, outcome):
+    assert given_up(*history).settlement.outcome is outcome
 
 
 def test_giving_up_is_a_change_of_version():
@@ -418,11 +422,11 @@ def test_giving_up_is_a_change_of_version():
 def test_a_look_is_never_planned_past_the_deadline_before_it():
     polled = answered(registered(), PENDING, now=86400 - 20)
     assert polled.next_poll_at == at(86400)
-    assert heard(polled, callback("TEXT_SUCCESS"), now=86400 - 10).next_poll_at == at(86400)
+    assert called_back(polled, callback("TEXT_SUCCESS"), now=86400 - 10).next_poll_at == at(86400)
 
 
 def test_a_callback_after_giving_up_is_joined_and_record_info_asked_once_more():
-    task = heard(given_up(), callback("FIRST_SUCCESS", ready("a")), now=LATE + 50)
+    task = called_back(given_up(), callback("FIRST_SUCCESS", ready("a")), now=LATE + 50)
     assert task.settlement.outcome is Outcome.SUCCEEDED
     assert task.next_poll_at == at(LATE + 50)
     assert answered(task, None, now=LATE + 51).next_poll_at is None
@@ -430,13 +434,13 @@ def test_a_callback_after_giving_up_is_joined_and_record_info_asked_once_more():
 
 def test_without_a_key_nothing_is_asked_after_giving_up():
     task = give_up(registered(policy=WITHOUT_KEY), now=at(LATE), rules=rules(WITHOUT_KEY))
-    task = heard(task, callback("PENDING"), now=LATE + 50, policy=WITHOUT_KEY)
+    task = called_back(task, callback("PENDING"), now=LATE + 50, policy=WITHOUT_KEY)
     assert task.next_poll_at is None
 
 
 def test_unresolved_becomes_failed_or_succeeded_by_a_late_answer():
-    for seen, outcome in ((CONFIRMED_SUCCESS, Outcome.SUCCEEDED), (CONFIRMED_FAILURE, Outcome.FAILED)):
-        task = answered(given_up(), seen, now=LATE + 50)
+    for observation, outcome in ((CONFIRMED_SUCCESS, Outcome.SUCCEEDED), (CONFIRMED_FAILURE, Outcome.FAILED)):
+        task = answered(given_up(), observation, now=LATE + 50)
         assert (task.settlement.outcome, task.settled_at) == (outcome, at(LATE + 50))
 
 
@@ -445,19 +449,19 @@ def test_unresolved_becomes_failed_or_succeeded_by_a_late_answer():
 
 def test_a_person_asks_for_a_poll_now_settled_or_not():
     for task in (registered(), answered(registered(), CONFIRMED_SUCCESS)):
-        asked = request_poll(task, now=at(60))
-        assert asked.next_poll_at == at(60)
-        assert asked.poll_requested
-        assert asked.version == task.version
+        polled = request_poll(task, now=at(60))
+        assert polled.next_poll_at == at(60)
+        assert polled.poll_requested
+        assert polled.version == task.version
 
 
 @pytest.mark.parametrize(
     "news",
     [
-        lambda task: heard(task, callback("PENDING"), now=70),
-        lambda task: heard(task, CLAIMED_SUCCESS, now=70),
-        lambda task: heard(task, CLAIMED_FAILURE, now=70),
-        lambda task: heard(task, None, now=70),
+        lambda task: called_back(task, callback("PENDING"), now=70),
+        lambda task: called_back(task, CLAIMED_SUCCESS, now=70),
+        lambda task: called_back(task, CLAIMED_FAILURE, now=70),
+        lambda task: called_back(task, None, now=70),
         lambda task: on_duplicate(task, now=at(70)),
         lambda task: register(task, label="mine", now=at(70), rules=RULES),
         lambda task: resettle(task, now=at(70), rules=rules(NEVER)),
@@ -480,9 +484,9 @@ def test_a_persons_request_is_met_by_the_answer():
 
 
 def test_a_laxer_policy_settles_what_waited_for_a_confirmation():
-    task = heard(registered(), CLAIMED_FAILURE)
-    judged = resettle(task, now=at(500), rules=rules(NEVER))
-    assert (judged.settlement.outcome, judged.settled_at, judged.next_poll_at) == (
+    task = called_back(registered(), CLAIMED_FAILURE)
+    after = resettle(task, now=at(500), rules=rules(NEVER))
+    assert (after.settlement.outcome, after.settled_at, after.next_poll_at) == (
         Outcome.FAILED,
         at(500),
         None,
@@ -490,13 +494,13 @@ def test_a_laxer_policy_settles_what_waited_for_a_confirmation():
 
 
 def test_a_stricter_policy_reopens_what_was_never_confirmed():
-    task = heard(registered(policy=NEVER), CLAIMED_FAILURE, policy=NEVER)
-    judged = resettle(task, now=at(500), rules=RULES)
-    assert (judged.settlement.settled, judged.settled_at, judged.next_poll_at) == (False, None, at(500))
+    task = called_back(registered(policy=NEVER), CLAIMED_FAILURE, policy=NEVER)
+    after = resettle(task, now=at(500), rules=RULES)
+    assert (after.settlement.settled, after.settled_at, after.next_poll_at) == (False, None, at(500))
 
 
 def test_the_same_rules_change_nothing():
-    for task in (registered(), answered(registered(), PENDING), heard(registered(), CLAIMED_SUCCESS)):
+    for task in (registered(), answered(registered(), PENDING), called_back(registered(), CLAIMED_SUCCESS)):
         assert resettle(task, now=at(500), rules=RULES) == task
 
 
@@ -522,9 +526,11 @@ STORIES = st.lists(
 
 def steps_of(story):
     task = registered()
-    for number, seen in enumerate(story):
-        by_poll = seen is not None and seen.source == "poll"
-        following = answered(task, seen, now=number) if by_poll else heard(task, seen, now=number)
+    for number, observation in enumerate(story):
+        by_poll = observation is not None and observation.source == "poll"
+        following = (
+            answered(task, observation, now=number) if by_poll else called_back(task, observation, now=number)
+        )
         yield task, following
         task = following
 
