@@ -58,7 +58,7 @@ def test_what_is_broken_elsewhere_stays_no_json(raw):
         parse_response_json(raw)
 
 
-LARGE = 4 * 1024 * 1024
+LARGE = 512 * 1024
 HOSTILE = (
     '{"param":"',
     '"',
@@ -81,4 +81,4 @@ def test_no_body_takes_long(start, part):
     began = time.process_time()
     with pytest.raises((NotJsonError, RecursionError)):
         parse_response_json(body)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 0.5

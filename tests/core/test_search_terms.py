@@ -95,7 +95,7 @@ def test_words_are_few_short_and_distinct(texts):
 
 
 MARKS = "\u0315\u0300\u0345\u0344\u302e\U0001d165\uff9e\u1bf2"
-SIZE = 100_000
+SIZE = 20_000
 EVIL_TEXTS = {
     "marks of two classes": "a" + "\u0315" * SIZE + "\u0300" * SIZE,
     "marks of many classes": "a" + MARKS * (SIZE // 4),
@@ -124,12 +124,12 @@ def cost_s(work):
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_folding_twice_as_much_costs_about_twice_as_much(text):
     half = cost_s(lambda: fold_text(text[: len(text) // 2]))
-    assert cost_s(lambda: fold_text(text)) <= 4 * half + 0.05
+    assert cost_s(lambda: fold_text(text)) <= 3 * half + 0.05
 
 
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_the_words_of_many_long_texts_are_found_in_no_time(text):
-    texts = [f"{number} {text}" for number in range(1000)]
+    texts = [f"{number} {text}" for number in range(100)]
     assert cost_s(lambda: search_terms(*texts)) < 0.1
 
 

@@ -189,7 +189,7 @@ CLAIMS = st.one_of(
 FLOODS = st.lists(st.tuples(st.floats(min_value=0, max_value=80), CLAIMS, st.booleans()), max_size=25)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(FLOODS, st.sampled_from([0, 1, 3]))
 def test_no_sequence_of_callbacks_puts_a_poll_off_for_longer_than_the_statuses_allow(flood, polls):
     task, now = registered(), 90
@@ -235,13 +235,13 @@ KINDS = {
 def test_hundreds_of_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
     claims = (KINDS[kind](number) for number in range(500))
     # In its own time it is polled 90, 120, 180, 300, 540 and 1020 seconds after it was registered.
-    assert flooded(task, claims, over_s=1000, every_s=2.5) <= 12
+    assert flooded(task, claims, over_s=1000, every_s=5) <= 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_burst_of_forged_callbacks_costs_one_poll_and_one_more_for_each_other_end_that_is_claimed(kind):
     claims = (KINDS[kind](number) for number in range(500))
-    assert flooded(registered(), claims, over_s=21, every_s=0.05) <= (3 if kind == "in turn" else 1)
+    assert flooded(registered(), claims, over_s=21, every_s=0.1) <= (3 if kind == "in turn" else 1)
 
 
 def test_a_task_given_up_is_not_polled_as_often_as_it_is_called_back():
