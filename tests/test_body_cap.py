@@ -49,12 +49,12 @@ def tell(runtime: Runtime, *bodies: bytes) -> None:
 
 
 def answer(runtime: Runtime, task_id: str) -> None:
-    told = {"taskId": task_id, "status": "PENDING", "param": "{}"}
-    body = json.dumps({"code": 200, "data": told}).encode()
+    record = {"taskId": task_id, "status": "PENDING", "param": "{}"}
+    body = json.dumps({"code": 200, "data": record}).encode()
     runtime.intake.accept([poll_delivery(body, task_id, now=T0, secrets=())])
 
 
-def kept(runtime: Runtime) -> list[bytes]:
+def stored_bodies(runtime: Runtime) -> list[bytes]:
     with runtime.database.read() as connection:
         rows = connection.execute(text("SELECT body FROM delivery WHERE body IS NOT NULL ORDER BY id"))
         return [bytes(row.body) for row in rows]
@@ -76,9 +76,9 @@ def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
 ) -> None:
     client = build_app(runtime).test_client()
     answers = [client.post(URL, data=body) for _ in range(20)]
-    assert {told.status_code for told in answers} == {status}
-    assert len({told.data for told in answers}) == 1
-    assert kept(runtime) == [body]
+    assert {response.status_code for response in answers} == {status}
+    assert len({response.data for response in answers}) == 1
+    assert stored_bodies(runtime) == [body]
     assert rows(runtime) == 1
     with runtime.database.read() as connection:
         counted = hourly_counts.totals(connection, "callback")["callback"]
@@ -89,7 +89,7 @@ def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
 def test_unreadable_bodies_that_came_together_are_stored_once_too(runtime: Runtime) -> None:
     batch = [callback_delivery(body, now=T0, secrets=()) for body in (b"<a>", b"<b>", b"<a>", b"{}", b"{ }")]
     assert [one.result for one in runtime.intake.accept(batch)].count("duplicate") == 2
-    assert kept(runtime) == [b"<a>", b"<b>", b"{}"]
+    assert stored_bodies(runtime) == [b"<a>", b"<b>", b"{}"]
 
 
 def test_of_strangers_bodies_the_newest_are_kept_and_every_row(runtime: Runtime) -> None:
@@ -97,9 +97,9 @@ def test_of_strangers_bodies_the_newest_are_kept_and_every_row(runtime: Runtime)
     tell(runtime, *bodies)
     cap = BodyCap(runtime.database, most_bodies=20)
     assert cap.enforce(for_s=20)
-    assert kept(runtime) == bodies[-20:]
+    assert stored_bodies(runtime) == bodies[-20:]
     assert rows(runtime) == 60
-    assert cap.enforce() and kept(runtime) == bodies[-20:]
+    assert cap.enforce() and stored_bodies(runtime) == bodies[-20:]
     assert capped(runtime) == 20
 
 
@@ -107,7 +107,7 @@ def test_of_large_bodies_so_many_bytes_are_kept(runtime: Runtime) -> None:
     bodies = [b"<%03d>" % n + b"x" * 9_995 for n in range(40)]
     tell(runtime, *bodies)
     BodyCap(runtime.database, most_bytes=155_000).enforce(for_s=20)
-    assert kept(runtime) == bodies[-15:]
+    assert stored_bodies(runtime) == bodies[-15:]
 
 
 def test_bodies_of_registered_and_of_confirmed_tasks_are_never_dropped_nor_counted(runtime: Runtime) -> None:
@@ -120,9 +120,9 @@ def test_bodies_of_registered_and_of_confirmed_tasks_are_never_dropped_nor_count
     assert capped(runtime) == 6, "the adopted one's is let go when it is in the way"
     assert BodyCap(runtime.database, most_bodies=5).enforce(for_s=20)
     assert capped(runtime) == 5
-    assert len(kept(runtime)) == 11, "and so nothing has to be dropped"
+    assert len(stored_bodies(runtime)) == 11, "and so nothing has to be dropped"
     BodyCap(runtime.database, most_bodies=2).enforce(for_s=20)
-    left = kept(runtime)
+    left = stored_bodies(runtime)
     assert [body for body in left if body.startswith(b"<")] == [b"<3>", b"<4>"]
     assert len(left) == 8
 
@@ -130,7 +130,7 @@ def test_bodies_of_registered_and_of_confirmed_tasks_are_never_dropped_nor_count
 def test_a_task_whose_bodies_were_dropped_is_rebuilt_as_it_was(runtime: Runtime) -> None:
     tell(runtime, stage("orphan", 1), stage("orphan", 2), b"<1>", b"<2>")
     BodyCap(runtime.database, most_bodies=2).enforce(for_s=20)
-    assert kept(runtime) == [b"<1>", b"<2>"]
+    assert stored_bodies(runtime) == [b"<1>", b"<2>"]
     assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
 
 
@@ -138,7 +138,7 @@ def test_a_repetition_of_what_was_dropped_stays_a_repetition(runtime: Runtime) -
     tell(runtime, b"<1>", b"<2>")
     BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)
     tell(runtime, b"<1>")
-    assert (kept(runtime), rows(runtime)) == ([b"<2>"], 2)
+    assert (stored_bodies(runtime), rows(runtime)) == ([b"<2>"], 2)
 
 
 def test_a_flood_is_held_within_the_cap_while_it_comes(runtime: Runtime) -> None:
@@ -158,7 +158,7 @@ def test_the_daily_housekeeping_enforces_the_cap_too(runtime: Runtime) -> None:
     caps = [BodyCap(runtime.database, most_bodies=10)]
     keeper = Maintenance(runtime.database, retention=timedelta(days=30), name="keeper", caps=caps)
     keeper.run_once(now=T0)
-    assert len(kept(runtime)) == 10
+    assert len(stored_bodies(runtime)) == 10
 
 
 def test_refused_requests_cost_no_disk(runtime: Runtime) -> None:

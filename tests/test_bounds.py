@@ -59,7 +59,7 @@ def answer(runtime: Runtime, task_id: str, status: str = "PENDING", *rows: Any) 
     runtime.intake.accept([poll_delivery(body, task_id, now=T0, secrets=())])
 
 
-def known(runtime: Runtime, task_id: str) -> Task:
+def load_task(runtime: Runtime, task_id: str) -> Task:
     with runtime.database.read() as connection:
         found = tasks.load(connection, task_id)
     assert found is not None
@@ -92,8 +92,8 @@ def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: R
 @BOTH_STORES
 def test_at_most_so_many_errors_are_kept_and_told_whatever_a_reading_gives(runtime: Runtime) -> None:
     errors = {f"rows.{number}": ["Odd.", "x" * 5000] for number in range(5000)}
-    told = replace(callback(stage("t")), parsed=replace(callback(stage("t")).parsed, errors=errors))
-    result = runtime.intake.submit(told)
+    sent = replace(callback(stage("t")), parsed=replace(callback(stage("t")).parsed, errors=errors))
+    result = runtime.intake.submit(sent)
     with runtime.database.read() as connection:
         (stored,) = deliveries.of_task(connection, "t")
     assert stored.errors == result.errors
@@ -116,11 +116,11 @@ def statements_of(runtime: Runtime, work: Callable[[], object]) -> list[str]:
 @BOTH_STORES
 def test_a_repetition_is_counted_and_the_state_of_its_task_neither_read_nor_written(runtime: Runtime) -> None:
     tell(runtime, stage("t", {"id": "a", "title": "Tides"}))
-    before = known(runtime, "t")
+    before = load_task(runtime, "t")
     body = stage("t", {"id": "a", "title": "Tides"})
     said = statements_of(runtime, lambda: tell(runtime, body, body))
     assert not [one for one in said if "task.state" in one or "words" in one]
-    after = known(runtime, "t")
+    after = load_task(runtime, "t")
     assert after.callbacks == 3
     assert after == replace(before, callbacks=3, last_callback_at=after.last_callback_at)
     with runtime.database.read() as connection:
@@ -134,15 +134,15 @@ def test_a_repetition_beside_news_is_counted_too_and_time_never_runs_back(runtim
     late = [callback_delivery(stage(key), now=T0 + timedelta(hours=1), secrets=()) for key in ("t", "u")]
     runtime.intake.accept([*late, callback(stage("t")), callback(stage("t", kind="first"))])
     tell(runtime, stage("u"))
-    assert (known(runtime, "t").callbacks, known(runtime, "u").callbacks) == (4, 3)
-    assert known(runtime, "u").last_callback_at == T0 + timedelta(hours=1)
+    assert (load_task(runtime, "t").callbacks, load_task(runtime, "u").callbacks) == (4, 3)
+    assert load_task(runtime, "u").last_callback_at == T0 + timedelta(hours=1)
 
 
 @BOTH_STORES
 def test_what_did_not_change_is_not_written_again(runtime: Runtime) -> None:
     tell(runtime, stage("t", {"id": "a", "title": "Tides"}))
-    news = stage("t", {"id": "a", "audio_url": "https://example.org/a.mp3"}, kind="first")
-    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, news)) if "UPDATE task" in one]
+    update = stage("t", {"id": "a", "audio_url": "https://example.org/a.mp3"}, kind="first")
+    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, update)) if "UPDATE task" in one]
     assert "state" in wrote and "words" not in wrote
     unread = stage("t", data=7)
     (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, unread)) if "UPDATE task" in one]
@@ -163,17 +163,17 @@ def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     client = build_app(runtime).test_client()
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
     answers = [client.post(URL, data=filling("t", 4 * number)).json for number in range(10)]
-    results = [told["result"] for told in answers if told]
+    results = [sent["result"] for sent in answers if sent]
     assert results == ["accepted"] * 6 + ["quarantined"] * 4
     assert "claims" in answers[-1]["errors"][""][0]  # type: ignore[index]
-    full = known(runtime, "t")
+    full = load_task(runtime, "t")
     assert claimed_size(full.state) <= MAX_CLAIMED_BYTES
     assert full.next_poll_at is not None and full.last_callback_at is not None
     assert full.next_poll_at <= full.last_callback_at, "due at once"
     assert full.callbacks == 10
     with runtime.database.read() as connection:
-        kept = quarantine.find(connection, QuarantineFilter(), limit=9)
-    assert [one.cause for one in kept] == ["too_much"] * 4
+        quarantined = quarantine.find(connection, QuarantineFilter(), limit=9)
+    assert [one.cause for one in quarantined] == ["too_much"] * 4
     assert client.post(URL, data=filling("t", 36)).json["result"] == "duplicate"  # type: ignore[index]
 
 
@@ -183,15 +183,15 @@ def test_tracks_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     bodies = [stage("t", *numbered(32, first=32 * number)) for number in range(4)]
     assert tell(runtime, *bodies) == ["accepted"] * 2 + ["quarantined"] * 2
     assert tell(runtime, *bodies) == ["duplicate"] * 4
-    full = known(runtime, "t")
+    full = load_task(runtime, "t")
     assert len(full.state.tracks) == MAX_CLAIMED_TRACKS
     assert full.next_poll_at == T0, "due at once"
     with runtime.database.read() as connection:
-        kept = quarantine.find(connection, QuarantineFilter(), limit=9)
-    assert [one.cause for one in kept] == ["too_much"] * 2
+        quarantined = quarantine.find(connection, QuarantineFilter(), limit=9)
+    assert [one.cause for one in quarantined] == ["too_much"] * 2
     assert tell(runtime, stage("t", {"id": "7", "title": "Tides"})) == ["accepted"], "of a known track"
     answer(runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3"})
-    assert [claims["id"].value for claims in known(runtime, "t").tracks.values()] == ["mine"]
+    assert [claims["id"].value for claims in load_task(runtime, "t").tracks.values()] == ["mine"]
 
 
 MANY_FIELDS = {
@@ -252,34 +252,34 @@ def test_a_task_full_of_claims_hears_record_info_and_what_it_knows_already(runti
     answer(
         runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3", "prompt": "y" * 9000}
     )
-    assert known(runtime, "t").settlement.outcome.value == "succeeded"
+    assert load_task(runtime, "t").settlement.outcome.value == "succeeded"
 
 
 @BOTH_STORES
 def test_neither_reading_again_nor_rebuilding_takes_in_what_was_too_much(runtime: Runtime) -> None:
     for number in range(10):
         tell(runtime, filling("t", 4 * number))
-    before = known(runtime, "t")
+    before = load_task(runtime, "t")
     done, _ = reprocess(runtime, QuarantineFilter(), now=T0, actor=SOMEBODY)
     assert (done.total, done.readable) == (4, 0)
     assert [rebuild_task(runtime, key, now=T0) for key in every_task_id(runtime)] == [False]
-    assert known(runtime, "t").state == before.state
+    assert load_task(runtime, "t").state == before.state
 
 
 def refused(task_id: str) -> Delivery:
     """What both databases refuse: a row without a digest."""
-    told = callback(stage(task_id))
-    return replace(told, parsed=replace(told.parsed, digest=None))  # type: ignore[arg-type]
+    sent = callback(stage(task_id))
+    return replace(sent, parsed=replace(sent.parsed, digest=None))  # type: ignore[arg-type]
 
 
 @BOTH_STORES
 def test_an_item_that_the_database_refuses_fails_alone(runtime: Runtime) -> None:
     started = threading.Barrier(9)
 
-    def send(told: Delivery) -> str:
+    def send(sent: Delivery) -> str:
         started.wait()
         try:
-            return runtime.intake.submit(told).result
+            return runtime.intake.submit(sent).result
         except StatementRefusedError:
             return "refused"
         except StoreUnavailableError:
@@ -308,8 +308,8 @@ ODD = {
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_whatever_postgresql_refuses_harms_nobody_else_in_the_group(runtime: Runtime, odd: Any) -> None:
-    told = callback(stage("bad"))
-    bad = replace(told, parsed=replace(told.parsed, **odd))
+    sent = callback(stage("bad"))
+    bad = replace(sent, parsed=replace(sent.parsed, **odd))
     first, holding = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -334,11 +334,13 @@ def test_whatever_postgresql_refuses_harms_nobody_else_in_the_group(runtime: Run
 
 @BOTH_STORES
 def test_a_status_of_any_length_can_be_stored(runtime: Runtime) -> None:
-    told = callback(stage("t"))
-    seen = told.parsed.observation
-    assert seen is not None
+    sent = callback(stage("t"))
+    observation = sent.parsed.observation
+    assert observation is not None
     word = "".join(chr(0x4E00 + number * 37 % 20000) for number in range(4000))
-    runtime.intake.submit(replace(told, parsed=replace(told.parsed, observation=replace(seen, status=word))))
+    runtime.intake.submit(
+        replace(sent, parsed=replace(sent.parsed, observation=replace(observation, status=word)))
+    )
     with runtime.database.read() as connection:
         assert connection.scalar(select(task.c.status)) == word[:64]
         assert connection.scalar(select(delivery.c.status)) == word[:64]
@@ -352,10 +354,10 @@ def test_an_item_of_our_own_fault_is_a_500_that_does_not_blame_the_sender(runtim
     def _refused() -> str:
         return runtime.intake.submit(refused("t")).result
 
-    told = app.test_client().post("/refused")
-    assert told.status_code == 500
-    assert told.content_type == "application/problem+json"
-    assert "not of the request" in told.json["detail"]  # type: ignore[index]
+    sent = app.test_client().post("/refused")
+    assert sent.status_code == 500
+    assert sent.content_type == "application/problem+json"
+    assert "not of the request" in sent.json["detail"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("adopted", [True, False], ids=["an orphan", "no task"])
@@ -370,7 +372,7 @@ def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Ru
     with runtime.database.write() as connection:
         connection.execute(delivery.update().values(body=None))  # nothing is left that could be read
     register_task(runtime, "t", label=None, now=T0 + timedelta(minutes=1), actor=SOMEBODY)
-    registered = known(runtime, "t")
+    registered = load_task(runtime, "t")
     ends = {Fact.OTHER_JOB_FAILED, Fact.OTHER_JOB_SUCCEEDED}
     assert ends <= registered.state.facts
     assert (registered.callbacks, registered.query) == (5 if adopted else 3, query)

@@ -73,9 +73,9 @@ def test_an_item_that_cannot_be_stored_is_found_in_few_transactions_and_fails_al
         eventually(lambda: len(group._waiting) == 64)
         holding.set()
         assert first.result(5) == "stored 100"
-        told = {number: other.exception(5) or other.result() for number, other in others.items()}
-    assert isinstance(told.pop(13), ZeroDivisionError)
-    assert told == {number: f"stored {number}" for number in range(64) if number != 13}
+        outcomes = {number: other.exception(5) or other.result() for number, other in others.items()}
+    assert isinstance(outcomes.pop(13), ZeroDivisionError)
+    assert outcomes == {number: f"stored {number}" for number in range(64) if number != 13}
     assert len(batches) <= 2 + 2 * 6, "halved again and again, not one by one"
 
 

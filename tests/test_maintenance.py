@@ -45,10 +45,10 @@ def test_days_gone_by_become_one_count_each_and_the_totals_stay(runtime: Runtime
         pass
     with runtime.database.read() as connection:
         assert hourly_counts.totals(connection, "callback", "task") == before
-        told = hourly_counts.by_hour(connection, ["callback"], since=T0 - timedelta(days=99))["callback"]
+        counts = hourly_counts.by_hour(connection, ["callback"], since=T0 - timedelta(days=99))["callback"]
     first_kept = hourly_counts.day_of(T0 - BY_THE_HOUR)
-    assert all(hour == hourly_counts.day_of(hour) for hour in told if hour < first_kept)
-    assert sum(hour >= first_kept for hour in told) == 8 * 24 + 13, "what is newer stays by the hour"
+    assert all(hour == hourly_counts.day_of(hour) for hour in counts if hour < first_kept)
+    assert sum(hour >= first_kept for hour in counts) == 8 * 24 + 13, "what is newer stays by the hour"
     assert roll_up_counts(runtime.database, now=T0) == 0
 
 

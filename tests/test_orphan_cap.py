@@ -67,9 +67,9 @@ def ids(runtime: Runtime) -> list[str]:
 
 def track_ids(runtime: Runtime, task_id: str) -> list[str]:
     with runtime.database.read() as connection:
-        known = tasks.load(connection, task_id)
-    assert known is not None
-    return sorted(key.removeprefix("id:") for key in known.state.tracks)
+        loaded = tasks.load(connection, task_id)
+    assert loaded is not None
+    return sorted(key.removeprefix("id:") for key in loaded.state.tracks)
 
 
 def sizes(runtime: Runtime) -> tuple[int, int]:

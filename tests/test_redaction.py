@@ -47,12 +47,12 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_secrets_in_the_query_of_a_callback_url_are_removed_in_every_escaping(form: str) -> None:
-    kept = redact(FORMS[form].encode(), [TOKEN]).decode()
+    redacted = redact(FORMS[form].encode(), [TOKEN]).decode()
     for secret in (TOKEN, "forgotten-token-1", "perSongSecret", "hidden1"):
-        assert secret not in kept
-    assert "[removed]" in kept
-    assert "42" in kept, "what is no secret is kept"
-    assert "u7" in kept
+        assert secret not in redacted
+    assert "[removed]" in redacted
+    assert "42" in redacted, "what is no secret is kept"
+    assert "u7" in redacted
 
 
 @pytest.mark.parametrize("form", [name for name in FORMS if "in JSON" in name or "slashes escaped" in name])
@@ -62,8 +62,8 @@ def test_json_stays_json(form: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
 def test_another_encoding_of_unicode_hides_nothing(encoding: str) -> None:
-    kept = redact(in_json({"u": URL}).encode(encoding), [TOKEN])
-    assert json.loads(kept) == {
+    redacted = redact(in_json({"u": URL}).encode(encoding), [TOKEN])
+    assert json.loads(redacted) == {
         "u": "https://r.example/callbacks/[removed]?song_id=42&token=[removed]&userId=u7&verify=[removed]"
     }
 
@@ -111,9 +111,9 @@ AROUND = st.lists(
 @example("", [0, 5] * (len(TOKEN) // 2) + [0], "")
 def test_our_own_token_is_removed_in_every_escaping(before: str, ways: list[int], after: str) -> None:
     placed = "".join(map(escaped, TOKEN, ways))
-    kept = redact(f"{before}{placed}{after}".encode(), [TOKEN]).decode()
-    assert placed not in kept
-    assert TOKEN not in unescaped(kept)
+    redacted = redact(f"{before}{placed}{after}".encode(), [TOKEN]).decode()
+    assert placed not in redacted
+    assert TOKEN not in unescaped(redacted)
     assert TOKEN not in unescaped(redact_query(f"{before}{placed}{after}".encode(), [TOKEN]))
 
 
@@ -145,20 +145,20 @@ PAST = {
 @pytest.mark.parametrize("name", PAST)
 def test_what_is_past_the_budget_of_a_body_goes_unjudged(name: str) -> None:
     body = f"callbacks/one?{PAST[name]}b=kept0&token=perSongSecret callbacks/two?{PAST[name]}b=2 callbacks/three?c=5"
-    kept = redact(body.encode(), [TOKEN]).decode()
-    assert "perSongSecret" not in kept
-    assert "kept0" not in kept
-    assert "two" not in kept
-    assert kept.count("[removed]") >= 3
+    redacted = redact(body.encode(), [TOKEN]).decode()
+    assert "perSongSecret" not in redacted
+    assert "kept0" not in redacted
+    assert "two" not in redacted
+    assert redacted.count("[removed]") >= 3
     assert redact_query((PAST[name] + "token=perSongSecret").encode(), []).find("perSongSecret") == -1
 
 
 def test_the_budget_is_one_for_all_urls_of_a_body() -> None:
     body = "callbacks/token-x?a=1&token=perSongSecret " * 500
-    kept = redact(body.encode(), [TOKEN]).decode()
-    assert kept.startswith("callbacks/[removed]?a=1&token=[removed] callbacks")
-    assert kept.endswith("callbacks/[removed]?[removed] ")
-    assert "perSong" not in kept
+    redacted = redact(body.encode(), [TOKEN]).decode()
+    assert redacted.startswith("callbacks/[removed]?a=1&token=[removed] callbacks")
+    assert redacted.endswith("callbacks/[removed]?[removed] ")
+    assert "perSong" not in redacted
 
 
 SECRET_NAMES = (

@@ -54,11 +54,11 @@ def unread(
     )
 
 
-def store(runtime: Runtime, told: Iterable[StoredDelivery]) -> None:
-    told = list(told)
+def store(runtime: Runtime, stored: Iterable[StoredDelivery]) -> None:
+    stored = list(stored)
     with runtime.database.write() as connection:
-        deliveries.add(connection, told)
-        hourly_counts.add(connection, hourly_counts.in_hour(T0, {("callback", "quarantined"): len(told)}))
+        deliveries.add(connection, stored)
+        hourly_counts.add(connection, hourly_counts.in_hour(T0, {("callback", "quarantined"): len(stored)}))
 
 
 def in_quarantine(runtime: Runtime) -> list[StoredDelivery]:
@@ -80,8 +80,8 @@ def everything(runtime: Runtime) -> list[Any]:
         return [connection.exec_driver_sql(f"SELECT * FROM {name} ORDER BY 1, 2").all() for name in ("task", "delivery", "tally", "action")]  # fmt: skip
 
 
-def read_again(runtime: Runtime, wanted: QuarantineFilter = EVERY_ONE, before: int | None = None) -> Summary:
-    done, _ = reprocessing.reprocess(runtime, wanted, now=NOW, actor=SOMEBODY, before=before)
+def read_again(runtime: Runtime, filters: QuarantineFilter = EVERY_ONE, before: int | None = None) -> Summary:
+    done, _ = reprocessing.reprocess(runtime, filters, now=NOW, actor=SOMEBODY, before=before)
     return done
 
 
@@ -113,12 +113,12 @@ def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
     )
     planned = reprocessing.preview(runtime, in_quarantine(runtime), now=NOW)
     assert read_again(runtime) == Summary(total=2, readable=1, changing=1)
-    known = task(runtime, "t")
-    assert known == planned[1].task_after
-    assert known.settlement.outcome is Outcome.SUCCEEDED
-    (told,) = deliveries_of(runtime, "t")
-    assert (told.result, told.cause, told.errors, told.status) == ("accepted", None, {}, "SUCCESS")
-    assert told.received_at == T0
+    after = task(runtime, "t")
+    assert after == planned[1].task_after
+    assert after.settlement.outcome is Outcome.SUCCEEDED
+    (stored,) = deliveries_of(runtime, "t")
+    assert (stored.result, stored.cause, stored.errors, stored.status) == ("accepted", None, {}, "SUCCESS")
+    assert stored.received_at == T0
     assert [one.cause for one in in_quarantine(runtime)] == ["not_json"]
     assert totals(runtime) == {"accepted": 1, "quarantined": 1}
     with runtime.database.read() as connection:  # what /metrics gives back to a counter that must not fall
@@ -141,10 +141,10 @@ def test_a_second_time_changes_nothing_more(runtime: Runtime) -> None:
 def test_a_task_that_is_named_only_now_is_made_counted_and_asked_about(runtime: Runtime) -> None:
     store(runtime, [unread(stage("t", "text"))])
     read_again(runtime)
-    known = task(runtime, "t")
-    assert (known.first_seen_at, known.last_callback_at, known.callbacks) == (T0, T0, 1)
-    assert known.state.highest_claim.word == "TEXT_SUCCESS"
-    assert known.next_poll_at is not None
+    after = task(runtime, "t")
+    assert (after.first_seen_at, after.last_callback_at, after.callbacks) == (T0, T0, 1)
+    assert after.state.highest_claim.word == "TEXT_SUCCESS"
+    assert after.next_poll_at is not None
     with runtime.database.read() as connection:
         assert hourly_counts.totals(connection, "task") == {"task": {"in_progress": 1}}
 
@@ -155,9 +155,9 @@ def test_a_callback_that_was_counted_when_it_came_is_not_counted_again(runtime: 
     with runtime.database.write() as connection:
         connection.execute(update(delivery).values(body=stage("t", "text")))
     read_again(runtime)
-    known = task(runtime, "t")
-    assert (known.callbacks, known.state.highest_claim.word) == (1, "TEXT_SUCCESS")
-    assert known.next_poll_at == T0, "it was due and still is"
+    after = task(runtime, "t")
+    assert (after.callbacks, after.state.highest_claim.word) == (1, "TEXT_SUCCESS")
+    assert after.next_poll_at == T0, "it was due and still is"
 
 
 def test_a_sister_products_callback_becomes_unsupported_and_makes_no_task(runtime: Runtime) -> None:
@@ -166,8 +166,8 @@ def test_a_sister_products_callback_becomes_unsupported_and_makes_no_task(runtim
     ).encode()
     store(runtime, [unread(body)])
     assert read_again(runtime) == Summary(total=1, readable=1)
-    (told,) = deliveries_of(runtime, "w")
-    assert (told.result, told.product) == ("unsupported", "wav")
+    (stored,) = deliveries_of(runtime, "w")
+    assert (stored.result, stored.product) == ("unsupported", "wav")
     assert task(runtime, "w") is None
 
 
@@ -191,15 +191,15 @@ def test_a_task_that_was_given_up_is_asked_about_once_more(runtime: Runtime) -> 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_many_about_one_task_end_the_same_in_any_order(runtime: Runtime, order: int) -> None:
-    told = [
+    stored = [
         unread(stage("t", "text", {"id": "a"})),
         unread(stage("t")),
         unread(b'{"task_id": "t", "data": 7}'),
     ]
-    store(runtime, told[::order])
+    store(runtime, stored[::order])
     read_again(runtime)
-    known = task(runtime, "t")
-    assert (known.callbacks, known.state.status.word, known.state.playable) == (3, "SUCCESS", True)
+    after = task(runtime, "t")
+    assert (after.callbacks, after.state.status.word, after.state.playable) == (3, "SUCCESS", True)
 
 
 def test_more_than_fit_in_a_transaction_are_all_read(runtime: Runtime) -> None:

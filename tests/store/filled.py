@@ -92,9 +92,9 @@ def fill(url: str) -> dict[str, Any]:
     hear(60, callback("late", "text", "Never finished"))
     runtime.intake.give_up_overdue(first_seen_before=T0 + 2 * hour, now=T0 + 70 * hour)
     client.post("/api/tasks/pending/poll", headers=BEARER)
-    told = views(client)
+    recorded = views(client)
     runtime.database.engine.dispose()
-    return told
+    return recorded
 
 
 def views(client: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def written(value: Any) -> Any:
 def main(target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/filled.db"
-        told = fill(url)
+        recorded = fill(url)
         runtime = open_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}), migrate=True)
         with runtime.database.read() as connection:
             version = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -133,7 +133,7 @@ def main(target: Path) -> None:
         runtime.database.engine.dispose()
     rows = {name: found for name, found in tables.items() if found}
     target.write_text(
-        json.dumps({"version": version, "rows": rows, "told": told}, ensure_ascii=False, indent=0)
+        json.dumps({"version": version, "rows": rows, "told": recorded}, ensure_ascii=False, indent=0)
     )
 
 

@@ -22,10 +22,10 @@ WRITES_ONLY = ("INSERT", "BEGIN", "SAVEPOINT", "RELEASE", "SET", "SHOW")
 @contextmanager
 def listening(database: Database) -> Iterator[list[Statement]]:
     """All that is executed meanwhile, each statement once, with the parameters that it had first."""
-    told: dict[str, Any] = {}
+    parameters_of: dict[str, Any] = {}
 
     def listen(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
-        told.setdefault(statement, parameters[0] if many else parameters)
+        parameters_of.setdefault(statement, parameters[0] if many else parameters)
 
     event.listen(database.engine, "before_cursor_execute", listen)
     statements: list[Statement] = []
@@ -33,7 +33,9 @@ def listening(database: Database) -> Iterator[list[Statement]]:
         yield statements
     finally:
         event.remove(database.engine, "before_cursor_execute", listen)
-        statements += [(statement, told[statement]) for statement in told if _finds_rows(statement)]
+        statements += [
+            (statement, parameters_of[statement]) for statement in parameters_of if _finds_rows(statement)
+        ]
 
 
 def walks_of(connection: Connection, statement: Statement) -> Sequence[str]:

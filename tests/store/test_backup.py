@@ -97,8 +97,8 @@ def test_a_restored_database_is_the_backup_and_the_other_is_kept(
     back_up(place, copy, tell=silent)
     tell(runtime, 2)
     runtime.database.engine.dispose()
-    contents, kept = restore(copy, place, now=T0, tell=silent)
-    assert (contents.tasks, kept) == (1, Path(f"{place}.before-restore-20260101T120000Z"))
+    contents, previous = restore(copy, place, now=T0, tell=silent)
+    assert (contents.tasks, previous) == (1, Path(f"{place}.before-restore-20260101T120000Z"))
     with runtime.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert [one.task_id for one in deliveries.of_task(connection, "t-1")] == ["t-1"]
@@ -108,9 +108,9 @@ def test_a_restored_database_is_the_backup_and_the_other_is_kept(
         )
     tell(runtime, 3)
     runtime.database.engine.dispose()
-    assert kept is not None
-    assert inspect(kept).tasks == 2
-    restore(kept, place, now=T0 + timedelta(seconds=1), tell=silent)
+    assert previous is not None
+    assert inspect(previous).tasks == 2
+    restore(previous, place, now=T0 + timedelta(seconds=1), tell=silent)
     assert inspect(place).tasks == 2
 
 
@@ -143,8 +143,8 @@ def test_what_a_killed_server_left_is_kept_with_its_log_and_never_mixed_in(
     runtime.database.engine.dispose()
     subprocess.run([sys.executable, "-c", writes, str(place)], check=True)
     assert Path(f"{place}-wal").stat().st_size
-    _, kept = restore(copy, place, now=T0, tell=silent)
-    for file, rows in ((place, 0), (kept, 1)):
+    _, previous = restore(copy, place, now=T0, tell=silent)
+    for file, rows in ((place, 0), (previous, 1)):
         connection = sqlite3.connect(file)
         assert connection.execute("SELECT count(*) FROM probe").fetchone() == (rows,)
         connection.close()
@@ -234,13 +234,13 @@ def test_a_backup_can_be_read_by_who_may_not_write_beside_it(
     marked = bytearray(copy.read_bytes())
     marked[18:20] = bytes((2, 2))  # as those of earlier versions are
     old.write_bytes(marked)
-    seen: list[str] = []
+    files_beside: list[str] = []
 
-    def look(done: int, total: int) -> None:
-        seen.extend(path.name for path in tmp_path.glob("old.db-*"))
+    def list_files_beside(done: int, total: int) -> None:
+        files_beside.extend(path.name for path in tmp_path.glob("old.db-*"))
 
-    assert restore(old, tmp_path / "new.db", now=T0, tell=look)[0].tasks == 1
-    assert not seen, "nothing is made beside a backup"
+    assert restore(old, tmp_path / "new.db", now=T0, tell=list_files_beside)[0].tasks == 1
+    assert not files_beside, "nothing is made beside a backup"
 
 
 def test_a_linked_database_is_restored_where_it_is(runtime: Runtime, place: Path, tmp_path: Path) -> None:
@@ -250,10 +250,10 @@ def test_a_linked_database_is_restored_where_it_is(runtime: Runtime, place: Path
     link = tmp_path / "elsewhere" / "link.db"
     link.parent.mkdir()
     link.symlink_to(place)
-    _, kept = restore(tmp_path / "copy.db", link, now=T0, tell=silent)
+    _, previous = restore(tmp_path / "copy.db", link, now=T0, tell=silent)
     assert link.is_symlink()
     assert inspect(place).tasks == 1
-    assert kept == Path(f"{place}.before-restore-20260101T120000Z")
+    assert previous == Path(f"{place}.before-restore-20260101T120000Z")
 
 
 def test_a_full_disk_is_named_as_such(runtime: Runtime, place: Path, tmp_path: Path) -> None:

@@ -44,13 +44,13 @@ def filled(runtime: Runtime) -> Runtime:
 
 @contextmanager
 def statements(runtime: Runtime) -> Iterator[list[tuple[str, Any]]]:
-    told: list[tuple[str, Any]] = []
+    executed: list[tuple[str, Any]] = []
 
     def listen(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: Any) -> None:
-        told.append((statement, parameters[0] if many else parameters))
+        executed.append((statement, parameters[0] if many else parameters))
 
     event.listen(runtime.database.engine, "before_cursor_execute", listen)
-    yield told
+    yield executed
     event.remove(runtime.database.engine, "before_cursor_execute", listen)
 
 
@@ -75,13 +75,13 @@ def test_no_list_of_changes_walks_over_the_whole_table_or_sorts_it(filled: Runti
         (None, "failed"), (None, "SUCCESS"), (None, Flag.CONFLICT), (None, "label 7"), (None, True, False),
         (None, "tides"), (None, (T0 + timedelta(seconds=3), f"{3_500:032}")),
     )  # fmt: skip
-    with statements(filled) as told, filled.database.read() as connection:
+    with statements(filled) as executed, filled.database.read() as connection:
         for outcome, status, flag, label, settled, words, after in filters:
-            wanted = TaskFilter(
+            chosen = TaskFilter(
                 outcome=outcome, status=status, flag=flag, label=label, settled=settled, text=words
             )
-            find_changes(connection, wanted, since=T0 + timedelta(seconds=2), after=after, limit=50)
-    queries = {statement: parameters for statement, parameters in told if statement.startswith("SELECT")}
+            find_changes(connection, chosen, since=T0 + timedelta(seconds=2), after=after, limit=50)
+    queries = {statement: parameters for statement, parameters in executed if statement.startswith("SELECT")}
     assert len(queries) > 50
     for statement, parameters in queries.items():
         assert not walks(filled, statement, parameters), statement
@@ -92,21 +92,23 @@ def test_no_list_by_label_or_settled_walks_over_the_whole_table_or_sorts_it(fill
         (None, "failed"), (None, "SUCCESS"), (None, Flag.CONFLICT), ("label 7", "no such", None), (None, True, False),
         (None, (T0 + timedelta(seconds=19), f"{19_500:032}")),
     )  # fmt: skip
-    with statements(filled) as told, filled.database.read() as connection:
+    with statements(filled) as executed, filled.database.read() as connection:
         for outcome, status, flag, label, settled, before in filters:
-            wanted = TaskFilter(
+            chosen = TaskFilter(
                 outcome=outcome, status=status, flag=flag, label=label, settled=settled, before=before
             )
-            task_list.find(connection, wanted, limit=50)
-    queries = {statement: parameters for statement, parameters in told if statement.startswith("SELECT")}
+            task_list.find(connection, chosen, limit=50)
+    queries = {statement: parameters for statement, parameters in executed if statement.startswith("SELECT")}
     for statement, parameters in queries.items():
         assert not walks(filled, statement, parameters), statement
 
 
 def change(runtime: Runtime) -> None:
     with runtime.database.write() as connection:
-        known = tasks.load_or_create(connection, {"new": T0})["new"]
-        tasks.save(connection, [(known, Task(task_id="new", first_seen_at=T0, registered_at=T0, version=1))])
+        created = tasks.load_or_create(connection, {"new": T0})["new"]
+        tasks.save(
+            connection, [(created, Task(task_id="new", first_seen_at=T0, registered_at=T0, version=1))]
+        )
 
 
 @pytest.mark.parametrize(
@@ -117,10 +119,10 @@ def change(runtime: Runtime) -> None:
 def test_no_statement_of_a_change_or_a_deletion_reads_a_whole_table(
     filled: Runtime, do: Callable[[Runtime], object]
 ) -> None:
-    with statements(filled) as told:
+    with statements(filled) as executed:
         do(filled)
     kinds = ("SELECT", "UPDATE", "DELETE")
-    mine = [one for one in told if one[0].startswith(kinds) and "set_config" not in one[0]]
+    mine = [one for one in executed if one[0].startswith(kinds) and "set_config" not in one[0]]
     assert len(mine) >= 3
     for statement, parameters in mine:
         assert not walks(filled, statement, parameters), statement

@@ -34,12 +34,12 @@ def accept(runtime: Runtime, task_id: str, stage: str, *, now: datetime) -> None
 
 
 def changes(
-    connection: Connection, wanted: TaskFilter = TaskFilter(), *, since: datetime = LONG_AGO, limit: int = 7
+    connection: Connection, filters: TaskFilter = TaskFilter(), *, since: datetime = LONG_AGO, limit: int = 7
 ) -> Iterator[Task]:
     """All of them, page by page; fails when the pages have no end."""
     after = None
     for _ in range(1000):
-        page = find_changes(connection, wanted, since=since, after=after, limit=limit)
+        page = find_changes(connection, filters, since=since, after=after, limit=limit)
         assert len(page.tasks) <= limit
         yield from page.tasks
         if page.next is None:
@@ -49,8 +49,8 @@ def changes(
 
 
 def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None:
-    known = [a_task(number, runtime) for number in range(120)]
-    for one in reversed(known):
+    stored_tasks = [a_task(number, runtime) for number in range(120)]
+    for one in reversed(stored_tasks):
         store(runtime, [one])
     filters = at_most_three_of(
         (None, "in_progress", "failed"),
@@ -60,17 +60,19 @@ def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None
         (None, "order 2"),
         (None, True, False),
     )
-    seen = set()
+    sizes = set()
     with runtime.database.read() as connection:
         for outcome, status, flag, text, label, settled in filters:
-            wanted = TaskFilter(
+            chosen = TaskFilter(
                 outcome=outcome, status=status, flag=flag, text=text, label=label, settled=settled
             )
-            plain = replace(wanted, text=None, due_before=DUE_BEFORE)
-            expected = [one.task_id for one in reversed(known) if fits(one, plain) and found_by(one, text)]
-            assert [one.task_id for one in changes(connection, wanted, limit=40)] == expected, wanted
-            seen.add(len(expected))
-    assert len(seen) > 15, "the filters really tell tasks apart"
+            plain = replace(chosen, text=None, due_before=DUE_BEFORE)
+            expected = [
+                one.task_id for one in reversed(stored_tasks) if fits(one, plain) and found_by(one, text)
+            ]
+            assert [one.task_id for one in changes(connection, chosen, limit=40)] == expected, chosen
+            sizes.add(len(expected))
+    assert len(sizes) > 15, "the filters really tell tasks apart"
 
 
 def found_by(one: Task, text: str | None) -> bool:
@@ -153,7 +155,7 @@ def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
 
     def read(by_time: bool) -> dict[str, int]:
         """By cursor within a run, and by the last task's time from run to run; or by the cursor alone."""
-        known: dict[str, int] = {}
+        stored_tasks: dict[str, int] = {}
         since, after = LONG_AGO, None
         while True:
             last = done.is_set()
@@ -161,23 +163,23 @@ def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
                 page = find_changes(connection, TaskFilter(), since=since, after=after, limit=5)
             for one in page.tasks:
                 assert one.changed_at
-                known[one.task_id] = one.version
+                stored_tasks[one.task_id] = one.version
                 since = one.changed_at
                 after = None if by_time else (one.changed_at, one.task_id)
             after = page.next if by_time else after
             if last and page.next is None:
-                return known
+                return stored_tasks
 
     with ThreadPoolExecutor(6) as pool:
         readers = [pool.submit(read, by_time) for by_time in (True, False)]
         for writer in [pool.submit(write, number) for number in range(4)]:
             writer.result()
         done.set()
-        told = [reader.result(timeout=60) for reader in readers]
+        results = [reader.result(timeout=60) for reader in readers]
     with nodes[0].database.read() as connection:
         truth = {
             row.task_id: row.version for row in connection.execute(select(task.c.task_id, task.c.version))
         }
         assert connection.execute(select(change_clock)).all()
     assert len(truth) == 12 * 5
-    assert told == [truth, truth]
+    assert results == [truth, truth]

@@ -58,14 +58,14 @@ def test_every_row_arrives_and_the_next_one_gets_a_number_of_its_own(
         postgres.new_database(empty=True),
         f"sqlite:///{tmp_path}/b.db",
     )
-    told = fill(old)
+    expected_views = fill(old)
     done = copy(old, new)
     assert done.exit_code == 0, done.output
     source, target = opened(old), opened(new)
     rows = everything(source.database)
     assert everything(target.database) == rows
     client = build_app(target).test_client()
-    assert views(client) == told
+    assert views(client) == expected_views
     client.post("/callbacks/callback-token-0001", data=callback("new", "text", "New"))
     after = everything(target.database)
     assert after["delivery"][:-1] == rows["delivery"]
@@ -119,7 +119,7 @@ def test_a_slow_source_does_not_end_the_transaction(tmp_path: Path, postgres: Po
     limits: list[Any] = []
 
     @event.listens_for(target.engine, "commit")
-    def look(connection: Any) -> None:
+    def check_progress(connection: Any) -> None:
         for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
             limits.append(connection.scalar(text(f"SHOW {name}")))
 

@@ -95,27 +95,27 @@ def upgraded(database: Database) -> Runtime:
     return open_runtime(load_settings(SETTINGS | {"RECEIVER_DATABASE_URL": url}), migrate=True)
 
 
-def with_repeated_bodies(told: dict[str, Any]) -> dict[str, Any]:
+def with_repeated_bodies(recorded: dict[str, Any]) -> dict[str, Any]:
     """As earlier versions told it, which had no pages and gave the body of each repetition again."""
-    for page in told["deliveries"].values():
+    for page in recorded["deliveries"].values():
         bodies = {one["id"]: one["body"] for one in page["deliveries"]}
         assert page.pop("next") is None
         for one in page["deliveries"]:
             one["body"] = bodies.get(one["repeats"], one["body"])
-    for one in [one for page in told["deliveries"].values() for one in page["deliveries"]] + told[
+    for one in [one for page in recorded["deliveries"].values() for one in page["deliveries"]] + recorded[
         "quarantine"
     ]:
         one.pop("repeats")
-    return told
+    return recorded
 
 
 def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mapping[str, Any]]) -> None:
-    database, told = old
+    database, recorded = old
     assert database.schema_versions().pending
     runtime = upgraded(database)
     assert not database.schema_versions().pending
     client = build_app(runtime).test_client()
-    expected = as_it_is_shown_now(told)
+    expected = as_it_is_shown_now(recorded)
     assert what_was_told_before(with_repeated_bodies(views(client)), expected) == expected
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
@@ -133,8 +133,8 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
         assert set(connection.scalars(counted)) == strangers
         assert strangers and len(strangers) < len(everything)
         for one in everything:
-            known = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
-            assert one.changed_at == (one.settled_at or max(filter(None, known)))
+            times = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
+            assert one.changed_at == (one.settled_at or max(filter(None, times)))
         for words, found in {"СЕВЕР вет": {"confirmed"}, "заказ": {"confirmed"}, "lant": {"both"}}.items():
             page = task_list.find(connection, TaskFilter(text=words), limit=9)
             assert {task.task_id for task in page.tasks} == found
@@ -142,14 +142,14 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
 
 
 def test_an_upgraded_database_goes_on_as_a_new_one_would(old: tuple[Database, Mapping[str, Any]]) -> None:
-    database, told = old
+    database, recorded = old
     runtime = upgraded(database)
     client = build_app(runtime).test_client()
     sent = client.post("/callbacks/callback-token-0001", data=callback("late", "first", "Never finished"))
     new = client.post("/callbacks/callback-token-0001", data=callback("new", "text", "New"))
     assert (sent.json["result"], new.json["result"]) == ("accepted", "accepted")
     after = views(client)
-    assert len(after["tasks"]) == len(told["tasks"]) + 1
+    assert len(after["tasks"]) == len(recorded["tasks"]) + 1
     ids = [one["id"] for found in after["deliveries"].values() for one in found["deliveries"]]
     assert len(ids) == len(set(ids))
     with runtime.database.read() as connection:
@@ -195,9 +195,9 @@ def what_was_told_before(now: Any, before: Any) -> Any:
     return now
 
 
-def as_it_is_shown_now(told: Mapping[str, Any]) -> Mapping[str, Any]:
+def as_it_is_shown_now(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
     """Claims are shown no more where record-info listed the tracks, nor an error where the status is no failure."""
-    shown = deepcopy(dict(told))
+    shown = deepcopy(dict(recorded))
     tasks = {one["taskId"]: one for one in shown["tasks"]}
     tasks["confirmed"]["tracks"] = [one for one in tasks["confirmed"]["tracks"] if one["id"] != "confirmed-a"]
     tasks["both"] |= {"errorCode": None, "errorMessage": None}

@@ -46,12 +46,12 @@ def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> Non
         )
     ]
     with runtime.database.read() as connection:
-        for wanted in [
+        for chosen in [
             *filters,
             TaskFilter(text="tides"),
             TaskFilter(text="tides", outcome="failed", status="SUCCESS"),
         ]:
-            task_list.find(connection, wanted, limit=50)
+            task_list.find(connection, chosen, limit=50)
         queries = [one for one in said if one[0].startswith("SELECT")]
         assert len(queries) > len(filters)
         for statement, parameters in queries:
@@ -95,8 +95,8 @@ def take_callbacks_in(runtime: Runtime, _: World) -> None:
 
 def take_an_answer_in(runtime: Runtime, _: World) -> None:
     tell(runtime, stage("orphan"))
-    told = {"taskId": "orphan", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}}
-    body = json.dumps({"code": 200, "data": told}).encode()
+    record = {"taskId": "orphan", "status": "SUCCESS", "response": {"sunoData": [{"id": "a"}]}}
+    body = json.dumps({"code": 200, "data": record}).encode()
     for _time in range(2):
         runtime.intake.accept([poll_delivery(body, "orphan", now=NOW, secrets=())])
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 URL = f"/callbacks/{CALLBACK_TOKEN}"
 
 
-def told(task_id: str, number: int = 0) -> str:
+def callback_body(task_id: str, number: int = 0) -> str:
     return f'{{"code": 200, "data": {{"callbackType": "text", "task_id": "{task_id}", "n": {number}}}}}'
 
 
@@ -65,7 +65,7 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
         poller = nodes[number].database
         for turn in range(rounds):
             some = order.sample(ids, 20)
-            bodies = [told(key, 100 * number + turn).encode() for key in some]
+            bodies = [callback_body(key, 100 * number + turn).encode() for key in some]
             batch = [callback_delivery(body, now=T0, secrets=()) for body in bodies]
             nodes[number].intake.accept(batch)
             with poller.write() as connection:  # as a poller does, whose tasks are the same
@@ -79,8 +79,8 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
         poll_queue.resize_slots(connection, 20)
     at_once(4, node)
     with nodes[0].database.read() as connection:
-        known = tasks.load_many(connection, ids)
-        assert sum(task.callbacks for task in known.values()) == batches * 20
+        loaded = tasks.load_many(connection, ids)
+        assert sum(task.callbacks for task in loaded.values()) == batches * 20
         assert sum(hourly_counts.totals(connection, "callback")["callback"].values()) == batches * 20
         assert hourly_counts.totals(connection, "task")["task"]["in_progress"] == len(ids)
 
@@ -90,7 +90,7 @@ def test_the_same_content_at_two_nodes_at_once_is_accepted_once(new_runtime: Cal
 
     def node(number: int) -> None:
         for turn in range(30):
-            delivery = callback_delivery(told(f"task-{turn}").encode(), now=T0, secrets=())
+            delivery = callback_delivery(callback_body(f"task-{turn}").encode(), now=T0, secrets=())
             results[number] += nodes[number].intake.accept([delivery])
 
     at_once(2, node)
@@ -110,7 +110,7 @@ def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
             result=DeliveryResult.QUARANTINED,
             cause=ParseOutcome.UNREADABLE,
             digest=bytes([n]) * 32,
-            body=told(f"task-{n}").encode(),
+            body=callback_body(f"task-{n}").encode(),
         )
         for n in range(40)
     ]
@@ -168,7 +168,7 @@ def test_of_many_pollers_that_reach_for_the_lease_at_once_one_has_it(
 
 
 def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) -> None:
-    batch = [callback_delivery(told(f"task-{n}").encode(), now=T0, secrets=()) for n in range(20)]
+    batch = [callback_delivery(callback_body(f"task-{n}").encode(), now=T0, secrets=()) for n in range(20)]
     runtime.intake.accept(batch)
     later = T0 + timedelta(hours=1)
     calls: list[poll_queue.Call] = []
@@ -285,17 +285,17 @@ def test_while_the_server_is_away_callbacks_are_503_and_then_it_heals(
     runtime: Runtime, postgres: Postgres
 ) -> None:
     client = build_app(runtime).test_client()
-    assert client.post(URL, data=told("before")).status_code == 200
+    assert client.post(URL, data=callback_body("before")).status_code == 200
     assert client.get("/readyz").status_code == 200
     name = str(runtime.database.url.database)
     with postgres.closed(name):
         for number in range(3):
-            answer = client.post(URL, data=told(f"meanwhile-{number}"))
+            answer = client.post(URL, data=callback_body(f"meanwhile-{number}"))
             assert answer.status_code == 503
             assert answer.headers["Retry-After"]
             assert answer.content_type == "application/problem+json"
         eventually(lambda: client.get("/readyz").status_code == 503)
-    assert client.post(URL, data=told("after")).status_code == 200
+    assert client.post(URL, data=callback_body("after")).status_code == 200
     with runtime.database.read() as connection:
         assert set(tasks.load_many(connection, ["before", "meanwhile-0", "after"])) == {"before", "after"}
 
@@ -335,13 +335,15 @@ def test_it_works_behind_pgbouncer_in_transaction_mode(
 
         def send(number: int) -> None:
             for turn in range(20):  # more often than psycopg waits before it would prepare a statement
-                answer = clients[number % 2].test_client().post(URL, data=told(f"task-{turn}", number))
+                answer = (
+                    clients[number % 2].test_client().post(URL, data=callback_body(f"task-{turn}", number))
+                )
                 assert answer.status_code == 200
 
         at_once(6, send)
         with nodes[0].database.read() as connection:
-            known = tasks.load_many(connection, [f"task-{turn}" for turn in range(20)])
-        assert sum(task.callbacks for task in known.values()) == 6 * 20
+            loaded = tasks.load_many(connection, [f"task-{turn}" for turn in range(20)])
+        assert sum(task.callbacks for task in loaded.values()) == 6 * 20
         for node in nodes:
             node.database.engine.dispose()
 

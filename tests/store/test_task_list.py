@@ -36,31 +36,31 @@ def a_task(number: int, runtime: Runtime) -> Task:
         task = register(task, label=f"order {number % 4}", now=now, rules=rules)
     for status in {statuses[number % 5], statuses[number % 11 % 5]}:
         source = Source.POLL if number % 3 else Source.CALLBACK
-        seen = Observation(task_id=task.task_id, source=source, status=status, tracks=(track,))
-        task = on_callback(task, seen, now=now, rules=rules)
+        observation = Observation(task_id=task.task_id, source=source, status=status, tracks=(track,))
+        task = on_callback(task, observation, now=now, rules=rules)
     return acknowledge(task) if number % 13 == 0 else task
 
 
-def store(runtime: Runtime, known: list[Task]) -> None:
-    for first in range(0, len(known), 500):  # no transaction may last long
-        some = known[first : first + 500]
+def store(runtime: Runtime, stored_tasks: list[Task]) -> None:
+    for first in range(0, len(stored_tasks), 500):  # no transaction may last long
+        some = stored_tasks[first : first + 500]
         with runtime.database.write() as connection:
             fresh = tasks.load_or_create(connection, {task.task_id: task.first_seen_at for task in some})
             tasks.save(connection, [(fresh[task.task_id], task) for task in some])
 
 
-def pages(connection: Connection, wanted: TaskFilter, *, limit: int) -> Iterator[list[str]]:
+def pages(connection: Connection, filters: TaskFilter, *, limit: int) -> Iterator[list[str]]:
     """The ids page by page; fails when the pages have no end."""
     for _ in range(1000):
-        page = task_list.find(connection, wanted, limit=limit)
+        page = task_list.find(connection, filters, limit=limit)
         yield [task.task_id for task in page.tasks]
         if page.next is None:
             return
-        wanted = replace(wanted, before=page.next)
+        filters = replace(filters, before=page.next)
     pytest.fail("no end")
 
 
-def fits(task: Task, wanted: TaskFilter) -> bool:
+def fits(task: Task, filters: TaskFilter) -> bool:
     late = task.settlement.outcome == "in_progress" and task.next_poll_at and task.next_poll_at <= DUE_BEFORE
     flags = {
         None: True,
@@ -75,12 +75,12 @@ def fits(task: Task, wanted: TaskFilter) -> bool:
     title = "".join(str(claims["title"].value) for claims in task.tracks.values())
     said = f"{title} {task.label or ''}".lower().split()
     return (
-        flags[wanted.flag]
-        and wanted.outcome in (None, task.settlement.outcome)
-        and wanted.status in (None, task.state.status.word)
-        and wanted.label in (None, task.label)
-        and wanted.settled in (None, task.settlement.settled)
-        and all(any(one.startswith(word) for one in said) for word in (wanted.text or "").split())
+        flags[filters.flag]
+        and filters.outcome in (None, task.settlement.outcome)
+        and filters.status in (None, task.state.status.word)
+        and filters.label in (None, task.label)
+        and filters.settled in (None, task.settlement.settled)
+        and all(any(one.startswith(word) for one in said) for word in (filters.text or "").split())
     )
 
 
@@ -92,39 +92,42 @@ def at_most_three_of(*filters: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) -> None:
-    known = [a_task(number, runtime) for number in range(300)]
-    store(runtime, known)
+    stored_tasks = [a_task(number, runtime) for number in range(300)]
+    store(runtime, stored_tasks)
     outcomes = (None, "in_progress", "succeeded", "failed")
     statuses = (None, "SUCCESS", "ODD", "GENERATE_AUDIO_FAILED", "none such")
     labels = (None, "order 2")
-    seen = set()
+    sizes = set()
     with runtime.database.read() as connection:
         for outcome, status, flag, text, label, settled in at_most_three_of(
             outcomes, statuses, (None, *Flag), (None, "song 2", "order 1"), labels, (None, True, False)
         ):
-            wanted = TaskFilter(
+            filters = TaskFilter(
                 outcome=outcome, status=status, flag=flag, text=text, label=label, settled=settled,
                 due_before=DUE_BEFORE,
             )  # fmt: skip
-            expected = [task.task_id for task in reversed(known) if fits(task, wanted)]
-            assert [key for page in pages(connection, wanted, limit=70) for key in page] == expected
-            seen.add(len(expected))
-    assert len(seen) > 20, "the filters really tell tasks apart"
+            expected = [task.task_id for task in reversed(stored_tasks) if fits(task, filters)]
+            assert [key for page in pages(connection, filters, limit=70) for key in page] == expected
+            sizes.add(len(expected))
+    assert len(sizes) > 20, "the filters really tell tasks apart"
 
 
 def test_a_page_looks_at_so_many_tasks_at_most_and_the_pages_still_reach_the_end(runtime: Runtime) -> None:
-    known = [a_task(number, runtime) for number in (11, 22, 33)]
+    stored_tasks = [a_task(number, runtime) for number in (11, 22, 33)]
     ended = [replace(a_task(0, runtime), task_id=f"many-{n:05}", first_seen_at=T0 + timedelta(hours=1, seconds=n))
              for n in range(SCAN_LIMIT + 10)]  # fmt: skip
-    store(runtime, known + ended)
-    sought = known[1]
-    wanted = TaskFilter(
+    store(runtime, stored_tasks + ended)
+    sought = stored_tasks[1]
+    filters = TaskFilter(
         status=ended[0].state.status.word,
         outcome=sought.settlement.outcome.value,
         flag=Flag.ORPHAN,
     )
     with runtime.database.read() as connection:
-        assert [len(page) for page in pages(connection, replace(wanted, outcome="failed"), limit=5)] == [0, 0]
+        assert [len(page) for page in pages(connection, replace(filters, outcome="failed"), limit=5)] == [
+            0,
+            0,
+        ]
 
 
 @pytest.mark.parametrize(
@@ -140,11 +143,11 @@ def test_words_are_found_by_their_beginnings_and_ids_by_theirs(
     runtime: Runtime, sought: str, found: list[str]
 ) -> None:
     titles = {"a": "Whispering Tides / Северный ветер", "b": "Café Tides"}
-    known = [
+    stored_tasks = [
         replace(_titled(key, title), label="order 17" if key == "a" else None, registered_at=T0)
         for key, title in titles.items()
     ]
-    store(runtime, known)
+    store(runtime, stored_tasks)
     with runtime.database.read() as connection:
         page = task_list.find(connection, TaskFilter(text=sought), limit=9)
     assert sorted(task.task_id for task in page.tasks) == found
@@ -152,9 +155,9 @@ def test_words_are_found_by_their_beginnings_and_ids_by_theirs(
 
 def _titled(key: str, title: str) -> Task:
     track = Track(key="id:x", fields={"id": "x", "title": title})
-    seen = Observation(task_id=key, source=Source.POLL, status="PENDING", tracks=(track,))
+    observation = Observation(task_id=key, source=Source.POLL, status="PENDING", tracks=(track,))
     return replace(
-        Task(task_id=key, first_seen_at=T0), state=Task(task_id=key, first_seen_at=T0).state.of(seen)
+        Task(task_id=key, first_seen_at=T0), state=Task(task_id=key, first_seen_at=T0).state.of(observation)
     )
 
 
@@ -209,9 +212,9 @@ def test_the_longest_overdue_are_found_among_any_number_in_progress(runtime: Run
     late = replace(_titled("late", "x"), registered_at=T0, next_poll_at=T0 - timedelta(days=9))
     store(runtime, [late, *fresh])
     with runtime.database.read() as connection:
-        wanted = TaskFilter(flag=Flag.OVERDUE, due_before=T0)
-        assert list(pages(connection, wanted, limit=5)) == [["late"]]
-        assert list(pages(connection, replace(wanted, due_before=None), limit=5)) == [[]]
+        filters = TaskFilter(flag=Flag.OVERDUE, due_before=T0)
+        assert list(pages(connection, filters, limit=5)) == [["late"]]
+        assert list(pages(connection, replace(filters, due_before=None), limit=5)) == [[]]
 
 
 def test_the_settled_ones_are_found_behind_any_number_in_progress(runtime: Runtime) -> None:
@@ -233,9 +236,9 @@ def test_a_page_has_so_many_bytes_of_states_and_goes_on_behind_them(runtime: Run
 
     def large(number: int) -> Task:
         text = "x" * int(sizes[number] * MAX_PAGE_CHARS)
-        seen = Observation(task_id="", source=Source.POLL, details={"param": text})
+        observation = Observation(task_id="", source=Source.POLL, details={"param": text})
         task, now = Task(task_id=f"{number}", first_seen_at=T0 + timedelta(seconds=number)), T0
-        return on_callback(task, seen, now=now, rules=runtime.settings.rules)
+        return on_callback(task, observation, now=now, rules=runtime.settings.rules)
 
     store(runtime, [large(number) for number in range(len(sizes))])
     with runtime.database.read() as connection:
