@@ -237,7 +237,7 @@ def test_a_person_can_see_how_much_was_dropped(runtime: Runtime, caplog: pytest.
     metrics = client.get("/metrics").text
     assert 'receiver_dropped_total{what="orphans"} 4.0' in metrics
     assert 'receiver_dropped_total{what="bodies"} 3.0' in metrics
-    logged = [record.__dict__.get("told") for record in caplog.records if record.levelname == "WARNING"]
+    logged = [record.__dict__.get("fields") for record in caplog.records if record.levelname == "WARNING"]
     assert logged == [{"orphans": 4}, {"bodies": 3}]
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from receiver.core.plurals import agree, quantity
+from receiver.core.results import RefusalReason
 
 COUNT_CAP = 1000  # at which counting stops
 RECENT = timedelta(minutes=10)
 FAILED = "failed"  # a callback answered 5xx; the other names are the reasons for a refusal
-WRONG_ADDRESS = "wrong_token"
 SCANNERS = 10  # up to so many wrong tokens within `RECENT` raise no alarm: scanners try addresses
 
 DISK_FLOOR = 200_000_000
@@ -139,7 +139,7 @@ def disk_level(disk: Disk) -> Level | None:
 
 def _about_callbacks(overview: Overview, now: datetime) -> Iterator[Alarm]:
     recent = {name: count for name, count in overview.recent.items() if count > 0}
-    failed, wrong = recent.pop(FAILED, 0), recent.pop(WRONG_ADDRESS, 0)
+    failed, wrong = recent.pop(FAILED, 0), recent.pop(RefusalReason.WRONG_TOKEN, 0)
     lately = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
     if failed:
         text = f"{_capped(failed, 'callback')} failed {lately} (answered 5xx): see the log"
