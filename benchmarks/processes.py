@@ -129,7 +129,7 @@ def free_port() -> int:
 
 @contextmanager
 def deployed(
-    folder: Path, *, groups: int = 1, command: Sequence[str] = GUNICORN, **changes: str
+    folder: Path, groups: int = 1, /, *, command: Sequence[str] = GUNICORN, **changes: str
 ) -> Iterator[list[Deployment]]:
     """Process groups that share one database, all of them ready."""
     running = [Deployment(folder, number, changes, command=command) for number in range(groups)]

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from receiver.core import task_counts
 from receiver.core.observation import Observation, Source
 from receiver.core.payloads import ParseOutcome, parse_stored
@@ -25,7 +23,7 @@ from receiver.core.task_events import (
     with_query,
 )
 from receiver.runtime import Runtime
-from receiver.store import audit_log, deliveries, hourly_counts, other_jobs, removal, tasks
+from receiver.store import Connection, audit_log, deliveries, hourly_counts, other_jobs, removal, tasks
 from receiver.store.audit_log import ActionKind, Actor
 
 MAX_EARLIER_DELIVERIES = 20

@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from receiver.core.deliveries import apply_reprocessed, find_first_seen, within_claim_limits
 from receiver.core.payloads import ParsedPayload, parse_stored
 from receiver.core.results import DeliveryResult
 from receiver.core.task import Rules, Task
 from receiver.core.task_change import find_change
 from receiver.runtime import Runtime
-from receiver.store import audit_log, hourly_counts, quarantine, tasks
+from receiver.store import Connection, audit_log, hourly_counts, quarantine, tasks
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.hourly_counts import Tallies

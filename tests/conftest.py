@@ -3,22 +3,23 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from benchmarks.postgres import Postgres, running_postgres
 from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
+from receiver.intake import Intake
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings, load_settings
-from receiver.store.audit_log import Actor
+from receiver.simulator import Simulator, SimulatorServer
 from receiver.store.database import Database
+from tests.world import SOMEBODY, T0, Clock, World
 
-__all__ = ["API_TOKEN", "CALLBACK_TOKEN", "environment", "eventually"]
+__all__ = ["API_TOKEN", "CALLBACK_TOKEN", "SOMEBODY", "T0", "environment", "eventually"]
 
-SOMEBODY = Actor(via="test")
-T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
 
@@ -87,23 +88,42 @@ def runtime(new_runtime: Callable[..., Runtime]) -> Runtime:
     return new_runtime()
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = T0
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> datetime:
-        self.now += timedelta(seconds=seconds)
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def upstream() -> Iterator[SimulatorServer]:
+    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
+        yield server
+
+
+@pytest.fixture
+def new_world(
+    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
+) -> Iterator[Callable[..., World]]:
+    made: list[World] = []
+
+    def make(name: str = "one", kind: type[Intake] = Intake, **changes: str) -> World:
+        changes = {"UPSTREAM_URL": upstream.url, "POLL_LIMIT": "100/second", **changes}
+        made.append(World(new_runtime(**changes), upstream.simulator, clock, name, kind))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.client.close()
+
+
+@pytest.fixture
+def world(new_world: Callable[..., World]) -> World:
+    return new_world()
+
+
+def json_of(response: TestResponse) -> Any:
+    """What the JSON of a response says; fails where it has none."""
+    assert response.json is not None, response.text
+    return response.json
 
 
 def need(program: str, path: str | None) -> str:

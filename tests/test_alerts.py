@@ -96,7 +96,7 @@ QUIET: dict[str, dict[str, str]] = {
     },
 }
 # Twenty-five hours, a value every five minutes, of a receiver that gets a task each half hour.
-SMALL = {"interval": "5m", "values": 300, "ends": "25h"}
+SMALL: dict[str, Any] = {"interval": "5m", "values": 300, "ends": "25h"}
 SELDOM = {TASKS: "100+0.17", ANSWERED: "100+0.17"}
 FIRING_SMALL: dict[str, dict[str, str]] = {
     "ReceiverNoCallbacks": {"receiver_last_callback_age_seconds": "0+300"},

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from receiver.app import build_app
 from receiver.web.endpoints import ENDPOINTS, Endpoint
 from receiver.web.problems import ErrorType
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN
-from tests.world import World, new_world, upstream  # noqa: F401  fixtures
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
+from tests.world import World
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -139,11 +139,6 @@ class Player:
 
 
 @pytest.fixture
-def world(new_world: Callable[..., World]) -> World:
-    return new_world()
-
-
-@pytest.fixture
 def app(world: World) -> Flask:
     return build_app(world.runtime)
 
@@ -159,7 +154,7 @@ def test_every_example_gets_the_response_that_is_shown(app: Flask, world: World)
 
 
 def documented_endpoints() -> set[tuple[str, str]]:
-    return set(re.findall(r"^### `(\w+) (/\S+)`$", TEXT, flags=re.M))
+    return set(re.findall(r"^### `(\w+) (/\S+)`$", TEXT, flags=re.MULTILINE))
 
 
 def test_every_endpoint_is_documented(app: Flask) -> None:
@@ -192,14 +187,14 @@ def test_every_parameter_and_field_of_a_request_is_documented(endpoint: Endpoint
 
 
 def test_every_error_is_documented() -> None:
-    documented = re.findall(r"^\| `(/docs#[\w-]+)` \| (\d+) \|", TEXT, flags=re.M)
+    documented = re.findall(r"^\| `(/docs#[\w-]+)` \| (\d+) \|", TEXT, flags=re.MULTILINE)
     assert documented == [(error.uri, str(error.status)) for error in ErrorType]
 
 
 def fields_under(heading: str) -> list[str]:
     """The names in the first column of the table under this heading."""
     section = re.split(r"\n##+ ", TEXT.split(f"\n{heading}\n", 1)[1])[0]
-    rows = re.findall(r"^\| (`[^|]*) \|", section, flags=re.M)
+    rows = re.findall(r"^\| (`[^|]*) \|", section, flags=re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
 
@@ -217,15 +212,15 @@ class TestFields:
         return client
 
     def test_of_a_task(self, client: FlaskClient) -> None:
-        assert fields_under("## The task") == list(client.get("/api/tasks/t").json)
+        assert fields_under("## The task") == list(json_of(client.get("/api/tasks/t")))
 
     def test_of_a_track(self, client: FlaskClient) -> None:
-        assert fields_under("## The track") == list(client.get("/api/tasks/t").json["tracks"][0])
+        assert fields_under("## The track") == list(json_of(client.get("/api/tasks/t"))["tracks"][0])
 
     def test_of_a_delivery(self, client: FlaskClient) -> None:
         assert fields_under("## The delivery") == list(
-            client.get("/api/tasks/t/deliveries").json["deliveries"][0]
+            json_of(client.get("/api/tasks/t/deliveries"))["deliveries"][0]
         )
 
     def test_of_the_poller(self, client: FlaskClient) -> None:
-        assert fields_under("## The poller") == list(client.get("/api/stats").json["poller"])
+        assert fields_under("## The poller") == list(json_of(client.get("/api/stats"))["poller"])

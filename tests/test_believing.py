@@ -10,7 +10,7 @@ from receiver.core.observation import TRACK_FIELDS
 from receiver.intake import callback_delivery
 from receiver.store.health_queries import read_overview
 from receiver.web.serializers import serialize_task
-from tests.test_polling import World, new_world, upstream  # noqa: F401  fixtures
+from tests.world import World
 
 TASK = "0123456789abcdef0123456789abcdef"
 GIVE_UP_S = 600
@@ -68,7 +68,7 @@ def test_a_forged_callback_about_a_task_nobody_registered_ends_unresolved(
     new_world: Callable[..., World],
     forged: str,
     status: str | None,
-    confirm: str,  # noqa: F811
+    confirm: str,
 ) -> None:
     world = new_world(CONFIRM=confirm, GIVE_UP_AFTER=str(GIVE_UP_S))
     kind, rows, code = FORGED[forged]
@@ -82,7 +82,7 @@ def test_a_forged_callback_about_a_task_nobody_registered_ends_unresolved(
 @pytest.mark.parametrize("forged", FORGED)
 def test_no_claim_ends_a_registered_task_where_all_must_be_confirmed(
     new_world: Callable[..., World],
-    forged: str,  # noqa: F811
+    forged: str,
 ) -> None:
     world = new_world(CONFIRM="always", GIVE_UP_AFTER=str(GIVE_UP_S))
     kind, rows, code = FORGED[forged]
@@ -92,7 +92,7 @@ def test_no_claim_ends_a_registered_task_where_all_must_be_confirmed(
     assert give_up(world)["outcome"] == "unresolved"
 
 
-def test_a_claimed_failure_of_a_registered_task_never_ends_it(new_world: Callable[..., World]) -> None:  # noqa: F811
+def test_a_claimed_failure_of_a_registered_task_never_ends_it(new_world: Callable[..., World]) -> None:
     world = new_world(GIVE_UP_AFTER=str(GIVE_UP_S))
     world.register(TASK)
     know(world, "PENDING")
@@ -123,7 +123,7 @@ def test_nothing_forged_stands_in_a_task_that_record_info_confirmed(
     new_world: Callable[..., World],
     hostile: str,
     confirm: str,
-    first: bool,  # noqa: F811
+    first: bool,
 ) -> None:
     world = new_world(CONFIRM=confirm)
     kind, rows = HOSTILE[hostile]
@@ -148,7 +148,7 @@ def test_nothing_forged_stands_in_a_task_that_record_info_confirmed(
 def test_a_settled_claim_that_is_contradicted_waits_for_record_info(
     new_world: Callable[..., World],
     hostile: str,
-    turned: bool,  # noqa: F811
+    turned: bool,
 ) -> None:
     world = new_world()
     world.register(TASK)
@@ -168,7 +168,7 @@ def test_a_settled_claim_that_is_contradicted_waits_for_record_info(
 
 
 def test_without_a_key_the_better_claim_is_shown_where_callbacks_disagree(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
 ) -> None:
     world = new_world(UPSTREAM_API_KEY="")
     call_back(world, "first", row("a", audio_url="https://cdn.example/z-early.mp3"))
@@ -180,7 +180,7 @@ def test_without_a_key_the_better_claim_is_shown_where_callbacks_disagree(
     assert (task["tracks"][0]["confirmed"], task["tracks"][0]["playable"]) == (False, True)
 
 
-def test_a_track_is_confirmed_only_where_all_its_urls_are(new_world: Callable[..., World]) -> None:  # noqa: F811
+def test_a_track_is_confirmed_only_where_all_its_urls_are(new_world: Callable[..., World]) -> None:
     world = new_world()
     world.register(TASK)
     world.answers(TASK, "FIRST_SUCCESS", REAL_A, {"id": "b", "audioUrl": "", "title": "Tides"})
@@ -192,7 +192,7 @@ def test_a_track_is_confirmed_only_where_all_its_urls_are(new_world: Callable[..
     ]
 
 
-OTHER_PRODUCTS = {
+OTHER_PRODUCTS: dict[str, tuple[int, dict[str, object]]] = {
     "a WAV": (200, {"audioWavUrl": EVIL}),
     "a WAV that failed": (500, {"audio_wav_url": ""}),
     "stems": (200, {"vocal_removal_info": {"vocal_url": EVIL}}),
@@ -209,7 +209,7 @@ def test_another_products_forged_callback_ends_no_music_that_record_info_does_no
     new_world: Callable[..., World],
     product: str,
     confirm: str,
-    first: bool,  # noqa: F811
+    first: bool,
 ) -> None:
     world = new_world(CONFIRM=confirm)
     know(world, None)
@@ -255,7 +255,7 @@ SAID_BY_RECORD_INFO = {"prompt": "Waves", "tags": "calm", "modelName": "chirp-v4
 def test_claims_change_nothing_of_a_confirmed_task_and_raise_no_alarm(
     new_world: Callable[..., World],
     status: str,
-    registered: bool,  # noqa: F811
+    registered: bool,
 ) -> None:
     world = new_world()
     if registered:

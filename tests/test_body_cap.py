@@ -1,20 +1,19 @@
 """What strangers may store: one body once, and of all bodies the newest so many."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
 from receiver.app import build_app
-from receiver.maintenance import Maintenance
+from receiver.core.results import DeliveryResult
 from receiver.intake import Intake, callback_delivery, poll_delivery
+from receiver.maintenance import Maintenance
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.runtime import Runtime
-from receiver.store import body_cap, deliveries, quarantine, hourly_counts
+from receiver.store import body_cap, hourly_counts, quarantine
 from receiver.store.body_cap import BodyCap
 from receiver.store.cap import CHECK_EVERY_BYTES, Cap
 from receiver.store.quarantine import QuarantineFilter
@@ -88,7 +87,7 @@ def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
 
 def test_unreadable_bodies_that_came_together_are_stored_once_too(runtime: Runtime) -> None:
     batch = [callback_delivery(body, now=T0, secrets=()) for body in (b"<a>", b"<b>", b"<a>", b"{}", b"{ }")]
-    assert [one.result for one in runtime.intake.accept(batch)].count("duplicate") == 2
+    assert [one.result for one in runtime.intake.accept(batch)].count(DeliveryResult.DUPLICATE) == 2
     assert stored_bodies(runtime) == [b"<a>", b"<b>", b"{}"]
 
 

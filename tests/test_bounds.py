@@ -4,7 +4,7 @@ import gc
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -17,22 +17,21 @@ from receiver.app import build_app
 from receiver.core.claim_bounds import MAX_CLAIMED_BYTES, MAX_CLAIMED_TRACKS, claimed_size
 from receiver.core.facts import Fact
 from receiver.core.observation import URL_FIELDS, OtherJob
-from receiver.core.payloads import ParseOutcome, ParsedPayload
+from receiver.core.payloads import ParseOutcome
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
 from receiver.intake.intake import GIVE_UP_BATCH_SIZE
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
-from receiver.store import deliveries, quarantine, hourly_counts, tasks
-from receiver.store.body_cap import BodyCap
+from receiver.store import deliveries, hourly_counts, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
-from receiver.store.deliveries import MAX_ERRORS, PAGE_BYTES
+from receiver.store.deliveries import MAX_ERRORS
 from receiver.store.other_jobs import SCAN_LIMIT, first_claims
 from receiver.store.quarantine import QuarantineFilter
-from receiver.store.statement_errors import StatementRefusedError
 from receiver.store.schema import delivery, task
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
+from receiver.store.statement_errors import StatementRefusedError
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually, json_of
 from tests.evil_bodies import EVIL
 
 LARGEST_BODY = 1_048_576
@@ -162,10 +161,10 @@ def numbered(count: int, *, first: int = 0, **fields: Any) -> list[dict[str, Any
 def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtime: Runtime) -> None:
     client = build_app(runtime).test_client()
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    answers = [client.post(URL, data=filling("t", 4 * number)).json for number in range(10)]
-    results = [sent["result"] for sent in answers if sent]
+    answers = [json_of(client.post(URL, data=filling("t", 4 * number))) for number in range(10)]
+    results = [sent["result"] for sent in answers]
     assert results == ["accepted"] * 6 + ["quarantined"] * 4
-    assert "claims" in answers[-1]["errors"][""][0]  # type: ignore[index]
+    assert "claims" in answers[-1]["errors"][""][0]
     full = load_task(runtime, "t")
     assert claimed_size(full.state) <= MAX_CLAIMED_BYTES
     assert full.next_poll_at is not None and full.last_callback_at is not None
@@ -174,7 +173,7 @@ def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     with runtime.database.read() as connection:
         quarantined = quarantine.find(connection, QuarantineFilter(), limit=9)
     assert [one.cause for one in quarantined] == ["too_much"] * 4
-    assert client.post(URL, data=filling("t", 36)).json["result"] == "duplicate"  # type: ignore[index]
+    assert json_of(client.post(URL, data=filling("t", 36)))["result"] == "duplicate"
 
 
 @BOTH_STORES
@@ -196,7 +195,7 @@ def test_tracks_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
 
 MANY_FIELDS = {
     **{name: f"https://example.org/{name}" for name in URL_FIELDS},
-    **{name: "x" for name in ("title", "tags", "prompt", "modelName")},
+    **dict.fromkeys(("title", "tags", "prompt", "modelName"), "x"),
 }
 FLOODS = {
     "ids": [stage("full", *numbered(32, first=32 * number)) for number in range(250)],
@@ -357,7 +356,7 @@ def test_an_item_of_our_own_fault_is_a_500_that_does_not_blame_the_sender(runtim
     sent = app.test_client().post("/refused")
     assert sent.status_code == 500
     assert sent.content_type == "application/problem+json"
-    assert "not of the request" in sent.json["detail"]  # type: ignore[index]
+    assert "not of the request" in json_of(sent)["detail"]
 
 
 @pytest.mark.parametrize("adopted", [True, False], ids=["an orphan", "no task"])

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from receiver.check import Finding, Level, run_checks
-from receiver.core.payloads import Trouble
 from receiver.clock import utc_now
+from receiver.core.payloads import Trouble
+from receiver.core.upstream_health import UpstreamHealth
 from receiver.runtime import Runtime
 from receiver.store import poll_queue
-from receiver.core.upstream_health import UpstreamHealth
 from receiver.upstream import http_probe
 from tests.conftest import BOTH_STORES, environment, need
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from receiver.settings import NAMES, PREFIX, SECRETS
+from receiver.settings import NAMES, SECRETS
+from receiver.settings.environment import PREFIX
 from tests.conftest import need
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -21,7 +22,9 @@ SECRET_FILES = {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
 
 
 def run(*command: str | Path) -> tuple[int, str]:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+    )
     return done.returncode, done.stdout
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ def sentences_of(path: Path, *, cells: bool = True) -> Iterator[str]:
     """The sentences of paragraphs, list items and, if wanted, table cells; code counts as one word."""
     tokens = tokens_of(path)
     left_out = {"heading_open"} | (set() if cells else {"th_open", "td_open"})
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in pairwise(tokens):
         if token.type == "inline" and before.type not in left_out:
             yield from filter(WORD.search, SENTENCE_END.split(_plain_text(token)))
 
@@ -55,7 +56,7 @@ def anchors_of(path: Path) -> set[str]:
     tokens = tokens_of(path)
     titles = [
         "".join(child.content for child in token.children or [])
-        for before, token in zip(tokens, tokens[1:], strict=False)
+        for before, token in pairwise(tokens)
         if before.type == "heading_open"
     ]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
@@ -131,7 +132,7 @@ def test_every_alarm_is_documented() -> None:
 
 def test_every_metric_is_documented(runtime: Runtime) -> None:
     text = build_app(runtime).test_client().get("/metrics").text
-    names = re.findall(r"^# TYPE (receiver_\w+)", text, flags=re.M)
+    names = re.findall(r"^# TYPE (receiver_\w+)", text, flags=re.MULTILINE)
     assert {name for name in names if not name.endswith("_created")} == first_cells("metrics.md") - set(
         AlarmName
     )
@@ -149,7 +150,7 @@ def test_the_layout_names_each_part_of_the_program() -> None:
 def first_cells(document: str) -> set[str]:
     """What stands as code in the first column of the tables."""
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]*) \|", text, flags=re.M)
+    rows = re.findall(r"^\| (`[^|]*) \|", text, flags=re.MULTILINE)
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)} - {"receiver/"}
 
 

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from receiver.core.cadence import PollRank
-from receiver.polling.calls import CallsUnderWay
 from receiver.polling.call_results import FinishedCall
+from receiver.polling.calls import CallsUnderWay
 from receiver.simulator.poison import TRICKLES
 from receiver.store.poll_queue import Call
-from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
+from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
 from tests.conftest import T0, eventually
-from tests.world import World, new_world, upstream  # noqa: F401  fixtures
+from tests.world import World
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
 GOOD = [f"good-{number}" for number in range(20)]
@@ -74,7 +74,7 @@ def settled(world: World, *names: str) -> bool:
 @pytest.mark.parametrize("kind", TRICKLES)
 @pytest.mark.parametrize("concurrency", ["2", "8"])
 def test_all_good_tasks_settle_while_one_trickles(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     kind: str,
     concurrency: str,
 ) -> None:
@@ -93,7 +93,7 @@ def test_all_good_tasks_settle_while_one_trickles(
 
 @pytest.mark.parametrize("kind", TRICKLES)
 def test_with_one_call_at_a_time_the_good_tasks_wait_for_one_timeout(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     kind: str,
 ) -> None:
     world = new_world(POLL_CONCURRENCY="1", POLL_LIMIT="1000/second", POLL_TIMEOUT="0.4")
@@ -108,7 +108,7 @@ def test_with_one_call_at_a_time_the_good_tasks_wait_for_one_timeout(
 
 
 def test_a_call_beyond_its_timeout_is_abandoned_as_its_tasks_failure_and_the_pass_goes_on(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     gate: threading.Event,
 ) -> None:
     world = with_good_ones(new_world(POLL_CONCURRENCY="2", POLL_LIMIT="1000/second", POLL_TIMEOUT="0.05"))
@@ -123,7 +123,7 @@ def test_a_call_beyond_its_timeout_is_abandoned_as_its_tasks_failure_and_the_pas
 
 
 def test_a_pass_that_has_lasted_long_enough_leaves_a_slow_call_to_the_next_one(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     gate: threading.Event,
 ) -> None:
     world = with_a_slow_one(new_world, gate)
@@ -141,7 +141,7 @@ def test_a_pass_that_has_lasted_long_enough_leaves_a_slow_call_to_the_next_one(
 
 
 def test_a_stop_takes_in_what_is_under_way(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     gate: threading.Event,
 ) -> None:
     world = with_a_slow_one(new_world, gate)
@@ -152,7 +152,7 @@ def test_a_stop_takes_in_what_is_under_way(
 
 
 def test_a_stop_waits_for_a_hanging_call_no_longer_than_its_timeout_and_a_little(
-    new_world: Callable[..., World],  # noqa: F811
+    new_world: Callable[..., World],
     gate: threading.Event,
 ) -> None:
     world = with_good_ones(new_world(POLL_TIMEOUT="0.05"))
@@ -191,7 +191,12 @@ def test_what_an_abandoned_call_brings_in_the_end_is_dropped(gate: threading.Eve
     calls = CallsUnderWay(asking, timeout_s=0.05)
     calls.start(call("t"))
     replies: list[FinishedCall] = []
-    eventually(lambda: replies.extend(calls.take_finished(wait_s=0.01)) or replies)
+
+    def finished() -> list[FinishedCall]:
+        replies.extend(calls.take_finished(wait_s=0.01))
+        return replies
+
+    eventually(finished)
     assert [(reply.call.task_id, type(reply.response)) for reply in replies] == [("t", PollFailure)]
     assert len(calls) == 0
     gate.set()

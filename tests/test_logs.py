@@ -6,11 +6,12 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from receiver.app import build_app
-from receiver.logs import LineFormatter, request_id, redact_line
+from receiver.logs import LineFormatter, redact_line, request_id
 from receiver.runtime import Runtime
 from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.web.admin.page import CALLBACKS
@@ -112,7 +113,7 @@ def test_a_fault_is_logged_with_its_traceback_and_without_the_address(
     app = build_app(runtime)
 
     @app.post("/fails")
-    def _fails() -> None:
+    def _fails() -> NoReturn:
         raise RuntimeError(f"cannot redirect to {CALLBACKS}")
 
     answer = app.test_client().post("/fails")

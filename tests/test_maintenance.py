@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import insert, text
 
+from receiver.intake import callback_delivery
 from receiver.maintenance import (
     ABANDONED_AFTER,
     BY_THE_HOUR,
@@ -14,7 +15,6 @@ from receiver.maintenance import (
     Pruning,
     roll_up_counts,
 )
-from receiver.intake import callback_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
 from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime

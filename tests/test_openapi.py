@@ -1,8 +1,6 @@
 """`/openapi.json` and `/docs`: they describe what the application really does, and nothing else."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -24,7 +22,7 @@ from receiver.web.docs import example_of
 from receiver.web.endpoints import ENDPOINTS
 from receiver.web.openapi import document
 from receiver.web.problems import ErrorType
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
 
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 CALLBACKS = f"/callbacks/{CALLBACK_TOKEN}"
@@ -128,21 +126,21 @@ def test_what_is_served_is_what_the_schemas_say(client: FlaskClient) -> None:
         "problem": (ProblemSchema, client.get("/api/tasks?x=1", headers=BEARER)),
     }
     for name, (schema, response) in responses.items():
-        assert schema().validate(response.json) == {}, name
-        served, described = list(response.json), list(schema().fields)
+        assert schema().validate(json_of(response)) == {}, name
+        served, described = list(json_of(response)), list(schema().fields)
         assert served == [key for key in described if key in served], name
 
 
 def test_examples_keep_the_order_of_their_fields(client: FlaskClient) -> None:
     shown = client.get("/docs").text.split('<section id="readTask"')[1].split("</section>")[0]
-    names = re.findall(r"^  &#34;(\w+)&#34;:", shown, flags=re.M)
+    names = re.findall(r"^  &#34;(\w+)&#34;:", shown, flags=re.MULTILINE)
     assert names == list(TaskSchema().fields)
 
 
 def test_the_example_of_a_callback_is_understood(client: FlaskClient) -> None:
     content = document()["paths"]["/callbacks/{token}"]["post"]["requestBody"]["content"]
     response = client.post(CALLBACKS, json=example_of(content["application/json"]["schema"]))
-    assert response.json["result"] == "accepted"
+    assert json_of(response)["result"] == "accepted"
 
 
 def test_each_example_is_allowed_by_its_schema() -> None:
@@ -189,11 +187,8 @@ def test_every_response_is_as_described_and_invalid_data_is_refused(app: Flask, 
         if isinstance(event, events.ScenarioFinished):
             calls += len(event.recorder.interactions)
             for checks in event.recorder.checks.values():
-                for check in checks:
-                    if check.failure_info:
-                        wrong.append(
-                            f"{event.recorder.label}: {check.failure_info.failure} {check.failure_info.code_sample}"
-                        )
+                failures = [check.failure_info for check in checks if check.failure_info]
+                wrong += [f"{event.recorder.label}: {one.failure} {one.code_sample}" for one in failures]
         if isinstance(event, events.NonFatalError | events.FatalError):
             wrong.append(str(event))
     assert wrong == []

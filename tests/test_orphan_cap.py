@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy import func, select, text
 
 from receiver.app import build_app
-from receiver.maintenance import Maintenance
 from receiver.intake import callback_delivery, poll_delivery
+from receiver.maintenance import Maintenance
 from receiver.operations import delete_task, every_task_id, label_task, rebuild_task, register_task
 from receiver.runtime import Runtime
-from receiver.store import task_list, hourly_counts, tasks
+from receiver.store import hourly_counts, task_list, tasks
 from receiver.store.body_cap import BodyCap
 from receiver.store.cap import DROPPED
-from receiver.store.task_list import TaskFilter
 from receiver.store.orphan_cap import ORPHANS, OrphanCap
 from receiver.store.schema import delivery, task
 from receiver.store.short_rows import MAX_CHARS, MAX_QUERY_CHARS
-from tests.test_body_cap import with_cap
+from receiver.store.task_list import TaskFilter
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
+from tests.test_body_cap import with_cap
 
 pytestmark = BOTH_STORES
 

@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,28 +12,20 @@ from typing import Any
 
 import pytest
 
-from receiver.core.task import Task
 from receiver.core.task_events import request_poll
 from receiver.intake import Delivery, Intake, Result, callback_delivery
-from receiver.operations import delete_task, register_task, request_task_poll
-from receiver.polling import PassCounts, Poller
+from receiver.operations import delete_task, request_task_poll
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorServer
 from receiver.store import deliveries, lease, poll_queue, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
 from receiver.store.quarantine import QuarantineFilter
-from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
+from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
-from tests.world import World, new_world, upstream  # noqa: F401  fixtures
+from tests.world import World
 
 pytestmark = BOTH_STORES
 
 DONE = {"id": "a", "audioUrl": "https://example.org/a.mp3"}
-
-
-@pytest.fixture
-def world(new_world: Callable[..., World]) -> World:
-    return new_world()
 
 
 def test_a_registered_task_is_asked_about_once_its_callback_counts_as_missing(world: World) -> None:
@@ -217,9 +209,9 @@ def test_a_record_of_another_task_leaves_no_trace_there(world: World) -> None:
 
 def test_a_record_with_a_param_that_is_wrongly_escaped_is_read_and_kept_as_it_came(world: World) -> None:
     body = (
-        '{"code":200,"msg":"success","data":{"taskId":"t","param":"{\\"input\\":\\"{\\\\"loop\\\\":true}\\"}",'
-        '"status":"SUCCESS","response":{"sunoData":[{"id":"a","audioUrl":"https://example.org/a.mp3"}]}}}'
-    ).encode()
+        b'{"code":200,"msg":"success","data":{"taskId":"t","param":"{\\"input\\":\\"{\\\\"loop\\\\":true}\\"}",'
+        b'"status":"SUCCESS","response":{"sunoData":[{"id":"a","audioUrl":"https://example.org/a.mp3"}]}}}'
+    )
     with pytest.raises(ValueError, match="delimiter"):
         json.loads(body)
     world.register("t")
@@ -229,6 +221,7 @@ def test_a_record_with_a_param_that_is_wrongly_escaped_is_read_and_kept_as_it_ca
     with world.runtime.database.read() as connection:
         (stored,) = deliveries.of_task(connection, "t")
     assert stored.body == body
+    assert stored.errors
     assert "data.param" in stored.errors
 
 
@@ -332,7 +325,12 @@ def test_a_person_goes_before_all_and_a_settled_task_is_asked_too(new_world: Cal
     world.clock.advance(600)
     request_task_poll(world.runtime, "requested", now=world.clock.now, actor=SOMEBODY)
     stop = threading.Event()
-    stopping = threading.Thread(target=lambda: (eventually(lambda: world.calls), stop.set()))
+
+    def stop_after_a_call() -> None:
+        eventually(lambda: world.calls)
+        stop.set()
+
+    stopping = threading.Thread(target=stop_after_a_call)
     stopping.start()
     world.poller.run_once(stop)
     stopping.join()

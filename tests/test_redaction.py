@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.redaction import is_secret_name, looks_secret, redact_query, redact
+from receiver.redaction import is_secret_name, looks_secret, redact, redact_query
 
 TOKEN = "callback-token-0001"
 QUERY = "song_id=42&token=perSongSecret&userId=u7&verify=hidden1"

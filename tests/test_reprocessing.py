@@ -17,7 +17,7 @@ from receiver.intake import callback_delivery
 from receiver.operations import register_task
 from receiver.reprocessing import BATCH_SIZE, Summary
 from receiver.runtime import Runtime
-from receiver.store import audit_log, deliveries, quarantine, hourly_counts, tasks
+from receiver.store import audit_log, deliveries, hourly_counts, quarantine, tasks
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
@@ -43,7 +43,7 @@ def unread(
     **more: Any,
 ) -> StoredDelivery:
     """A delivery as an earlier version left it, which could not read it."""
-    values = {
+    values: dict[str, Any] = {
         "source": Source.CALLBACK,
         "received_at": T0,
         "result": DeliveryResult.QUARANTINED,
@@ -255,7 +255,7 @@ def test_what_has_no_body_any_more_is_left_as_it_is(runtime: Runtime) -> None:
 
 
 def test_what_turns_out_to_be_about_another_task_is_counted_there(runtime: Runtime) -> None:
-    store(runtime, [unread(stage("real", "text"), "mistaken", "unreadable")])
+    store(runtime, [unread(stage("real", "text"), "mistaken", ParseOutcome.UNREADABLE)])
     read_again(runtime)
     assert task(runtime, "real").callbacks == 1
     with runtime.database.read() as connection:

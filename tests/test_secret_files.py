@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver.settings import PREFIX, SECRETS, SettingsError, load_settings
-from receiver.settings.environment import MAX_SECRET_BYTES
+from receiver.settings import SECRETS, SettingsError, load_settings
+from receiver.settings.environment import MAX_SECRET_BYTES, PREFIX
 from tests.conftest import environment
 
 NAMES = sorted(SECRETS)
@@ -66,7 +66,14 @@ def test_a_file_that_is_no_secrets_is_an_error_for_every_secret(
 def test_what_is_no_file_is_an_error_and_is_never_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    places = ["/nowhere/at/all", tmp_path, tmp_path / "pipe", "/dev/zero", "/dev/null", tmp_path / "loop"]
+    places: list[str | Path] = [
+        "/nowhere/at/all",
+        tmp_path,
+        tmp_path / "pipe",
+        "/dev/zero",
+        "/dev/null",
+        tmp_path / "loop",
+    ]
     for place in [*places, " ", "x" * 5000, "a\0b"]:
         assert "Cannot be read" in refusal(tmp_path, name, place)
 

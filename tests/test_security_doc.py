@@ -10,7 +10,7 @@ TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)*)`", TEXT)))
 PROMISES = [
     line
-    for section in re.split(r"^## ", TEXT, flags=re.M)
+    for section in re.split(r"^## ", TEXT, flags=re.MULTILINE)
     if "can do at most" in section.splitlines()[0] or "a callback can do" in section.splitlines()[0]
     for line in section.splitlines()[4:]
     if line.startswith("| ")
@@ -26,7 +26,7 @@ def test_many_tests_are_named() -> None:
 def test_each_test_that_is_named_is_there(path: str, name: str) -> None:
     source = (ROOT / path).read_text(encoding="utf-8")
     for part in filter(None, name.split("::")):
-        assert re.search(rf"^\s*(def|class) {part}\b", source, flags=re.M), f"{path} has no {part}"
+        assert re.search(rf"^\s*(def|class) {part}\b", source, flags=re.MULTILINE), f"{path} has no {part}"
 
 
 @pytest.mark.parametrize("line", PROMISES, ids=lambda line: line[2:40])

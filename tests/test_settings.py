@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from receiver.core.settlement import Confirm
-from receiver.settings import NAMES, PREFIX, SECRETS, SettingsError, load_settings
+from receiver.settings import NAMES, SECRETS, SettingsError, load_settings
+from receiver.settings.environment import PREFIX
 from tests.conftest import environment
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "config" / "receiver.env.example"
@@ -69,7 +70,7 @@ def test_a_wrong_secret_is_not_repeated_in_the_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", ["2/second", "20 per 10 seconds", "100/minute"])
 def test_limits_are_read_in_their_notation(tmp_path: Path, limit: str) -> None:
     assert load_settings(environment(tmp_path, POLL_LIMIT=limit)).poll_limit.amount == int(
-        re.match(r"\d+", limit)[0]
+        re.split(r"\D", limit)[0]
     )
 
 
@@ -112,13 +113,17 @@ def test_a_shell_reads_the_examples_form_as_systemd_does(tmp_path: Path) -> None
 
 
 def test_every_setting_is_in_the_example() -> None:
-    documented = set(re.findall(r"^#?(RECEIVER_[A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), flags=re.M))
+    documented = set(
+        re.findall(r"^#?(RECEIVER_[A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
     assert documented == set(NAMES)
 
 
 def test_the_examples_defaults_are_the_programs(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^#(RECEIVER_[A-Z_]+)='?(.+?)'?$", text.replace("=''\n", "=\n"), flags=re.M))
+    shown = dict(
+        re.findall(r"^#(RECEIVER_[A-Z_]+)='?(.+?)'?$", text.replace("=''\n", "=\n"), flags=re.MULTILINE)
+    )
     required = {name: value for name, value in environment(tmp_path).items() if name not in shown}
     required = {name: value for name, value in required.items() if "UPSTREAM" not in name}
     assert load_settings(required | shown) == load_settings(required)
@@ -126,9 +131,11 @@ def test_the_examples_defaults_are_the_programs(tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_document_with_its_default() -> None:
     document = (EXAMPLE.parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"^\| `(RECEIVER_[A-Z_]+)` \| ([^|]+?) \|", document, flags=re.M))
+    shown = dict(re.findall(r"^\| `(RECEIVER_[A-Z_]+)` \| ([^|]+?) \|", document, flags=re.MULTILINE))
     assert shown.keys() == set(NAMES)
-    example = re.findall(r"^#?(RECEIVER_[A-Z_]+)='?(.*?)'?$", EXAMPLE.read_text(encoding="utf-8"), flags=re.M)
+    example = re.findall(
+        r"^#?(RECEIVER_[A-Z_]+)='?(.*?)'?$", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     for name, default in example:
         first = shown[name].split(", ")[0]
         assert first.strip("`") == default or (not default and first in ("empty", "required")), name

@@ -1,21 +1,36 @@
 """A receiver's poller and its upstream, with a clock that the test sets: real HTTP, a real store."""
 
 import threading
-from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from receiver.core.task import Task
+from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import Intake
 from receiver.operations import register_task
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorServer
-from receiver.core.upstream_health import UpstreamHealth
+from receiver.simulator import Simulator
 from receiver.store import poll_queue, tasks
+from receiver.store.audit_log import Actor
 from receiver.upstream.client import UpstreamClient
-from tests.conftest import SOMEBODY, Clock
+
+SOMEBODY = Actor(via="test")
+T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
 
 
 class World:
@@ -80,28 +95,4 @@ class World:
 
     @property
     def calls(self) -> int:
-        calls = self.upstream.stats()["calls"]
-        assert isinstance(calls, int)
-        return calls
-
-
-@pytest.fixture
-def upstream() -> Iterator[SimulatorServer]:
-    with SimulatorServer(Simulator(api_key="upstream-key")) as server:
-        yield server
-
-
-@pytest.fixture
-def new_world(
-    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
-) -> Iterator[Callable[..., World]]:
-    made: list[World] = []
-
-    def make(name: str = "one", kind: type[Intake] = Intake, **changes: str) -> World:
-        changes = {"UPSTREAM_URL": upstream.url, "POLL_LIMIT": "100/second", **changes}
-        made.append(World(new_runtime(**changes), upstream.simulator, clock, name, kind))
-        return made[-1]
-
-    yield make
-    for world in made:
-        world.client.close()
+        return int(self.upstream.stats()["calls"])

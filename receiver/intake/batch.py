@@ -5,8 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from receiver.core.claim_bounds import has_confirmed
 from receiver.core.deliveries import apply_delivery, find_first_seen, within_claim_limits
 from receiver.core.observation import Source
@@ -17,7 +15,7 @@ from receiver.core.settlement import Outcome
 from receiver.core.task import Rules, Task
 from receiver.core.task_change import TaskChange, find_change
 from receiver.intake.delivery import Delivery
-from receiver.store import deliveries, hourly_counts, tasks
+from receiver.store import Connection, deliveries, hourly_counts, tasks
 from receiver.store.body_cap import uncap
 from receiver.store.deliveries import StoredDelivery, few_errors
 from receiver.store.hourly_counts import Tallies

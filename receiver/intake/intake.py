@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from receiver.core.observation import Source
 from receiver.core.results import RefusalReason
 from receiver.core.task import Rules
@@ -18,7 +16,7 @@ from receiver.group_commit import GroupCommit
 from receiver.intake.batch import Batch, Result
 from receiver.intake.delivery import Delivery
 from receiver.metrics import Metrics
-from receiver.store import hourly_counts, recent_failures, tasks
+from receiver.store import Connection, hourly_counts, recent_failures, tasks
 from receiver.store.cap import Cap
 from receiver.store.caps import strangers_caps
 from receiver.store.database import Database, StoreUnavailableError

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from receiver.simulator.call_meter import CallMeter
 from receiver.simulator.callback_sender import CallbackSender
@@ -161,7 +162,7 @@ class Simulator:
         """How many calls of record-info there were about one task."""
         return self._meter.calls_about(task_id)
 
-    def stats(self, window: float = 1.0) -> dict[str, object]:
+    def stats(self, window: float = 1.0) -> dict[str, Any]:
         """The figures as JSON; the busiest times are counted over `window` seconds."""
         with self._lock:
             tasks = len(self._generations)

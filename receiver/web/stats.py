@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import Connection
-
 from receiver.core import task_counts
 from receiver.core.observation import Source
 from receiver.runtime import Runtime
-from receiver.store import hourly_counts
+from receiver.store import Connection, hourly_counts
 from receiver.store.poller_status import PollerStatus, read_poller_status
 from receiver.web.serializers import iso
 from receiver.web.totals import Totals

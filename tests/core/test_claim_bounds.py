@@ -19,7 +19,7 @@ from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.state_json import dump_state, load_state
 
 LAWS = settings(max_examples=15, deadline=None, derandomize=True)
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TRACKS = st.builds(
     lambda key, title, more: Track(key=key, fields={"id": key, "title": title, **more}),
     TEXTS,

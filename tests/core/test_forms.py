@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from receiver.core.observation import Observation, Source, Status
-from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_stored, parse_callback
+from receiver.core.payloads import ParsedPayload, ParseOutcome, parse_callback, parse_poll, parse_stored
 
 URL = "https://cdn.example/1.mp3"
 ROW = {"id": "a", "audio_url": URL, "title": "T", "duration": 101.5}
@@ -178,7 +178,7 @@ def test_wrapped_json_is_unwrapped(way: str) -> None:
     assert (parsed.kind, parsed.task_id) == (ParseOutcome.PARSED, "t")
     assert rows_of(parsed) == [READ]
     assert observation_in(parsed).known_status is Status.SUCCESS
-    assert parsed == parse_stored(WRAPPED[way].encode(), source="callback", task_id=None), (
+    assert parsed == parse_stored(WRAPPED[way].encode(), source=Source.CALLBACK, task_id=None), (
         "a stored body reads the same"
     )
 

@@ -49,8 +49,9 @@ def test_the_middle_of_a_bucket_is_in_it(number):
 @LAWS
 @given(st.dictionaries(st.integers(0, MAX_BUCKET), st.integers(1, 10**9), min_size=1))
 def test_a_higher_share_never_has_a_shorter_span(counts):
-    read = [quantile_s(counts, share / 20) for share in range(1, 21)]
-    assert read == sorted(read)
+    spans = [span for share in range(1, 21) if (span := quantile_s(counts, share / 20)) is not None]
+    assert len(spans) == 20
+    assert spans == sorted(spans)
 
 
 @pytest.mark.parametrize("span", [-86400.0, -0.0, 0.0, 1e-300, MIN_S])

@@ -28,10 +28,10 @@ from .builders import (
     TASK_ID,
     callback,
     every_settlement,
-    state_after,
     poll,
     ready,
     started,
+    state_after,
 )
 
 law = settings(max_examples=20, deadline=None, derandomize=True)

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from receiver.core.login_throttle import (
     ALL_LOCKED_AFTER,
-    RESET_AFTER,
     LOCKED,
     LOCKED_AFTER,
     MAX_DAILY_LOCKED,
     MAX_DAILY_SHARED,
+    RESET_AFTER,
     TRUSTED_FOR,
     Lockout,
     LoginAttempts,
     begin_attempt,
     record_failure,
     record_global_failure,
-    undo_failure,
     record_success,
+    undo_failure,
     wait_s,
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback, classify_response
+from receiver.core.payloads import ParsedPayload, ParseOutcome, classify_response, parse_callback, parse_poll
 
 URL = "https://cdn.example/a.mp3"
 

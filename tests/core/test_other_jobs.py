@@ -10,7 +10,7 @@ from receiver.core.observation import Observation, OtherJob, Source
 from receiver.core.settlement import Confirm, Outcome, Policy
 from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Rules, Task
-from receiver.core.task_events import on_poll_response, give_up, on_callback, register, request_poll
+from receiver.core.task_events import give_up, on_callback, on_poll_response, register, request_poll
 from tests.conftest import T0
 
 from .builders import (
@@ -20,10 +20,10 @@ from .builders import (
     TASK_ID,
     WITHOUT_KEY,
     callback,
-    state_after,
     poll,
     ready,
     settlement_of,
+    state_after,
 )
 
 DONE = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.SUCCEEDED)
@@ -105,6 +105,7 @@ def ask(
     task: Task, observation: Observation | None, *, now_s: float | None = None, by: Rules = RULES
 ) -> Task:
     now = at(now_s) if now_s is not None else task.next_poll_at
+    assert now is not None
     return on_poll_response(task, observation, now=now, jitter=0.0, rules=by)
 
 
@@ -131,9 +132,9 @@ def test_it_is_counted_and_asked_about_at_once_and_then_as_any_task_that_record_
     assert (task.callbacks, task.next_poll_at) == (1, at(60))
     times = []
     while not task.settlement.settled:
-        times.append((task.next_poll_at - T0).total_seconds())
+        times.append(task.next_poll_at)
         task = ask(task, NOT_KNOWN)
-    assert times == [60, 90, 150, 270, 510, MUSIC_IS_KNOWN_S]
+    assert times == [at(s) for s in (60, 90, 150, 270, 510, MUSIC_IS_KNOWN_S)]
 
 
 def test_a_success_ends_when_record_info_would_know_its_own_and_is_asked_about_once_more_at_last():
@@ -169,6 +170,7 @@ def test_an_answer_that_says_nothing_ends_nothing_early():
     task = registered(DONE)
     for _ in range(9):
         task = ask(task, None)
+    assert task.last_polled_at
     assert task.last_polled_at > at(MUSIC_IS_KNOWN_S)
     assert not ask(task, NOT_KNOWN).settlement.settled, "the first word that it is not known"
     given_up = ask(task, None, now_s=DAY_S)
@@ -207,6 +209,7 @@ def test_a_shorter_time_until_giving_up_counts():
 def test_what_record_info_knows_as_music_is_polled_on_as_music():
     polled = ask(registered(DONE), poll("PENDING"))
     assert (polled.settlement.settled, polled.urgent) == (False, False)
+    assert polled.next_poll_at
     assert polled.next_poll_at > at(60)
     assert ask(polled, MUSIC).settlement.outcome is SUCCEEDED
 

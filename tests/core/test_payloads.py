@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.core.observation import Source, Track
-from receiver.core.payloads import ParseOutcome, parse_poll, parse_callback
+from receiver.core.payloads import ParseOutcome, parse_callback, parse_poll
 
 SAMPLES = Path(__file__).parent.parent / "payloads"
 fuzz = settings(max_examples=40, deadline=None, derandomize=True)
@@ -221,7 +221,8 @@ def test_a_task_id_that_is_a_number_or_padded_is_read_as_text():
 
 
 def test_a_task_id_that_is_null_or_empty_in_one_place_is_looked_for_in_the_next():
-    for nothing in (None, "", "  ", [], {}, True):
+    empty: tuple[object, ...] = (None, "", "  ", [], {}, True)
+    for nothing in empty:
         assert parse({"task_id": "t", "data": {"task_id": nothing, "callbackType": "text"}}).task_id == "t"
 
 
@@ -567,6 +568,7 @@ def test_deep_nesting_beside_the_known_fields_is_no_trouble():
     parsed = parse_callback(
         b'{"code": 200, "data": {"task_id": "t", "callbackType": "text", "x": ' + deep + b"}}"
     )
+    assert parsed.observation
     assert parsed.observation.status == "TEXT_SUCCESS"
 
 
@@ -776,11 +778,13 @@ def test_a_naive_time_with_an_unstorable_separator_is_made_storable(odd):
     row = {"id": "a", "createTime": f"2025-01-01{odd}12:00:00"}
     body = {"code": 200, "data": {"task_id": "t", "callbackType": "first", "data": [row]}}
     observation = parse_callback(json.dumps(body).encode()).observation
+    assert observation
     assert odd not in str(observation.tracks[0].fields["createTime"])
 
 
 def test_a_readable_task_id_is_found_beside_an_unreadable_spelling():
-    for unreadable in ([], {}, "", " ", None):
+    spellings: tuple[object, ...] = ([], {}, "", " ", None)
+    for unreadable in spellings:
         body = {"data": {"task_id": unreadable, "taskId": "abc", "callbackType": "text"}}
         assert parse_callback(json.dumps(body).encode()).task_id == "abc"
 

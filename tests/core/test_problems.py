@@ -10,6 +10,7 @@ from receiver.core.problem import Problem
 from receiver.core.settlement import Outcome
 from receiver.core.task_events import acknowledge, on_duplicate, on_reprocessed, register, request_poll
 
+from .builders import WITHOUT_KEY, callback, poll, ready, started
 from .test_task_events import (
     CLAIMED_FAILURE,
     CLAIMED_SUCCESS,
@@ -22,13 +23,12 @@ from .test_task_events import (
     STORIES,
     answered,
     at,
-    given_up,
     called_back,
+    given_up,
     registered,
     rules,
     steps_of,
 )
-from .builders import WITHOUT_KEY, callback, poll, ready, started
 
 LAWS = settings(max_examples=50, deadline=None, derandomize=True)
 CONFLICTING = called_back(called_back(registered(), CLAIMED_SUCCESS), CLAIMED_FAILURE)
@@ -198,7 +198,7 @@ def test_an_answer_learned_late_confirms_as_it_would_have_then():
 @given(STORIES)
 def test_learning_a_story_ends_in_the_state_and_verdict_of_hearing_it(story):
     after, last = registered(), registered()
-    for _, last in steps_of(story):
+    for _, last in steps_of(story):  # noqa: B007  the last one is meant
         pass
     for observation in reversed(story):
         after = after if observation is None else reprocessed(after, observation)

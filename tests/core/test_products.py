@@ -1,12 +1,13 @@
 """Sister products are recognized for what they are, and music beside their marks stays music."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from receiver.core.observation import Status
-from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback
+from receiver.core.payloads import ParsedPayload, ParseOutcome, parse_callback, parse_poll
 
 ROW = {"id": "a", "audio_url": "https://cdn.example/1.mp3", "title": "T"}
 MUSIC = {"callbackType": "complete", "task_id": "t", "data": [ROW]}
@@ -121,7 +122,7 @@ MARKS: dict[str, Any] = {
     "successFlag": "SUCCESS",
     "type": "LYRICS",
 }
-EMPTY = (None, "", "  ", [], {})
+EMPTY: tuple[object, ...] = (None, "", "  ", [], {})
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -131,7 +132,7 @@ def test_a_mark_that_is_empty_beside_music_is_no_mark(mark: str) -> None:
 
 
 def assert_music_in_spite_of(mark: str, empty: Any) -> None:
-    stages = [
+    stages: list[Mapping[str, object]] = [
         MUSIC,
         {"callbackType": "text", "task_id": "t", "data": []},
         {"callbackType": "error", "task_id": "t", "data": None},

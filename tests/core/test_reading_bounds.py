@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receiver.core.payloads import ParseOutcome, ParsedPayload, parse_poll, parse_callback
+from receiver.core.payloads import ParsedPayload, ParseOutcome, parse_callback, parse_poll
 from receiver.redaction import redact
 
 URL = "https://cdn.example/1.mp3"
@@ -212,9 +212,7 @@ def test_only_the_first_32_rows_are_read_and_the_rest_is_told() -> None:
     ):
         assert parsed.observation is not None
         assert [track.fields["id"] for track in parsed.observation.tracks] == [str(n) for n in range(32)]
-        assert [messages for messages in parsed.errors.values()] == [
-            ["Only the first 32 of 1000 rows were read."]
-        ]
+        assert list(parsed.errors.values()) == [["Only the first 32 of 1000 rows were read."]]
     assert stage(rows[:32]).errors == {}
 
 

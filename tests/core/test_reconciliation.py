@@ -5,7 +5,7 @@ import pytest
 from receiver.core.observation import Status, Track
 from receiver.core.reconciliation import TaskState, reconcile
 
-from .builders import FAILURES, callback, state_after, poll, ready, started
+from .builders import FAILURES, callback, poll, ready, started, state_after
 
 
 def shown(state):

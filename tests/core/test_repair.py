@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from receiver.core.payloads import ParseOutcome, parse_poll, classify_response
+from receiver.core.payloads import ParseOutcome, classify_response, parse_poll
 from receiver.core.payloads.envelope import NotJsonError
 from receiver.core.payloads.repair import parse_response_json
 
@@ -33,6 +33,7 @@ def test_the_value_is_cut_out_and_the_rest_is_read(form):
         json.loads(body)
     assert classify_response(200, body) is None
     payload = parse_poll(body, "t")
+    assert payload.observation
     assert (payload.kind, payload.observation.status) == (ParseOutcome.PARSED, "SUCCESS")
     assert [track.fields["id"] for track in payload.observation.tracks] == ["a"]
     assert "data.param" in payload.errors

@@ -96,7 +96,8 @@ def test_without_an_envelope_the_http_status_alone_tells_and_none_is_about_the_t
 
 @pytest.mark.parametrize("code", [404, 451, 500, -1, 531, 10**12])
 def test_any_code_in_an_envelope_is_an_answer_about_the_task_whatever_its_data(code):
-    for data in (None, "", [], {}, "text", {"taskId": "t", "status": "PENDING"}):
+    any_data: tuple[object, ...] = (None, "", [], {}, "text", {"taskId": "t", "status": "PENDING"})
+    for data in any_data:
         assert classify_response(200, body(code, data)) is None
     assert classify_response(200, json.dumps({"code": code, "msg": "x"}).encode()) is None
 

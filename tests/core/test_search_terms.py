@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from receiver.core.search_terms import (
     MAX_TERM_CHARS,
-    MAX_TEXT_CHARS,
     MAX_TERMS,
+    MAX_TEXT_CHARS,
     _terms_in,
-    fold_text,
     fold_early,
+    fold_text,
     search_terms,
 )
 

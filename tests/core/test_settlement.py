@@ -5,7 +5,6 @@ import pytest
 from receiver.core.settlement import Confirm, Outcome, Policy
 
 from .builders import (
-    is_urgent_after,
     ALWAYS,
     FAILURES,
     NEVER,
@@ -13,12 +12,13 @@ from .builders import (
     SUSPECT,
     WITHOUT_KEY,
     callback,
-    state_after,
+    is_urgent_after,
     outcome_of,
     poll,
     ready,
-    started,
     settlement_of,
+    started,
+    state_after,
 )
 
 IN_PROGRESS, SUCCEEDED, FAILED, UNRESOLVED = Outcome

@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.source_comparison import by_track, compare
 from receiver.core.observation import DETAIL_FIELDS, TRACK_FIELDS
 from receiver.core.reconciliation import TaskState, join
+from receiver.core.source_comparison import by_track, compare
 
-from .builders import callback, state_after, poll, ready, started
+from .builders import callback, poll, ready, started, state_after
 
 NOTHING = TaskState()
 TOLD = st.builds(

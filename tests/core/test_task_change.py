@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 
 from receiver.core.task_change import find_change
-from receiver.core.task_events import acknowledge, on_duplicate, register, resettle, request_poll
+from receiver.core.task_events import acknowledge, on_duplicate, register, request_poll, resettle
 
+from .builders import NEVER, callback, poll, ready, started
 from .test_task_events import (
     CLAIMED_FAILURE,
     CLAIMED_SUCCESS,
@@ -17,13 +18,12 @@ from .test_task_events import (
     STORIES,
     answered,
     at,
-    given_up,
     called_back,
+    given_up,
     registered,
     rules,
     steps_of,
 )
-from .builders import NEVER, callback, poll, ready, started
 
 
 def test_the_first_callback_changes_status_tracks_and_version():
@@ -99,14 +99,15 @@ def test_a_step_that_leaves_the_reconciled_state_as_it_was_changed_nothing(step)
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(STORIES)
 def test_changes_follow_on_from_each_other_and_end_where_the_task_is(story):
-    known, first, last = {}, None, None
-    for before, after in steps_of(story):
-        first, last = first or before, after
+    known: dict[str, str] = {}
+    steps = list(steps_of(story))
+    for before, after in steps:
         for name, (old, new) in find_change(before, after).items():
             assert old != new
             assert known.get(name, old) == old
             known[name] = new
-    if first:
+    if steps:
+        first, last = steps[0][0], steps[-1][1]
         whole = find_change(first, last)
         assert {name: new for name, (_, new) in whole.items()}.items() <= known.items()
         assert bool(known) == (first.version != last.version)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK, count_changes
 from receiver.core.histogram import bucket
 from receiver.core.settlement import Outcome
+from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK, count_changes
 from receiver.core.task_events import (
     acknowledge,
     give_up,
@@ -18,10 +18,11 @@ from receiver.core.task_events import (
     on_duplicate,
     on_reprocessed,
     register,
-    resettle,
     request_poll,
+    resettle,
 )
 
+from .builders import ALWAYS, NEVER, TASK_ID, callback, poll, ready, started
 from .test_task_events import (
     CLAIMED_FAILURE,
     CLAIMED_SUCCESS,
@@ -33,12 +34,11 @@ from .test_task_events import (
     RULES,
     answered,
     at,
-    given_up,
     called_back,
+    given_up,
     registered,
     rules,
 )
-from .builders import ALWAYS, NEVER, TASK_ID, callback, poll, ready, started
 
 # Every step of a task's life, with the news and the rules that can turn its outcome.
 STEPS = (
@@ -79,8 +79,8 @@ def counted(task):
 
 
 def walk(steps, moments):
-    task, total = FRESH, Counter()
-    for step, moment in zip(steps, moments):
+    task, total = FRESH, Counter[tuple[str, str]]()
+    for step, moment in zip(steps, moments, strict=False):
         after = step(task, at(moment))
         total.update(count_changes(task, after))
         task = after

@@ -12,14 +12,14 @@ from receiver.core.cadence import Cadence
 from receiver.core.settlement import Outcome
 from receiver.core.task import Rules, Task
 from receiver.core.task_events import (
-    on_poll_response,
     give_up,
     on_callback,
     on_duplicate,
     on_poll_failure,
+    on_poll_response,
     register,
-    resettle,
     request_poll,
+    resettle,
 )
 
 from .builders import ALWAYS, NEVER, SUSPECT, TASK_ID, WITHOUT_KEY, callback, poll, ready, started

@@ -1,24 +1,24 @@
 """Whose trouble a failed call is, and the upstream's pauses with single probes after them."""
 
 from dataclasses import replace
-from itertools import product
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
 
 from receiver.core.payloads import Trouble
-from receiver.core.upstream_health import UpstreamHealth
-from receiver.upstream.client import retry_after_s
 from receiver.core.upstream_health import (
     FailedCall,
+    UpstreamHealth,
     after_answer,
     after_failure,
     calls_allowed,
     keeps_place,
-    retry_refused_key,
     key_refused,
     limit_pause,
+    retry_refused_key,
 )
+from receiver.upstream.client import retry_after_s
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WELL = UpstreamHealth()

@@ -173,8 +173,11 @@ def fill(site: Site) -> None:
     site.send_callback("odd-1", rows=HOSTILE)
     for task_id in ("recovered-1", "differs-1", HOSTILE_ID, "odd-word-1"):
         site.poll(task_id)
-    for task_id in ("recovered-1", "failed-1", "differs-1", "conflict-1", HOSTILE_ID):
-        eventually(lambda: site.task(task_id)["outcome"] != "in_progress", why=f"{task_id} settles")
+    settling = ("recovered-1", "failed-1", "differs-1", "conflict-1", HOSTILE_ID)
+    eventually(
+        lambda: all(site.task(name)["outcome"] != "in_progress" for name in settling),
+        why="all of them settle",
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.conftest import eventually
 from tests.e2e.browsing import (
@@ -35,13 +35,19 @@ def complaints(page: Page) -> list[str]:
     """What axe finds in light, in dark, and on a phone, each with the first element that it is about."""
     page.evaluate(Axe().axe_script)
     found, colours = [], "color-contrast"
-    modes = {"dark": {"runOnly": [colours]}, "phone": {"rules": {colours: {"enabled": False}}}, "light": {}}
+    modes: dict[str, dict[str, object]] = {
+        "dark": {"runOnly": [colours]},
+        "phone": {"rules": {colours: {"enabled": False}}},
+        "light": {},
+    }
     for mode, rules in modes.items():
         page.emulate_media(color_scheme="dark" if mode == "dark" else "light")
         page.set_viewport_size({"width": 390 if mode == "phone" else 1280, "height": 844})
         report = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
-        for one in report["violations"]:
-            found.append(f"{mode}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}")
+        found += [
+            f"{mode}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}"
+            for one in report["violations"]
+        ]
     return found
 
 
@@ -97,7 +103,7 @@ FOCUSED = """() => {
 @pytest.mark.parametrize("name", ["tasks", "task that differs", "quarantine", "read again", "activity"])
 def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(page: Page, name: str) -> None:
     page.goto(PAGES[name])
-    reachable = {number: html for number, html in page.evaluate(REACHABLE)}
+    reachable = dict(page.evaluate(REACHABLE))
     reached = {}
     for _ in range(4 * len(reachable)):  # a player takes several steps
         page.keyboard.press("Tab")
@@ -174,7 +180,12 @@ def test_nothing_hostile_runs_links_elsewhere_or_turns_its_neighbours_round(
     site: Site, page: Page, name: str
 ) -> None:
     events, asked = [], []
-    page.on("dialog", lambda dialog: (events.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        events.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on(
         "console", lambda message: events.append(message.text) if "Content Security" in message.text else None
     )

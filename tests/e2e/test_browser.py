@@ -236,10 +236,10 @@ def test_no_unconfirmed_url_is_requested_before_a_click(browser: Browser, site: 
         with page.expect_response(lambda answer: answer.url == page.url):  # it renews itself
             page.mouse.move(0, 0)
         assert not [url for url in asked if not url.startswith(site.receiver.url)]
-        page.get_by_role("link", name="Load cover").click()
-        eventually(lambda: page.wait_for_timeout(50) or f"{MEDIA}/k.jpg" in asked)
-        page.get_by_role("link", name="Load player").click()
-        eventually(lambda: page.wait_for_timeout(50) or f"{MEDIA}/k.mp3" in asked)
+        with page.expect_request(f"{MEDIA}/k.jpg"):
+            page.get_by_role("link", name="Load cover").click()
+        with page.expect_request(f"{MEDIA}/k.mp3"):
+            page.get_by_role("link", name="Load player").click()
         with page.expect_response(lambda answer: answer.url == page.url, timeout=20_000):
             page.mouse.move(5, 5)
         expect(page.locator("article.track audio")).to_be_visible()

@@ -54,7 +54,7 @@ def workers_of(receiver: Deployment) -> set[int]:
 
 
 def test_a_stopping_server_gives_the_lease_back_at_once_and_finishes_what_it_began(tmp_path: Path) -> None:
-    with deployed(tmp_path, groups=2, **FAST) as (one, two), ThreadPoolExecutor() as pool:
+    with deployed(tmp_path, 2, **FAST) as (one, two), ThreadPoolExecutor() as pool:
         one.post("/api/tasks", {"taskId": "waited-for"})
         eventually(lambda: one.poller["holder"])
         first, other = (one, two) if one.holder_pid in workers_of(one) else (two, one)
@@ -112,24 +112,25 @@ def test_two_groups_of_three_workers_keep_one_quota_and_one_poller_even_when_it_
 ) -> None:
     with (
         SimulatorServer(Simulator(speed=1, api_key="upstream-key")) as upstream,
-        deployed(
-            tmp_path, groups=2, WORKERS="3", UPSTREAM_URL=upstream.url, POLL_LIMIT="8/second", **FAST
-        ) as (one, two),
+        deployed(tmp_path, 2, WORKERS="3", UPSTREAM_URL=upstream.url, POLL_LIMIT="8/second", **FAST) as (
+            one,
+            two,
+        ),
     ):
         for number in range(30):
             task_id = f"task-{number}"
             upstream.simulator.put(task_id, {"code": 200, "data": {"taskId": task_id, "status": "PENDING"}})
             (one, two)[number % 2].post("/api/tasks", {"taskId": task_id})
-        eventually(lambda: upstream.simulator.stats()["calls"] >= 20)  # type: ignore[operator]
+        eventually(lambda: upstream.simulator.stats()["calls"] >= 20)
         holder, killed_at = one.holder_pid, time.monotonic()
         os.kill(holder, signal.SIGKILL)
         eventually(lambda: one.holder_pid != holder, within_s=15, why="another one takes over")
         assert time.monotonic() - killed_at < 15
         seen = upstream.simulator.stats()["calls"]
-        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 30, within_s=40)  # type: ignore[operator]
+        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 30, within_s=40)
         stats = upstream.simulator.stats()
-        assert stats["busiestSecond"] <= 8  # type: ignore[operator]
-        assert stats["busiestTaskSecond"] <= 3  # type: ignore[operator]
+        assert stats["busiestSecond"] <= 8
+        assert stats["busiestTaskSecond"] <= 3
         assert stats["concurrentTask"] == 1
 
 

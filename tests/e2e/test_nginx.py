@@ -17,8 +17,8 @@ from benchmarks.processes import Deployment, deployed, free_port
 from benchmarks.proxies import (
     CALLBACKS,
     HOST,
-    Response,
     Proxy,
+    Response,
     callback,
     nginx_before,
     nginx_program,

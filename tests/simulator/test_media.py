@@ -2,9 +2,9 @@
 
 import io
 import wave
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -73,7 +73,7 @@ def test_record_info_and_callbacks_lead_to_the_same_files() -> None:
 @pytest.mark.parametrize("field", IMAGES)
 def test_a_cover_is_an_svg_gradient_without_scripts(server: SimulatorServer, field: str) -> None:
     response = call(submit(server.url)[0][field])
-    picture = ElementTree.fromstring(response.content)
+    picture = ET.fromstring(response.content)
     assert response.headers["Content-Type"] == "image/svg+xml"
     assert {element.tag.removeprefix("{http://www.w3.org/2000/svg}") for element in picture.iter()} == {
         "svg", "defs", "linearGradient", "stop", "rect",

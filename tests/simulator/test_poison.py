@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from receiver.core.payloads import ParseOutcome, Trouble, parse_poll, classify_response
+from receiver.core.payloads import ParseOutcome, Trouble, classify_response, parse_poll
 from receiver.simulator import FAULTS, POISONS, Simulator
 from receiver.simulator.responses import HttpResponse
 

@@ -53,9 +53,10 @@ def _sqlite_walks(connection: Connection, statement: str, parameters: Any) -> It
     rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     for step in (row[3] for row in rows):
         walked = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
-        if walked and _name(walked[1], statement) in GROWING and walked[2] not in BOUNDED:
-            if "VIRTUAL TABLE" not in step:
-                yield step
+        if not walked or walked[2] in BOUNDED or "VIRTUAL TABLE" in step:
+            continue
+        if _name(walked[1], statement) in GROWING:
+            yield step
 
 
 def _name(alias: str, statement: str) -> str:

@@ -15,7 +15,7 @@ from receiver.operations import delete_task
 from receiver.runtime import Runtime
 from receiver.store import task_list, tasks
 from receiver.store.changes import find_changes
-from receiver.store.task_list import TaskFilter, Flag
+from receiver.store.task_list import Flag, TaskFilter
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 
 pytestmark = BOTH_STORES

@@ -11,18 +11,19 @@ from sqlalchemy import Connection, select
 
 from receiver.core.task import Task
 from receiver.intake import callback_delivery
+from receiver.operations import delete_task, register_task
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.changes import find_changes
-from receiver.store.task_list import SCAN_LIMIT, TaskFilter, Flag
 from receiver.store.schema import change_clock, task
+from receiver.store.task_list import SCAN_LIMIT, Flag, TaskFilter
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.test_task_list import DUE_BEFORE, a_task, at_most_three_of, fits, store
-from receiver.operations import delete_task, register_task
 
 pytestmark = BOTH_STORES
 
 LONG_AGO = T0 - timedelta(days=9)
+EVERY_TASK = TaskFilter()
 
 
 def callback(task_id: str, stage: str) -> bytes:
@@ -34,7 +35,7 @@ def accept(runtime: Runtime, task_id: str, stage: str, *, now: datetime) -> None
 
 
 def changes(
-    connection: Connection, filters: TaskFilter = TaskFilter(), *, since: datetime = LONG_AGO, limit: int = 7
+    connection: Connection, filters: TaskFilter = EVERY_TASK, *, since: datetime = LONG_AGO, limit: int = 7
 ) -> Iterator[Task]:
     """All of them, page by page; fails when the pages have no end."""
     after = None
@@ -160,7 +161,7 @@ def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
         while True:
             last = done.is_set()
             with nodes[0].database.read() as connection:
-                page = find_changes(connection, TaskFilter(), since=since, after=after, limit=5)
+                page = find_changes(connection, EVERY_TASK, since=since, after=after, limit=5)
             for one in page.tasks:
                 assert one.changed_at
                 stored_tasks[one.task_id] = one.version

@@ -15,8 +15,8 @@ from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import lease
 from receiver.store.database import Database, database_now
-from receiver.store.schema import metadata
 from receiver.store.database_copy import copy_rows
+from receiver.store.schema import metadata
 from tests.conftest import eventually
 from tests.store.filled import SETTINGS, callback, fill, views
 
@@ -120,8 +120,8 @@ def test_a_slow_source_does_not_end_the_transaction(tmp_path: Path, postgres: Po
 
     @event.listens_for(target.engine, "commit")
     def check_progress(connection: Any) -> None:
-        for name in ("idle_in_transaction_session_timeout", "statement_timeout"):
-            limits.append(connection.scalar(text(f"SHOW {name}")))
+        names = ("idle_in_transaction_session_timeout", "statement_timeout")
+        limits.extend(connection.scalar(text(f"SHOW {name}")) for name in names)
 
     copy_rows(source, target, lambda done: None)
     source.engine.dispose()

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, combinations, permutations
 
 import pytest
@@ -19,13 +19,13 @@ from tests.conftest import BOTH_STORES, T0
 TASK = "0123456789abcdef0123456789abcdef"
 
 
-def stage(kind: str, *rows: dict[str, object], code: int = 200) -> Delivery:
+def stage(kind: str, *rows: Mapping[str, object], code: int = 200) -> Delivery:
     data = {"callbackType": kind, "task_id": TASK, "data": list(rows)}
     body = json.dumps({"code": code, "msg": kind, "data": data}).encode()
     return callback_delivery(body, now=T0, secrets=())
 
 
-def record_info(status: str, *rows: dict[str, object], **more: object) -> Delivery:
+def record_info(status: str, *rows: Mapping[str, object], **more: object) -> Delivery:
     data = {"taskId": TASK, "status": status, "response": {"sunoData": list(rows)}, **more}
     return poll_delivery(json.dumps({"code": 200, "data": data}).encode(), TASK, now=T0, secrets=())
 

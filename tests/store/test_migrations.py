@@ -16,21 +16,21 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, MetaData, func, insert, select, text
 
 from receiver.app import build_app
-from receiver.core.task_counts import count_changes
+from receiver.clock import utc_now
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
+from receiver.core.task_counts import count_changes
 from receiver.operations import every_task_id, rebuild_task
-from receiver.clock import utc_now
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
-from receiver.store import task_list, quarantine, hourly_counts
+from receiver.store import hourly_counts, quarantine, task_list
 from receiver.store.database import Database
-from receiver.store.task_list import TaskFilter, Flag
 from receiver.store.orphan_cap import TASK_OVERHEAD_BYTES, is_strangers
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import metadata, task
 from receiver.store.schema_version import MIGRATIONS
-from tests.conftest import T0
+from receiver.store.task_list import Flag, TaskFilter
+from tests.conftest import T0, json_of
 from tests.store.filled import SETTINGS, callback, views
 
 VERSIONS = Path(__file__).parent / "versions"
@@ -147,7 +147,7 @@ def test_an_upgraded_database_goes_on_as_a_new_one_would(old: tuple[Database, Ma
     client = build_app(runtime).test_client()
     sent = client.post("/callbacks/callback-token-0001", data=callback("late", "first", "Never finished"))
     new = client.post("/callbacks/callback-token-0001", data=callback("new", "text", "New"))
-    assert (sent.json["result"], new.json["result"]) == ("accepted", "accepted")
+    assert (json_of(sent)["result"], json_of(new)["result"]) == ("accepted", "accepted")
     after = views(client)
     assert len(after["tasks"]) == len(recorded["tasks"]) + 1
     ids = [one["id"] for found in after["deliveries"].values() for one in found["deliveries"]]
@@ -206,8 +206,8 @@ def as_it_is_shown_now(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def counted_anew(everything: Any) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for task in everything:
-        for (subject, name), count in count_changes(Task(task_id="", first_seen_at=T0), task).items():
+    for counted in everything:
+        for (subject, name), count in count_changes(Task(task_id="", first_seen_at=T0), counted).items():
             counts.setdefault(subject, {}).setdefault(name, 0)
             counts[subject][name] += count
     return counts

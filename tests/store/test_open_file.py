@@ -1,6 +1,5 @@
 """Nothing is acknowledged that went to a database file which was deleted, moved or replaced while in use."""
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +14,7 @@ from receiver.app import build_app
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from receiver.store.backup import back_up
+from tests.conftest import json_of
 from tests.web.admin.page import BEARER, CALLBACKS
 
 
@@ -80,7 +80,7 @@ def test_after_the_file_is_gone_nothing_is_acknowledged_and_no_empty_one_is_made
         assert send(client, f"after-{number}") == 503
     ready = build_app(client.application.extensions["receiver"]).test_client().get("/readyz")
     assert ready.status_code == 503
-    assert "deleted or moved away" in ready.json["database"] or lose is move_folder  # type: ignore[index]
+    assert "deleted or moved away" in json_of(ready)["database"] or lose is move_folder
     assert client.post("/api/tasks", json={"taskId": "t"}, headers=BEARER).status_code == 503
     assert not file.exists()
 
@@ -150,7 +150,7 @@ def test_the_log_of_the_former_file_is_never_read_into_the_new_one(
     ) as other:
         assert other.stdout
         other.stdout.readline()
-        os.replace(copy, file)
+        copy.replace(file)
         for _ in range(2):
             assert send(client, "refused") == 503
         other.communicate()

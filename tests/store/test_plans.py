@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event, text
 
 from benchmarks.bulk import insert_tasks
+from receiver.core.results import RefusalReason
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.maintenance import Maintenance, Pruning
 from receiver.operations import register_task, request_task_poll
@@ -21,7 +22,7 @@ from receiver.store.orphan_cap import OrphanCap
 from receiver.store.task_list import Flag, TaskFilter
 from tests.conftest import BOTH_STORES, SOMEBODY, T0
 from tests.store.statements import listening, walks_of
-from tests.test_polling import DONE, World, new_world, upstream, world  # noqa: F401
+from tests.world import World
 
 DUE_BEFORE = T0 + timedelta(hours=2)
 NOW = T0 + timedelta(days=120)
@@ -89,7 +90,7 @@ def take_callbacks_in(runtime: Runtime, _: World) -> None:
         tell(runtime, *bodies)
     tell(runtime, b"<html>", b"{}", stage(None))
     tell(runtime, b"<html>", b"{}", stage(None))
-    runtime.intake.count_refusal("wrong_token", now=NOW)
+    runtime.intake.count_refusal(RefusalReason.WRONG_TOKEN, now=NOW)
     runtime.intake.flush_counts()
 
 
@@ -110,7 +111,7 @@ def register_tasks(runtime: Runtime, _: World) -> None:
 
 def poll(_: Runtime, world: World) -> None:
     world.register("one", "two", "three")
-    world.answers("one", "SUCCESS", DONE)
+    world.answers("one", "SUCCESS", {"id": "a", "audioUrl": "https://example.org/a.mp3"})
     world.answers("two", "PENDING")
     world.clock.advance(91)
     assert world.run().answered == 3

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, text
 
 from receiver.runtime import Runtime
 from receiver.store.database import Database, StoreUnavailableError
-from receiver.store.statement_errors import StatementRefusedError
 from receiver.store.schema import delivery, lease, tally
+from receiver.store.statement_errors import StatementRefusedError
 from tests.conftest import BOTH_STORES, T0
 
 INCOMPRESSIBLE = "".join(random.Random(1).choices([chr(sign) for sign in range(0x4E00, 0x9FFF)], k=4000))

@@ -15,7 +15,7 @@ from receiver.core.task_events import acknowledge, on_callback, register
 from receiver.runtime import Runtime
 from receiver.store import task_list, tasks
 from receiver.store.changes import find_changes
-from receiver.store.task_list import MAX_PAGE_CHARS, SCAN_LIMIT, TaskFilter, Flag
+from receiver.store.task_list import MAX_PAGE_CHARS, SCAN_LIMIT, Flag, TaskFilter
 from tests.conftest import BOTH_STORES, T0
 
 pytestmark = BOTH_STORES

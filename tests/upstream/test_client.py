@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from receiver.core.payloads import Trouble
-from receiver.upstream.client import PollResponse, PollFailure, UpstreamClient
+from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
 from receiver.upstream.http_probe import send_probe, time_at
 from receiver.upstream.transport import MAX_RESPONSE_BYTES, new_session
 from tests.conftest import T0

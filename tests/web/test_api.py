@@ -10,10 +10,12 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.clock import utc_now
+from receiver.core.observation import Source
+from receiver.core.results import DeliveryResult
 from receiver.runtime import Runtime
 from receiver.store import deliveries
 from receiver.store.deliveries import PAGE_BYTES, StoredDelivery
-from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, json_of
 
 pytestmark = BOTH_STORES
 
@@ -231,15 +233,16 @@ def test_a_page_of_large_bodies_is_shorter_and_nothing_is_left_out(
 
 
 def test_a_body_larger_than_a_page_is_a_page_of_its_own(api: Api, runtime: Runtime) -> None:
-    row = {
-        "source": "callback",
-        "received_at": utc_now(),
-        "result": "accepted",
-        "digest": b"d",
-        "task_id": "t",
-    }
+    row = StoredDelivery(
+        source=Source.CALLBACK,
+        received_at=utc_now(),
+        result=DeliveryResult.ACCEPTED,
+        digest=b"d",
+        task_id="t",
+        body=b"x" * (PAGE_BYTES + 1),
+    )
     with runtime.database.write() as connection:
-        deliveries.add(connection, [StoredDelivery(**row, body=b"x" * (PAGE_BYTES + 1)) for _ in range(2)])
+        deliveries.add(connection, [row, row])
     first = api.get("/tasks/t/deliveries")
     assert [len(one["body"]) for one in first["deliveries"]] == [PAGE_BYTES + 1]
     assert len(api.get(f"/tasks/t/deliveries?cursor={first['next']}")["deliveries"]) == 1
@@ -310,7 +313,7 @@ def test_the_probes_need_no_token_and_tell_the_pollers_state(api: Api) -> None:
     assert api.client.get("/healthz").status_code == 200
     ready = api.client.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json["poller"]["holder"] is None  # type: ignore[index]
+    assert json_of(ready)["poller"]["holder"] is None
 
 
 def test_an_unknown_path_is_a_problem_too(api: Api) -> None:

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from receiver.app import build_app
 from receiver.runtime import Runtime
 from receiver.web.problems import ErrorType
-from tests.conftest import API_TOKEN, BOTH_STORES
+from tests.conftest import API_TOKEN, BOTH_STORES, json_of
 
 KINDS = {kind.uri: kind for kind in ErrorType}
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -55,8 +55,8 @@ def problem(response: Any, status: int) -> dict[str, Any]:
 
 
 def stored(client: FlaskClient) -> list[tuple[str, str]]:
-    page = client.get("/api/tasks", headers=BEARER).json
-    return [(task["taskId"], task["label"]) for task in page["tasks"]]  # type: ignore[index]
+    page = json_of(client.get("/api/tasks", headers=BEARER))
+    return [(task["taskId"], task["label"]) for task in page["tasks"]]
 
 
 def test_the_table_names_every_call_there_is(runtime: Runtime) -> None:
@@ -166,8 +166,8 @@ def test_times_and_settled_are_read_in_every_usual_form(
     cases |= {f"settled={text}": count for text, count in SETTLED.items()}
     for query, count in cases.items():
         with subtests.test(query=query):
-            page = client.get(f"/api/tasks?{query}", headers=BEARER).json
-            assert len(page["tasks"]) == count  # type: ignore[index]
+            page = json_of(client.get(f"/api/tasks?{query}", headers=BEARER))
+            assert len(page["tasks"]) == count
 
 
 BODIES = [
@@ -257,7 +257,7 @@ def test_a_body_that_a_call_does_not_take_is_refused_and_nothing_is_done(
 def test_no_body_and_an_empty_object_are_fine_where_nothing_is_taken(
     client: FlaskClient, subtests: pytest.Subtests
 ) -> None:
-    types = ({}, {"Content-Type": "application/json"})
+    types: tuple[dict[str, str], ...] = ({}, {"Content-Type": "application/json"})
     for (method, path), body, headers in product(WITHOUT_BODY, (None, b"", b"{}", b" { } "), types):
         with subtests.test(method=method, path=path, body=body, headers=headers):
             response = client.open(path, method=method, headers=BEARER | headers, data=body)

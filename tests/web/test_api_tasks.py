@@ -1,5 +1,6 @@
 """Tasks through the API: labelled, filtered, read on in order of change, and deleted."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +10,16 @@ import pytest
 from sqlalchemy import func, select
 
 from receiver.app import build_app
+from receiver.clock import utc_now
 from receiver.core import task_counts
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task
-from receiver.clock import utc_now
 from receiver.runtime import Runtime
-from receiver.store import audit_log, task_list, removal, hourly_counts
+from receiver.store import audit_log, hourly_counts, removal, task_list
 from receiver.store.deliveries import PAGE_BYTES
-from receiver.store.task_list import TaskFilter
 from receiver.store.schema import delivery, task
-from tests.conftest import API_TOKEN, BOTH_STORES, SOMEBODY, T0, eventually
+from receiver.store.task_list import TaskFilter
+from tests.conftest import API_TOKEN, BOTH_STORES, SOMEBODY, T0, eventually, json_of
 from tests.store.test_migrations import counted_anew
 from tests.web.test_api import BEARER, Api
 
@@ -291,12 +292,9 @@ def test_deleting_and_calling_back_at_once_never_fails_and_leaves_totals_right(
 
     def call_back(number: int) -> None:
         for turn in range(30):
-            body = '{"code": 200, "data": {"callbackType": "%s", "task_id": "t%d"}, "n": %d}' % (
-                stages[turn % 3],
-                turn % 2,
-                number,
-            )
-            nodes[number].intake.accept([callback_delivery(body.encode(), now=T0, secrets=())])
+            data = {"callbackType": stages[turn % 3], "task_id": f"t{turn % 2}"}
+            body = json.dumps({"code": 200, "data": data, "n": number}).encode()
+            nodes[number].intake.accept([callback_delivery(body, now=T0, secrets=())])
 
     def remove() -> int:
         return sum(delete_task(nodes[2], f"t{turn % 2}", now=T0, actor=SOMEBODY) for turn in range(60))
@@ -326,7 +324,7 @@ def test_however_many_readers_wait_a_callback_is_answered(new_runtime: Callable[
     def read(_: int) -> tuple[bool, bool]:
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
         response = app.test_client().get("/api/tasks/t?wait=60", headers=headers)
-        return response.json["settled"], "Retry-After" in response.headers  # type: ignore[index]
+        return json_of(response)["settled"], "Retry-After" in response.headers
 
     with ThreadPoolExecutor(5) as readers:
         waiting = [readers.submit(read, number) for number in range(5)]

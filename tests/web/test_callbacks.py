@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 from receiver.app import build_app
 from receiver.core.signature import sign
 from receiver.runtime import Runtime
-from receiver.store import quarantine, hourly_counts, tasks
+from receiver.store import hourly_counts, quarantine, tasks
 from receiver.store.quarantine import QuarantineFilter
-from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, PAYLOADS
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, PAYLOADS, json_of
 
 pytestmark = BOTH_STORES
 
@@ -39,8 +39,7 @@ def body(task_id: str = "task-1", **data: Any) -> dict[str, Any]:
 
 def stored(client: FlaskClient, task_id: str) -> list[dict[str, Any]]:
     response = client.get(f"/api/tasks/{task_id}/deliveries", headers=BEARER)
-    assert response.json is not None
-    return list(response.json["deliveries"])
+    return list(json_of(response)["deliveries"])
 
 
 def test_a_readable_callback_is_accepted_and_stored(client: FlaskClient) -> None:
@@ -54,16 +53,14 @@ def test_a_readable_callback_is_accepted_and_stored(client: FlaskClient) -> None
 
 def test_the_same_content_again_is_a_duplicate_and_changes_nothing(client: FlaskClient) -> None:
     client.post(URL, json=body())
-    before = client.get("/api/tasks/task-1", headers=BEARER).json
+    before = json_of(client.get("/api/tasks/task-1", headers=BEARER))
     again = json.dumps(dict(reversed(body().items())), indent=3)
-    assert client.post(URL, data=again).json["result"] == "duplicate"  # type: ignore[index]
-    after = client.get("/api/tasks/task-1", headers=BEARER).json
-    assert after["callbacks"] == 2  # type: ignore[index]
+    assert json_of(client.post(URL, data=again))["result"] == "duplicate"
+    after = json_of(client.get("/api/tasks/task-1", headers=BEARER))
+    assert after["callbacks"] == 2
     passing = {"callbacks", "lastCallbackAt"}
-    assert {k: v for k, v in after.items() if k not in passing} == {  # type: ignore[union-attr]
-        k: v
-        for k, v in before.items()
-        if k not in passing  # type: ignore[union-attr]
+    assert {k: v for k, v in after.items() if k not in passing} == {
+        k: v for k, v in before.items() if k not in passing
     }
     first, second = stored(client, "task-1")
     assert (first["repeats"], second["repeats"], second["body"]) == (None, first["id"], None)
@@ -75,10 +72,10 @@ def test_a_known_task_with_an_unreadable_rest_is_quarantined_and_due_at_once(cli
     assert response.json is not None
     assert response.json["result"] == "quarantined"
     assert "data.data" in response.json["errors"]
-    task = client.get("/api/tasks/task-1", headers=BEARER).json
-    assert task["nextPollAt"] <= task["lastCallbackAt"]  # type: ignore[index]
-    quarantine = client.get("/api/quarantine", headers=BEARER).json
-    assert json.loads(quarantine["deliveries"][0]["body"]) == body(data="garbage")  # type: ignore[index]
+    task = json_of(client.get("/api/tasks/task-1", headers=BEARER))
+    assert task["nextPollAt"] <= task["lastCallbackAt"]
+    quarantine = json_of(client.get("/api/quarantine", headers=BEARER))
+    assert json.loads(quarantine["deliveries"][0]["body"]) == body(data="garbage")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +110,8 @@ def test_json_without_a_task_id_is_a_422_and_kept(client: FlaskClient, text: str
     assert response.content_type == "application/problem+json"
     assert response.json is not None
     assert response.json.keys() >= {"title", "status", "detail", "errors"}
-    quarantine = client.get("/api/quarantine", headers=BEARER).json
-    assert quarantine["deliveries"][0]["body"] == text  # type: ignore[index]
+    quarantine = json_of(client.get("/api/quarantine", headers=BEARER))
+    assert quarantine["deliveries"][0]["body"] == text
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe\x00", b"<html>", b"[" * 100_000, b"NaN", b"9" * 5000])
@@ -122,7 +119,7 @@ def test_what_is_not_json_is_a_400_and_kept(client: FlaskClient, raw: bytes) -> 
     response = client.post(URL, data=raw)
     assert response.status_code == 400
     assert response.content_type == "application/problem+json"
-    assert len(client.get("/api/quarantine", headers=BEARER).json["deliveries"]) == 1  # type: ignore[index]
+    assert len(json_of(client.get("/api/quarantine", headers=BEARER))["deliveries"]) == 1
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -132,7 +129,7 @@ def test_a_number_that_is_none_loses_its_field_and_never_comes_out_of_the_api(
     row = f'{{"id": "a", "duration": {number}, "title": {number}, "tags": "calm", "x": {number}}}'
     data = f'{{"callbackType": "text", "task_id": "t", "data": [{row}]}}'
     response = client.post(URL, data=f'{{"code": 200, "msg": {number}, "data": {data}}}')
-    assert (response.status_code, response.json["result"]) == (200, "accepted")  # type: ignore[index]
+    assert (response.status_code, json_of(response)["result"]) == (200, "accepted")
 
     def refuse(name: str) -> None:
         raise AssertionError(name)

@@ -13,14 +13,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
 from receiver.app import build_app
+from receiver.clock import utc_now
+from receiver.core.observation import Source
+from receiver.core.results import DeliveryResult
+from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
-from receiver.clock import utc_now
 from receiver.runtime import Runtime
-from receiver.store import deliveries, lease, poll_queue, hourly_counts
+from receiver.store import deliveries, hourly_counts, lease, poll_queue
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
-from receiver.core.upstream_health import UpstreamHealth
 from receiver.web.database_metrics import read_database_metrics
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
 from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, tell
@@ -117,8 +119,8 @@ class TestCounts:
         with runtime.database.write() as connection:
             hourly_counts.add(connection, Counter({(hour, *key): count for key, count in again.items()}))
         metric = read(client)
-        assert metric("callbacks_total", result="quarantined") == 1
-        assert metric("callbacks_total", result="accepted") == 1
+        assert metric("callbacks_total", result=DeliveryResult.QUARANTINED) == 1
+        assert metric("callbacks_total", result=DeliveryResult.ACCEPTED) == 1
 
     def test_tasks_are_counted_by_outcome_and_by_how_they_ended(
         self, new_runtime: Callable[..., Runtime]
@@ -195,7 +197,13 @@ class TestSilence:
         tell(client)
         now = utc_now()
         row = StoredDelivery(
-            task_id="t", source="poll", received_at=now, result="duplicate", status="", digest=b"", body=None
+            task_id="t",
+            source=Source.POLL,
+            received_at=now,
+            result=DeliveryResult.DUPLICATE,
+            status="",
+            digest=b"",
+            body=None,
         )
         with runtime.database.write() as connection:
             deliveries.add(connection, [row] * MAX_NEWEST_DELIVERIES)

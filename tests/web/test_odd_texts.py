@@ -123,8 +123,8 @@ def test_no_form_with_an_odd_text_is_our_fault(client: FlaskClient, subtests: py
         with subtests.test(kind=kind, path=path):
             form = {"csrf_token": token, "label": text, "password": text}
             assert client.post(path, data=urlencode(form), content_type=FORM).status_code < 500
-    for kind, text in ODD.items():  # one check stands before all forms
-        form = {"csrf_token": unquote_to_bytes(text)}
+    for kind, encoded in ODD.items():  # one check stands before all forms
+        form = {"csrf_token": unquote_to_bytes(encoded)}
         assert client.post(paths[0], data=urlencode(form), content_type=FORM).status_code == 400, kind
 
 

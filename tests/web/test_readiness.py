@@ -17,14 +17,15 @@ from sqlalchemy import event, update
 
 from receiver.app import build_app
 from receiver.check.local import check_database
-from receiver.operations import register_task
 from receiver.clock import utc_now
+from receiver.core.results import RefusalReason
+from receiver.operations import register_task
 from receiver.runtime import Runtime
 from receiver.store import recent_failures
 from receiver.store.health_queries import read_overview
-from receiver.store.write_probe import MAX_PROBE_BYTES, probe_write_body
 from receiver.store.recent_failures import UnsavedFailures
 from receiver.store.schema import delivery, recent_failure, task
+from receiver.store.write_probe import MAX_PROBE_BYTES, probe_write_body
 from receiver.web.storage_health import WriteProbe, short_cause
 from tests.conftest import BOTH_STORES, SOMEBODY, T0, environment, eventually, need
 from tests.web.admin.page import CALLBACKS, sign_in, tell
@@ -182,7 +183,7 @@ class TestCounting:
             assert len(connection.execute(recent_failure.select()).all()) == 2
 
     def test_counts_that_cannot_be_stored_stay_in_memory(self, runtime: Runtime, tmp_path: Path) -> None:
-        runtime.intake.count_refusal("too_large", now=utc_now())
+        runtime.intake.count_refusal(RefusalReason.TOO_LARGE, now=utc_now())
         (tmp_path / "receiver.db").rename(tmp_path / "away.db")
         with pytest.raises(Exception, match="deleted or moved"):
             runtime.intake.flush_counts()

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from flask import Flask, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError
-from sqlalchemy import Connection
 from werkzeug.wrappers import Response
 
 from receiver.clock import utc_now
@@ -19,7 +18,7 @@ from receiver.core import login_throttle
 from receiver.core.login_throttle import Lockout, LoginAttempts
 from receiver.core.plurals import quantity
 from receiver.core.validation import UNSTORABLE
-from receiver.store import audit_log, login_attempts
+from receiver.store import Connection, audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.login_attempts import EVERYBODY

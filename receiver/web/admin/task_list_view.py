@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, flash, redirect, request, url_for
-from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver.core.observation import Status
@@ -12,7 +11,7 @@ from receiver.core.plurals import quantity
 from receiver.core.settlement import Outcome
 from receiver.core.task import Task
 from receiver.operations import acknowledge_tasks, record_action
-from receiver.store import task_list
+from receiver.store import Connection, task_list
 from receiver.store.audit_log import ActionKind
 from receiver.store.task_list import Flag, TaskFilter
 from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time

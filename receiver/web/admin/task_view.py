@@ -1,12 +1,11 @@
 """The page of one task, and what a person can do on it."""
 
 from flask import Response, flash, redirect, request, url_for
-from sqlalchemy import Connection
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver.core.validation import LABEL_RULE, MAX_LABEL_CHARS, is_label
 from receiver.operations import acknowledge_task, label_task, request_task_poll
-from receiver.store import audit_log, deliveries, tasks
+from receiver.store import Connection, audit_log, deliveries, tasks
 from receiver.store.schema import MAX_ID
 from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time
 from receiver.web.admin.body_preview import MAX_LISTED_CHARS

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from receiver.runtime import Runtime
-from tests.conftest import API_TOKEN, CALLBACK_TOKEN
+from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
 
 CALLBACKS = f"/callbacks/{CALLBACK_TOKEN}"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -39,7 +39,7 @@ def tell(client: FlaskClient, task_id: str = "task-1", stage: str = "complete", 
 
 def known(client: FlaskClient, task_id: str = "task-1") -> dict[str, Any]:
     answer = client.get(f"/api/tasks/{task_id}", headers=BEARER)
-    return dict(answer.json)  # type: ignore[arg-type]
+    return dict(json_of(answer))
 
 
 def make_overdue(runtime: Runtime, task_id: str = "task-1") -> None:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_window_has_its_steps(admin: FlaskClient, days: int, least: int, most:
     for plot in plots(admin, days).values():
         times = plot["times"]
         assert least <= len(times) <= most
-        assert {later - earlier for earlier, later in zip(times, times[1:], strict=False)} == {step}
+        assert {later - earlier for earlier, later in pairwise(times)} == {step}
         assert all(len(line["values"]) == len(times) for line in plot["lines"])
 
 

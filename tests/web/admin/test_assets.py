@@ -15,12 +15,12 @@ FILES = sorted(path for path in FOLDER.rglob("*") if path.suffix in {".js", ".cs
 
 def test_every_vendored_file_is_listed_with_version_licence_and_hash() -> None:
     listed = (VENDOR / "README.md").read_text(encoding="utf-8")
-    hashes = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", listed, re.M)}
+    hashes = {name: digest for digest, name in re.findall(r"^([0-9a-f]{64})  (\S+)$", listed, re.MULTILINE)}
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FILES if path.parent == VENDOR
     }
     assert hashes == found
-    for row in re.findall(r"^\| `.*$", listed, re.M):
+    for row in re.findall(r"^\| `.*$", listed, re.MULTILINE):
         assert re.search(r"\| \d+\.\d+\.\d+ \|", row), "a version"
         licence = re.search(r"`(\S+\.LICENSE)`", row)
         assert licence

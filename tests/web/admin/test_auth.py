@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from receiver.app import build_app
-from receiver.core.login_throttle import ALL_LOCKED_AFTER
 from receiver.clock import utc_now
+from receiver.core.login_throttle import ALL_LOCKED_AFTER
 from receiver.runtime import Runtime
 from receiver.store.schema import admin_session
 from receiver.store.schema import sign_in as sign_in_table
@@ -230,7 +230,7 @@ def test_over_tls_the_cookie_is_secure(client: FlaskClient) -> None:
     options = {"base_url": "https://localhost"}
     found = re.search(
         r'csrf_token" value="([^"]+)"',
-        client.get("/admin/sign-in", **options).text,  # type: ignore[arg-type]
+        client.get("/admin/sign-in", **options).text,
     )
     assert found
     form = {"csrf_token": found[1], "password": PASSWORD}

@@ -8,12 +8,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
-from receiver.core.payloads import Trouble
 from receiver.clock import utc_now
+from receiver.core.observation import Source
+from receiver.core.payloads import Trouble
+from receiver.core.results import DeliveryResult
+from receiver.core.upstream_health import UpstreamHealth
 from receiver.runtime import Runtime
 from receiver.store import deliveries, poll_queue
 from receiver.store.deliveries import StoredDelivery
-from receiver.core.upstream_health import UpstreamHealth
+from tests.conftest import json_of
 from tests.web.admin.page import CALLBACKS, make_overdue, sign_in, tell
 
 
@@ -88,7 +91,7 @@ def test_every_page_says_since_when_and_why_polling_is_paused(
         text = admin.get(path).text
         assert shown in text
         assert "since 2026-01-02 03:04:05 UTC" in text
-    poller = admin.get("/readyz").json["poller"]
+    poller = json_of(admin.get("/readyz"))["poller"]
     assert poller["state"] == ("refused" if trouble is Trouble.REFUSED else "paused")
     assert (poller["trouble"], poller["pausedSince"]) == (trouble.value, "2026-01-02T03:04:05.000Z")
     assert poller["pausedUntil"] is not None
@@ -99,7 +102,7 @@ def test_one_tasks_failed_call_is_no_trouble_of_the_upstream(admin: FlaskClient,
     with runtime.database.write() as connection:
         poll_queue.save_health(connection, UpstreamHealth(trouble="server_error", failed_task="t"))
     assert "All systems normal" in admin.get("/admin/").text
-    poller = admin.get("/readyz").json["poller"]
+    poller = json_of(admin.get("/readyz"))["poller"]
     assert (poller["state"], poller["trouble"], poller["pausedSince"]) == ("polling", None, None)
 
 
@@ -116,7 +119,7 @@ def test_counts_name_what_is_wrong(admin: FlaskClient, runtime: Runtime) -> None
 
 def test_counting_stops_where_it_says_nothing_more(admin: FlaskClient, runtime: Runtime) -> None:
     delivery = StoredDelivery(
-        source="callback", received_at=utc_now(), result="quarantined", digest=b"", body=b""
+        source=Source.CALLBACK, received_at=utc_now(), result=DeliveryResult.QUARANTINED, digest=b"", body=b""
     )
     with runtime.database.write() as connection:
         deliveries.add(connection, [delivery] * 1001)

@@ -21,7 +21,7 @@ from receiver.web.admin.presenters import (
     web_address,
 )
 from receiver.web.admin.track_cards import TrackCard, track_cards
-from tests.core.builders import callback, knowing, poll, ready, started
+from tests.core.builders import callback, poll, ready, started, state_after
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 SEEN = NOW - timedelta(days=1)
@@ -29,7 +29,7 @@ FRESH = Task(task_id="task-1", first_seen_at=SEEN)
 
 
 def knowing_task(*observations: Observation, **fields: Any) -> Task:
-    return replace(FRESH, state=knowing(*observations), **fields)
+    return replace(FRESH, state=state_after(*observations), **fields)
 
 
 def card(now: datetime = NOW, /, **fields: Scalar) -> TrackCard:

@@ -44,7 +44,12 @@ def test_empty_it_says_so(admin: FlaskClient) -> None:
 
 def unread(runtime: Runtime, body: bytes, **more: Any) -> None:
     """A delivery in quarantine that can be read by now, as an earlier version left it."""
-    fields = {"source": "callback", "received_at": utc_now(), "result": "quarantined", "cause": "no_task_id"}
+    fields: dict[str, Any] = {
+        "source": "callback",
+        "received_at": utc_now(),
+        "result": "quarantined",
+        "cause": "no_task_id",
+    }
     with runtime.database.write() as connection:
         deliveries.add(connection, [StoredDelivery(**fields | {"digest": b"", "body": body} | more)])
 

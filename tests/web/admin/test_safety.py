@@ -6,10 +6,10 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from receiver.intake import poll_delivery
-from receiver.web.admin.media import may_load, media_origins
 from receiver.clock import utc_now
+from receiver.intake import poll_delivery
 from receiver.runtime import Runtime
+from receiver.web.admin.media import may_load, media_origins
 from receiver.web.admin.presenters import web_address
 from tests.conftest import CALLBACK_TOKEN
 from tests.web.admin.page import BEARER, CALLBACKS, HOSTILE, PASSWORD, known, sign_in, tell

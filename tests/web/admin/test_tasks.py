@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from flask.testing import FlaskClient
 
-from receiver.intake import poll_delivery
 from receiver.clock import utc_now
+from receiver.intake import poll_delivery
 from receiver.runtime import Runtime
 from receiver.store import tasks
 from tests.web.admin.page import BEARER, CALLBACKS, known, make_overdue, post, tell, token_of

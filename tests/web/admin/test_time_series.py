@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,9 @@ from receiver.core.histogram import bucket, middle_s
 from receiver.core.settlement import Outcome
 from receiver.web.admin.activity import Plot, draw, table_rows
 from receiver.web.admin.time_series import (
+    BUCKET_LENGTHS,
     DAY,
     HOUR,
-    BUCKET_LENGTHS,
     SUBJECTS,
     TimeSeries,
     bucket_counts,
@@ -24,7 +25,7 @@ from receiver.web.admin.time_series import (
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOWS = [datetime(2026, 3, 20, hour, minute, tzinfo=UTC) for hour in (0, 12, 23) for minute in (0, 30, 59)]
 # The end of a year, of February, and of a leap day.
-MOMENTS = st.datetimes(datetime(2023, 12, 1), datetime(2024, 4, 1), timezones=st.just(UTC))
+MOMENTS = st.datetimes(datetime(2023, 12, 1), datetime(2024, 4, 1), timezones=st.just(UTC))  # noqa: DTZ001  as it wants them
 
 
 def hourly(subject: str, *counts: Mapping[str, int]) -> dict[str, dict[datetime, Mapping[str, int]]]:
@@ -56,7 +57,7 @@ def test_the_steps_of_a_window_follow_each_other_and_the_last_holds_now(now: dat
     steps = bucket_counts({}, start=start, now=now, length=length)
     assert steps.starts[0] == start
     assert steps.starts[-1] <= now < steps.starts[-1] + length
-    assert all(after - before == length for before, after in zip(steps.starts, steps.starts[1:]))
+    assert all(after - before == length for before, after in pairwise(steps.starts))
     assert all(one.minute == 0 and (length == HOUR or one.hour == 0) for one in steps.starts)
     assert len(steps.buckets) == len(steps.starts)
 

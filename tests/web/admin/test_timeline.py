@@ -6,9 +6,11 @@ from itertools import permutations
 
 import pytest
 
+from receiver.core.observation import Source
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome, Settlement
 from receiver.core.task import Task
-from receiver.store.audit_log import Action, Actor, ActionKind
+from receiver.store.audit_log import Action, ActionKind, Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.action_words import action_words
 from receiver.web.admin.timeline import BODIES_SHOWN, Entry, build_timeline
@@ -33,9 +35,9 @@ def delivery(number: int, moment: datetime = NOW, body: bytes | None = b"{}") ->
     return StoredDelivery(
         id=number,
         task_id="task-1",
-        source="callback",
+        source=Source.CALLBACK,
         received_at=moment,
-        result="accepted",
+        result=DeliveryResult.ACCEPTED,
         digest=b"",
         body=body,
     )

@@ -6,9 +6,9 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
+from receiver.clock import utc_now
 from receiver.core.plurals import agree, quantity
 from receiver.intake import poll_delivery
-from receiver.clock import utc_now
 from receiver.runtime import Runtime
 from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, post, tell
 
@@ -33,7 +33,7 @@ PAGES = (
 )
 ONE_OF_MANY = re.compile(r"\b1 (?!s\b)[a-z]+s\b(?! (?:different|from))")
 PRIVATE = re.compile(
-    r"\b(told|nobody|somebody|himself|odd|kept|looked|by itself|marked? as seen|vanish\w*)\b", re.I
+    r"\b(told|nobody|somebody|himself|odd|kept|looked|by itself|marked? as seen|vanish\w*)\b", re.IGNORECASE
 )
 
 
