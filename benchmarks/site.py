@@ -11,7 +11,7 @@ from benchmarks.processes import ADMIN_PASSWORD, environment
 from receiver.app import build_app
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
-from receiver.store import lease, poll_queue
+from receiver.store import call_quota, lease
 from receiver.store.database import Database
 from receiver.store.schema import task
 
@@ -50,4 +50,4 @@ def freshen(database: Database, *, now: datetime) -> None:
 def keep_poller(connection: Connection, *, now: datetime) -> None:
     """A poller that is alive at that moment."""
     lease.take(connection, holder="benchmark:1:0", now=now, ttl_s=10)
-    poll_queue.resize_slots(connection, 2)
+    call_quota.resize_slots(connection, 2)

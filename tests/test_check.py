@@ -19,7 +19,7 @@ from receiver.clock import utc_now
 from receiver.core.payloads import Trouble
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.runtime import Runtime
-from receiver.store import poll_queue
+from receiver.store import upstream_status
 from receiver.upstream import http_probe
 from tests.conftest import BOTH_STORES, environment, need
 
@@ -231,7 +231,7 @@ def test_what_the_upstream_says_is_told_in_plain_words(
 
 def save_health(runtime: Runtime, **known: Any) -> None:
     with runtime.database.write() as connection:
-        poll_queue.save_health(connection, UpstreamHealth(**known))
+        upstream_status.save_health(connection, UpstreamHealth(**known))
 
 
 @pytest.mark.parametrize("trouble", Trouble)
@@ -267,10 +267,10 @@ def test_a_key_refused_here_counts_as_refused_and_one_accepted_is_tried_again_at
     with serving(body=b'{"code": 401, "msg": "x", "data": null}') as upstream:
         findings(tmp_path, UPSTREAM_URL=upstream)
     with runtime.database.read() as connection:
-        health = poll_queue.health(connection)
+        health = upstream_status.read_health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", True)
     with serving() as upstream:
         assert about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")[0][0] is Level.BAD
     with runtime.database.read() as connection:
-        health = poll_queue.health(connection)
+        health = upstream_status.read_health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", False)

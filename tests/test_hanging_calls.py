@@ -13,7 +13,7 @@ from receiver.core.cadence import PollRank
 from receiver.polling.call_results import FinishedCall
 from receiver.polling.calls import CallsUnderWay
 from receiver.simulator.poison import TRICKLES
-from receiver.store.poll_queue import Call
+from receiver.store.call_quota import Call
 from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
 from tests.conftest import T0, eventually
 from tests.world import World

@@ -10,8 +10,8 @@ from receiver.core.cadence import PollRank
 from receiver.core.task import Task
 from receiver.core.task_events import register, request_poll
 from receiver.simulator import POISONS
-from receiver.store import poll_queue, tasks
-from receiver.store.poll_queue import Choice
+from receiver.store import call_quota, tasks
+from receiver.store.due_tasks import Choice
 from tests.conftest import BOTH_STORES, T0
 from tests.world import World
 
@@ -223,7 +223,7 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
     orphans = {f"orphan-{number}": T0 for number in range(300)}
     database, rules = world.runtime.database, world.runtime.settings.rules
     with database.write() as connection:
-        poll_queue.resize_slots(connection, 2)
+        call_quota.resize_slots(connection, 2)
         made = tasks.load_or_create(connection, {**orphans, "honest": T0})
         due = [(task, _due(task, T0)) for name, task in made.items() if name != "honest"]
         honest = made["honest"]
@@ -240,7 +240,7 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
 def test_orphans_have_a_third_of_the_calls_while_registered_tasks_wait(world: World) -> None:
     database, rules = world.runtime.database, world.runtime.settings.rules
     with database.write() as connection:
-        poll_queue.resize_slots(connection, 3)
+        call_quota.resize_slots(connection, 3)
         made = tasks.load_or_create(connection, {f"{kind}-{n}": T0 for kind in "or" for n in range(200)})
         steps = [
             (
@@ -266,12 +266,12 @@ def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
     for tick in range(seconds * 10):
         now = T0 + timedelta(seconds=tick / 10)
         with world.runtime.database.write() as connection:
-            for call in poll_queue.claim(
+            for call in call_quota.claim(
                 connection, now=now, most=8, period_s=1, claim_s=30, choice=Choice(since_orphan=since)
             ):
                 since = 0 if call.rank is PollRank.ORPHAN else since + 1
                 claimed.append((tick / 10, call.task_id))
-                poll_queue.release(connection, call, ended_at=now, period_s=1)
+                call_quota.release(connection, call, ended_at=now, period_s=1)
                 known = tasks.load_many(connection, [call.task_id])[call.task_id]
                 tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
     return claimed

@@ -16,7 +16,7 @@ from receiver.core.task_events import request_poll
 from receiver.intake import Delivery, Intake, Result, callback_delivery
 from receiver.operations import delete_task, request_task_poll
 from receiver.runtime import Runtime
-from receiver.store import deliveries, lease, poll_queue, quarantine, tasks
+from receiver.store import call_quota, deliveries, lease, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
 from receiver.store.quarantine import QuarantineFilter
 from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
@@ -458,22 +458,22 @@ def test_a_clock_set_back_stops_nobody(new_world: Callable[..., World]) -> None:
 def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime: Runtime) -> None:
     starts: list[float] = []
     with runtime.database.write() as connection:
-        poll_queue.resize_slots(connection, 2)
+        call_quota.resize_slots(connection, 2)
         tasks.load_or_create(connection, {f"t{number}": T0 for number in range(400)})
         every = [
             (task, request_poll(task, now=T0))
             for task in tasks.load_many(connection, [f"t{n}" for n in range(400)]).values()
         ]
         tasks.save(connection, every)
-    under_way: list[tuple[float, poll_queue.Call]] = []
+    under_way: list[tuple[float, call_quota.Call]] = []
     for tick in range(400):
         moment = tick / 10
         now = T0 + timedelta(seconds=moment)
         with runtime.database.write() as connection:
             for ends, call in [one for one in under_way if one[0] <= moment]:
-                poll_queue.release(connection, call, ended_at=now, period_s=1)
+                call_quota.release(connection, call, ended_at=now, period_s=1)
                 under_way.remove((ends, call))
-            for call in poll_queue.claim(connection, now=now, most=8, period_s=1, claim_s=30):
+            for call in call_quota.claim(connection, now=now, most=8, period_s=1, claim_s=30):
                 starts.append(moment)
                 under_way.append((moment + (0.1, 1.9, 3.3, 4.6, 7.0)[len(starts) % 5], call))
     busiest = max(sum(start <= other < start + 1 for other in starts) for start in starts)

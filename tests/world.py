@@ -11,7 +11,7 @@ from receiver.operations import register_task
 from receiver.polling import PassCounts, Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator
-from receiver.store import poll_queue, tasks
+from receiver.store import tasks, upstream_status
 from receiver.store.audit_log import Actor
 from receiver.upstream.client import UpstreamClient
 
@@ -91,7 +91,7 @@ class World:
 
     def health(self) -> UpstreamHealth:
         with self.runtime.database.read() as connection:
-            return poll_queue.health(connection)
+            return upstream_status.read_health(connection)
 
     @property
     def calls(self) -> int:

@@ -10,10 +10,10 @@ from receiver.check.finding import Finding, bad, ok, warning
 from receiver.core import alarms, upstream_health
 from receiver.core.alarms import AlarmName
 from receiver.core.payloads import Trouble
-from receiver.core.payloads.responses import NOT_KNOWN, WORKED, code_in
+from receiver.core.payloads.upstream_trouble import NOT_KNOWN, WORKED, code_in
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.settings import Settings
-from receiver.store import lease, poll_queue
+from receiver.store import lease, upstream_status
 from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from receiver.store.health_queries import read_overview
@@ -80,7 +80,7 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             probe_write(connection, now=now)
             probe_write_body(connection, size=settings.max_body_bytes)
             here, there = datetime.now(UTC), database_now(connection)
-            held, health = lease.read(connection), poll_queue.health(connection)
+            held, health = lease.read(connection), upstream_status.read_health(connection)
             late = there - alarms.OVERDUE_AFTER if settings.upstream_api_key else None
             overview = read_overview(connection, due_before=late)
     except (StoreUnavailableError, NewerTablesError) as error:
@@ -168,7 +168,7 @@ def _save_key_state(settings: Settings, response: PollResponse | PollFailure) ->
     database = Database(settings.database_url)
     try:
         with database.write() as connection:
-            health = poll_queue.health(connection)
+            health = upstream_status.read_health(connection)
             if isinstance(response, PollResponse):
                 after = upstream_health.retry_refused_key(health)
             elif response.trouble is Trouble.REFUSED:
@@ -176,7 +176,7 @@ def _save_key_state(settings: Settings, response: PollResponse | PollFailure) ->
             else:
                 return
             if after != health:
-                poll_queue.save_health(connection, after)
+                upstream_status.save_health(connection, after)
     except StoreUnavailableError:
         return  # another finding says so
     finally:

@@ -12,10 +12,10 @@ from receiver.core.task_events import on_poll_failure, on_poll_response
 from receiver.core.upstream_health import FailedCall, UpstreamHealth
 from receiver.intake import Delivery, Intake, poll_delivery
 from receiver.settings import Settings
-from receiver.store import Connection, hourly_counts, poll_queue, tasks
+from receiver.store import Connection, call_quota, hourly_counts, tasks, upstream_status
+from receiver.store.call_quota import Call
 from receiver.store.database import Database
 from receiver.store.hourly_counts import Tallies
-from receiver.store.poll_queue import Call
 from receiver.upstream.client import PollFailure, PollResponse
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class CallResults:
     def _release(self, finished: Sequence[FinishedCall]) -> datetime:
         """Free the calls' slots and tasks, in the order in which intake locks tasks; returns the time they ended."""
         with self._database.write() as connection:
-            now, health = self._clock(connection), poll_queue.health(connection)
+            now, health = self._clock(connection), upstream_status.read_health(connection)
             # Responses before failures: of calls that ended together they show that the upstream works.
             for one in finished:
                 if isinstance(one.response, PollResponse):
@@ -101,11 +101,11 @@ class CallResults:
             counts: Tallies = Counter()
             steps: list[tuple[Task, Task]] = []
             for one in sorted(finished, key=lambda one: one.call.task_id):
-                poll_queue.release(connection, one.call, ended_at=now, period_s=self._period_s)
+                call_quota.release(connection, one.call, ended_at=now, period_s=self._period_s)
                 effect = self._effect(connection, health, one, now)
                 counts.update(_counts_of(one, health, effect.health, now))
                 health, steps = effect.health, [*steps, *effect.steps]
-            poll_queue.save_health(connection, health)
+            upstream_status.save_health(connection, health)
             tasks.save(connection, steps, also=counts)
         return now
 
@@ -114,14 +114,14 @@ class CallResults:
     ) -> _Effect:
         call, response = finished.call, finished.response
         if isinstance(response, PollResponse):
-            poll_queue.record_slow_down(connection, call, at=None)
+            call_quota.record_slow_down(connection, call, at=None)
             return _Effect(health=health)
         failed = _failed(call, response)
         after = upstream_health.after_failure(health, failed, now=now, jitter=self._jitter())
         _log_failure(failed, after)
         keeps_place = upstream_health.keeps_place(health, failed)
         # Until a response about the task: its second "slow down" is its own, and so are all that follow.
-        poll_queue.record_slow_down(connection, call, at=now if keeps_place else call.slowed_at)
+        call_quota.record_slow_down(connection, call, at=now if keeps_place else call.slowed_at)
         task = None if keeps_place else tasks.load(connection, call.task_id)
         if task is None:
             return _Effect(health=after)

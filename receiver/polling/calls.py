@@ -10,7 +10,7 @@ from threading import Thread
 
 from receiver.core.payloads import Trouble
 from receiver.polling.call_results import FinishedCall
-from receiver.store.poll_queue import Call
+from receiver.store.call_quota import Call
 from receiver.upstream.client import PollFailure
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from receiver.core import upstream_health
-from receiver.store import Connection, lease, poll_queue
+from receiver.store import Connection, call_quota, lease, upstream_status
 from receiver.store.database import Database
 from receiver.store.lease import Lease
 
@@ -71,7 +71,7 @@ class Leadership:
 
     def _begin(self, connection: Connection, taken: Lease, now: datetime) -> None:
         """A new holder may have other settings than the last one: a quota, a key, another clock's pause."""
-        poll_queue.resize_slots(connection, self._slots)
-        health = upstream_health.retry_refused_key(poll_queue.health(connection))
-        poll_queue.save_health(connection, upstream_health.limit_pause(health, now=now))
+        call_quota.resize_slots(connection, self._slots)
+        health = upstream_health.retry_refused_key(upstream_status.read_health(connection))
+        upstream_status.save_health(connection, upstream_health.limit_pause(health, now=now))
         log.info("poller", extra={"fields": {"holder": self._name, "fence": taken.fence}})

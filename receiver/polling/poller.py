@@ -15,9 +15,10 @@ from receiver.polling.call_results import CallResults, FinishedCall
 from receiver.polling.calls import CallsUnderWay
 from receiver.polling.leadership import LEASE_S, Leadership
 from receiver.settings import Settings
-from receiver.store import Connection, poll_queue
+from receiver.store import Connection, call_quota, due_tasks, upstream_status
+from receiver.store.call_quota import Call
 from receiver.store.database import Database, database_now
-from receiver.store.poll_queue import Call, Choice
+from receiver.store.due_tasks import Choice
 from receiver.upstream.client import PollFailure, UpstreamClient
 
 log = logging.getLogger(__name__)
@@ -113,10 +114,10 @@ class Poller:
         with self._database.read() as connection:
             now = self._clock(connection)
             paused = self._health(connection, now).paused(now)
-            return poll_queue.any_due(connection, now=now, requested=paused)
+            return due_tasks.any_due(connection, now=now, requested=paused)
 
     def _health(self, connection: Connection, now: datetime) -> UpstreamHealth:
-        return upstream_health.limit_pause(poll_queue.health(connection), now=now)
+        return upstream_health.limit_pause(upstream_status.read_health(connection), now=now)
 
     def _claim(self, in_flight: int) -> Sequence[Call]:
         period_s = self._settings.poll_limit.period_s
@@ -125,7 +126,7 @@ class Poller:
             health = self._health(connection, now)
             free = self._settings.poll_concurrency - in_flight
             most = upstream_health.calls_allowed(health, limit=free, in_flight=in_flight)
-            if most <= 0 or not poll_queue.slot_free(connection, now=now, period_s=period_s):
+            if most <= 0 or not call_quota.slot_free(connection, now=now, period_s=period_s):
                 return []
         claim_s = 2 * self._settings.poll_timeout + LEASE_S
         with self._database.write() as connection:
@@ -137,7 +138,7 @@ class Poller:
                 since_orphan=self._since_orphan,
                 probe=(self._jitter() + 1) / 2 if health.in_trouble else None,
             )
-            calls = poll_queue.claim(
+            calls = call_quota.claim(
                 connection, now=now, most=most, period_s=period_s, claim_s=claim_s, choice=choice
             )
         for call in calls:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from receiver.core.payloads import Trouble
 from receiver.core.upstream_health import UpstreamHealth
-from receiver.store import lease, poll_queue
+from receiver.store import lease, upstream_status
 from receiver.store.database import database_now
 
 SILENT_AFTER_S = 15
@@ -49,7 +49,7 @@ class PollerStatus:
 def read_poller_status(connection: Connection, *, has_key: bool, enabled: bool) -> PollerStatus:
     """`has_key`: there is an API key to poll with; `enabled`: this process group may poll."""
     now = database_now(connection)
-    held, health = lease.read(connection), poll_queue.health(connection)
+    held, health = lease.read(connection), upstream_status.read_health(connection)
     # One task whose calls fail is no trouble of the upstream.
     trouble = Trouble(health.trouble) if health.in_trouble and health.trouble else None
     off = not has_key or (held is None and not enabled)

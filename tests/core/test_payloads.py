@@ -81,7 +81,7 @@ TABLE = {
     "cb-wav-success-snake": sister("wav"),
     "credit-ok": NO_TASK_ID,
     "other-vendor-loveaiapi-text-streaming": NO_TASK_ID,
-    "ri-401-in-http-200": UNKNOWN_TASK,  # `classify_response` has refused it before: test_responses.py
+    "ri-401-in-http-200": UNKNOWN_TASK,  # `classify_response` has refused it before: test_upstream_trouble.py
     "ri-429-http429": UNKNOWN_TASK,
     "ri-429-insufficient-credits-real-message": UNKNOWN_TASK,
     "ri-430-call-frequency": UNKNOWN_TASK,

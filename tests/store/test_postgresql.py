@@ -26,7 +26,7 @@ from receiver.core.results import DeliveryResult
 from receiver.intake import Result, callback_delivery
 from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
-from receiver.store import deliveries, hourly_counts, lease, poll_queue, tasks
+from receiver.store import call_quota, deliveries, hourly_counts, lease, tasks
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
@@ -70,13 +70,13 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
             nodes[number].intake.accept(batch)
             with poller.write() as connection:  # as a poller does, whose tasks are the same
                 due = T0 + timedelta(days=1, seconds=100 * turn)
-                calls = poll_queue.claim(connection, now=due, most=5, period_s=1, claim_s=1)
+                calls = call_quota.claim(connection, now=due, most=5, period_s=1, claim_s=1)
             with poller.write() as connection:
                 for call in sorted(calls, key=lambda call: call.task_id):
-                    poll_queue.release(connection, call, ended_at=due, period_s=1)
+                    call_quota.release(connection, call, ended_at=due, period_s=1)
 
     with nodes[0].database.write() as connection:
-        poll_queue.resize_slots(connection, 20)
+        call_quota.resize_slots(connection, 20)
     at_once(4, node)
     with nodes[0].database.read() as connection:
         loaded = tasks.load_many(connection, ids)
@@ -172,13 +172,13 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
     batch = [callback_delivery(callback_body(f"task-{n}").encode(), now=T0, secrets=()) for n in range(20)]
     runtime.intake.accept(batch)
     later = T0 + timedelta(hours=1)
-    calls: list[poll_queue.Call] = []
+    calls: list[call_quota.Call] = []
     with runtime.database.write() as connection:
-        poll_queue.resize_slots(connection, 10)
+        call_quota.resize_slots(connection, 10)
 
     def claim(_: int) -> None:
         with runtime.database.write() as connection:
-            calls.extend(poll_queue.claim(connection, now=later, most=5, period_s=1, claim_s=30))
+            calls.extend(call_quota.claim(connection, now=later, most=5, period_s=1, claim_s=30))
 
     at_once(4, claim)
     assert len(calls) == len({call.slot for call in calls}) == len({call.task_id for call in calls})

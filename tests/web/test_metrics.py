@@ -20,7 +20,7 @@ from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
 from receiver.runtime import Runtime
-from receiver.store import deliveries, hourly_counts, lease, poll_queue
+from receiver.store import deliveries, hourly_counts, lease, upstream_status
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
 from receiver.web.database_metrics import read_database_metrics
@@ -145,7 +145,7 @@ class TestCounts:
         now = utc_now()
         assert read(client)("poller_state", state="polling") == 1
         with runtime.database.write() as connection:
-            poll_queue.save_health(
+            upstream_status.save_health(
                 connection,
                 UpstreamHealth(failures=1, trouble="limited", paused_until=now + timedelta(minutes=5)),
             )

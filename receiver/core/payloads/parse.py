@@ -14,9 +14,9 @@ from receiver.core.payloads.errors import Errors, bounded, flat_errors
 from receiver.core.payloads.fields import is_blank
 from receiver.core.payloads.products import OtherProduct, find_end, find_product
 from receiver.core.payloads.repair import parse_response_json
-from receiver.core.payloads.responses import NOT_KNOWN, refusal_of
 from receiver.core.payloads.row_locations import find_rows
 from receiver.core.payloads.tracks import read_rows
+from receiver.core.payloads.upstream_trouble import NOT_KNOWN, refusal_of
 from receiver.core.payloads.wrapping import parse_body
 from receiver.core.results import DeliveryResult
 from receiver.core.validation import TASK_ID_RULE

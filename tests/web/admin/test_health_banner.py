@@ -14,7 +14,7 @@ from receiver.core.payloads import Trouble
 from receiver.core.results import DeliveryResult
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.runtime import Runtime
-from receiver.store import deliveries, poll_queue
+from receiver.store import deliveries, upstream_status
 from receiver.store.deliveries import StoredDelivery
 from tests.conftest import json_of
 from tests.web.admin.page import CALLBACKS, make_overdue, sign_in, tell
@@ -76,7 +76,7 @@ def test_every_page_says_since_when_and_why_polling_is_paused(
 ) -> None:
     now = utc_now()
     with runtime.database.write() as connection:
-        poll_queue.save_health(
+        upstream_status.save_health(
             connection,
             UpstreamHealth(
                 failures=3,
@@ -100,7 +100,7 @@ def test_every_page_says_since_when_and_why_polling_is_paused(
 def test_one_tasks_failed_call_is_no_trouble_of_the_upstream(admin: FlaskClient, runtime: Runtime) -> None:
     healthy(runtime)
     with runtime.database.write() as connection:
-        poll_queue.save_health(connection, UpstreamHealth(trouble="server_error", failed_task="t"))
+        upstream_status.save_health(connection, UpstreamHealth(trouble="server_error", failed_task="t"))
     assert "All systems normal" in admin.get("/admin/").text
     poller = json_of(admin.get("/readyz"))["poller"]
     assert (poller["state"], poller["trouble"], poller["pausedSince"]) == ("polling", None, None)

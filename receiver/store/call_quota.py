@@ -1,0 +1,116 @@
+"""The quota of record-info calls: a call needs a free slot, and a due task without a call under way.
+
+There are as many slots as calls are allowed in the limit's period. A call keeps its slot until a whole period
+after the upstream has surely received it, so no window of that length can hold more calls than the limit,
+whatever the network does to their spacing and whoever made them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+
+from receiver.core.cadence import TASK_SPACING_S, PollRank
+from receiver.store import due_tasks
+from receiver.store.due_tasks import ANY, Choice
+from receiver.store.schema import poll_slot, task
+
+ARRIVAL_S = 3.0  # connecting takes less (the client sees to it), and then the request is sent at once
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One record-info call that may be made now."""
+
+    task_id: str
+    slot: int
+    started_at: datetime
+    slot_busy_until: datetime
+    claimed_until: datetime
+    rank: PollRank
+    slowed_at: datetime | None = None
+    alone: bool = False
+
+
+def resize_slots(connection: Connection, amount: int) -> None:
+    """Have as many slots as the limit allows calls."""
+    connection.execute(delete(poll_slot).where(poll_slot.c.number >= amount))
+    present = connection.scalar(select(func.count()).select_from(poll_slot)) or 0
+    fresh = [{"number": number, "free_at": LONG_AGO} for number in range(present, amount)]
+    if fresh:
+        connection.execute(insert(poll_slot), fresh)
+
+
+def claim(
+    connection: Connection,
+    *,
+    now: datetime,
+    most: int,
+    period_s: float,
+    claim_s: float,
+    choice: Choice = ANY,
+) -> Sequence[Call]:
+    """At most `most` calls that may start now: requests, then registered tasks, then orphans; the longest due first.
+
+    A claim that is never released (its process died) expires after `claim_s`.
+    """
+    busy = now + timedelta(seconds=ARRIVAL_S + period_s)
+    until = now + timedelta(seconds=claim_s)
+    free = _free(now=now, period_s=period_s)
+    open_slots = select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
+    slots = connection.scalars(open_slots.with_for_update(skip_locked=True)).all()
+    due = due_tasks.choose(connection, now, len(slots), choice) if slots else []
+    calls = [
+        Call(
+            task_id=row.task_id,
+            slot=slot,
+            started_at=now,
+            slot_busy_until=busy,
+            claimed_until=until,
+            rank=PollRank(row.poll_rank),
+            slowed_at=row.slowed_at,
+            alone=len(due) == 1 and row.task_id == choice.failed and not choice.requested,
+        )
+        for row, slot in zip(due, slots, strict=False)
+    ]
+    if calls:
+        taken = poll_slot.c.number.in_([call.slot for call in calls])
+        connection.execute(update(poll_slot).where(taken).values(free_at=busy))
+        claimed = task.c.task_id.in_([call.task_id for call in calls])
+        connection.execute(update(task).where(claimed).values(claimed_until=until))
+    return calls
+
+
+def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
+    """The call is over: its slot and its task become free again, each after its interval.
+
+    Unless another call has them by now, because this one took so long.
+    """
+    received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
+    my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
+    free_at = received + timedelta(seconds=period_s)
+    # A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
+    mine = select(poll_slot.c.number).where(my_slot).with_for_update(skip_locked=True)
+    connection.execute(update(poll_slot).where(poll_slot.c.number.in_(mine)).values(free_at=free_at))
+    my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.claimed_until)
+    again = ended_at + timedelta(seconds=TASK_SPACING_S)
+    connection.execute(update(task).where(my_task).values(claimed_until=again))
+
+
+def record_slow_down(connection: Connection, call: Call, *, at: datetime | None) -> None:
+    """Note when the upstream asked to slow down instead of answering about the task; None: it has answered."""
+    if call.slowed_at != at:
+        connection.execute(update(task).where(task.c.task_id == call.task_id).values(slowed_at=at))
+
+
+def slot_free(connection: Connection, *, now: datetime, period_s: float) -> bool:
+    free = _free(now=now, period_s=period_s)
+    return connection.execute(select(poll_slot.c.number).where(free).limit(1)).first() is not None
+
+
+def _free(*, now: datetime, period_s: float) -> ColumnElement[bool]:
+    """Free slots; one that is taken for longer than a call can last was taken before the clock was set back."""
+    longest = now + timedelta(seconds=ARRIVAL_S + period_s)
+    return or_(poll_slot.c.free_at <= now, poll_slot.c.free_at > longest)
