@@ -1,4 +1,7 @@
-"""One line an event, as text or JSON. Call sites name each field in `extra={"fields": …}`: no body gets here."""
+"""One line an event, as text or JSON, with the callback token redacted (`redact_line`).
+
+Call sites name each field in `extra={"fields": …}`: no body gets here. `redaction` does the same for what is stored.
+"""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Removes secrets from bodies and queries before anything is stored.
+"""Removes secrets from bodies and queries before anything is stored. `logs.redact_line` does it for log lines.
 
 The upstream sends the callback URL back in `param`, with our token in its path and its owner's data in its query.
 Both may be escaped in any way: plain, as JSON in JSON, or percent-encoded.

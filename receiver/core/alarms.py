@@ -1,4 +1,4 @@
-"""The alarms: one list, shown by the page, `/readyz`, `/metrics` and `receiver check`. Pure."""
+"""The alarms about storage, callbacks and tasks. `web.admin.health_banner` adds polling and sign-in. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

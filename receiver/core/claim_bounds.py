@@ -1,7 +1,7 @@
 """Limits on a task's claims, so that callbacks cannot make its state grow without end.
 
-What record-info reports always fits. At the limit the order of claims matters: the first ones stay, and
-record-info is asked about the task.
+What record-info reports always fits. Once the limit is reached, later claims are discarded and
+record-info is polled. Only then does the order of arrival matter.
 """
 
 import json

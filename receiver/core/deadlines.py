@@ -14,7 +14,10 @@ POLLS_OF_OTHER_JOB = 3  # at least, so that one odd response ends nothing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deadlines:
-    """When a task may be given up: `early` for another product's job that record-info does not know, else `last`."""
+    """When a task may be given up: at `last`.
+
+    At `early` already, if callbacks report another product's job and record-info does not know the task.
+    """
 
     early: datetime
     last: datetime

@@ -53,7 +53,10 @@ def locked(everybody: LoginAttempts, *, now: datetime) -> bool:
 
 
 def begin_attempt(mine: LoginAttempts, everybody: LoginAttempts, *, now: datetime) -> LoginAttempts:
-    """The network's attempts when it has to wait: a stranger's wait begins with its first request."""
+    """The attempts to store for a network that must wait.
+
+    If it never signed in, its waiting time starts with its first request.
+    """
     begins = locked(everybody, now=now) and not mine.trusted(now) and _is_reset(mine, now)
     return replace(mine, failures=0, failed_at=now) if begins else mine
 

@@ -66,7 +66,8 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
 def is_urgent(state: TaskState, outcome: Outcome) -> bool:
     """Whether record-info should be polled at once.
 
-    So it is where a reported end does not settle, callbacks disagree, or one reports another product's job.
+    True while the task is in progress, and callbacks reported an end that did not settle it, contradict each other,
+    or are about another product's job.
     """
     suspicious = state.status.ends or state.disputed or state.other_job is not None
     return outcome is Outcome.IN_PROGRESS and suspicious

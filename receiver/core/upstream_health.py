@@ -67,8 +67,8 @@ def calls_allowed(health: UpstreamHealth, *, limit: int, in_flight: int) -> int:
 def is_tasks_own(health: UpstreamHealth, failed: FailedCall) -> bool:
     """Whether the failure says nothing about the upstream, as it has answered another call meanwhile.
 
-    "Slow down" is the upstream's trouble at once; but not a second time about the same task, with answers about
-    others in between.
+    The first "slow down" always counts against the upstream. A second one about the same task does not, if the
+    upstream has answered calls about other tasks in between.
     """
     since = failed.slowed_at if failed.trouble.asks_to_slow_down else failed.started_at
     return since is not None and health.answered_at is not None and since <= health.answered_at
@@ -145,7 +145,10 @@ def _pause_s(failures: int, *, refused_again: bool) -> float:
 
 
 def after_answer(health: UpstreamHealth, *, started_at: datetime, now: datetime) -> UpstreamHealth:
-    """The health after any answer: no trouble. Only "slow down" holds against the answer to an earlier call."""
+    """The health after any answer: no trouble.
+
+    Except after a "slow down": the answer to a call that began before it does not end the pause.
+    """
     slowed = health.trouble in (Trouble.LIMITED, Trouble.MAINTENANCE)
     if health.in_trouble and slowed and health.failed_at is not None and started_at <= health.failed_at:
         return health

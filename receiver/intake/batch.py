@@ -1,4 +1,4 @@
-"""One batch of deliveries in one transaction: their rows, their tasks and their counts."""
+"""Stores a batch of deliveries in one transaction: finds duplicates, applies each to its task, counts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -143,7 +143,7 @@ def _still_known(stored: Collection[BodyKey], locked: Mapping[str, TaskStatus]) 
 def _ids_to_load(
     batch: Iterable[Delivery], locked: Mapping[str, TaskStatus], known_bodies: Collection[BodyKey]
 ) -> set[str]:
-    """The tasks that are changed by more than one callback that came once more."""
+    """The tasks whose state must be loaded: all but those that only get repeated callbacks."""
     return {
         task_id
         for delivery in batch

@@ -41,9 +41,11 @@ class Call:
 class Choice:
     """Which of the due tasks may be called.
 
-    In a pause only the `requested` ones. The task that `failed` last only while no other is due or polled. Orphans by
-    `since_orphan`, the calls about others since the last one about an orphan. A probe is drawn by `probe`, a random
-    number from 0 to 1, so that a few failing tasks at the head of the queue do not prolong a pause.
+    `requested`: only tasks that somebody asked to poll; set during a pause.
+    `failed`: the task whose call failed last. It is chosen only if no other is due and none is `in_flight`.
+    `since_orphan`: how many calls about other tasks were made since the last one about an orphan.
+    `probe`: a random number from 0 to 1 that draws the probe of an upstream in trouble among the due tasks. So a few
+    failing tasks at the head of the queue do not prolong the pause.
     """
 
     requested: bool = False

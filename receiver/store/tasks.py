@@ -48,7 +48,7 @@ class TaskStatus:
     polls: int = 0
 
     def has_any_of(self, source: Source) -> bool:
-        """Whether anything of the source is in the state; not yet, where the row is new."""
+        """Whether the task's state has at least one delivery from `source`. False for a row just created."""
         return bool(self.callbacks if source is Source.CALLBACK else self.polls)
 
 

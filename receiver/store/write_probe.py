@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from receiver.store.schema import probe, probe_body
 from receiver.store.upsert import insert_into
 
-MAX_PROBE_ROWS = 4 * 2**20  # however large a callback may be
+MAX_PROBE_BYTES = 4 * 2**20  # however large a callback may be
 
 
 def probe_write(connection: Connection, *, now: datetime) -> None:
@@ -24,5 +24,5 @@ def probe_write_body(connection: Connection, *, size: int) -> None:
 
     It is written over the one before. Its bytes are random, so that no file system makes less of them.
     """
-    fresh = insert_into(connection, probe_body).values(id=1, body=os.urandom(min(size, MAX_PROBE_ROWS)))
+    fresh = insert_into(connection, probe_body).values(id=1, body=os.urandom(min(size, MAX_PROBE_BYTES)))
     connection.execute(fresh.on_conflict_do_update(index_elements=["id"], set_={"body": fresh.excluded.body}))

@@ -1,4 +1,4 @@
-"""The only HTTP client: one record-info call, and its failures by name."""
+"""The client of record-info: one call, and its failures by name. `transport` limits time, head and body."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class PollFailure:
 
 
 class UpstreamClient:
-    """Calls record-info at `url` with `api_key`. Safe for threads; It pools `concurrency` connections."""
+    """Calls record-info at `url` with `api_key`. Safe for threads; it pools `concurrency` connections."""
 
     def __init__(self, *, url: str, api_key: str, timeout_s: float, concurrency: int) -> None:
         self._url = url.rstrip("/") + RECORD_INFO

@@ -25,7 +25,7 @@ from receiver.store import recent_failures
 from receiver.store.health_queries import read_overview
 from receiver.store.recent_failures import UnsavedFailures
 from receiver.store.schema import delivery, recent_failure, task
-from receiver.store.write_probe import MAX_PROBE_ROWS, probe_write_body
+from receiver.store.write_probe import MAX_PROBE_BYTES, probe_write_body
 from receiver.web.storage_health import WriteProbe, short_cause
 from tests.conftest import BOTH_STORES, SOMEBODY, T0, environment, eventually, need
 from tests.web.admin.page import CALLBACKS, sign_in, tell
@@ -140,7 +140,7 @@ class TestAlarms:
                 probe_write_body(connection, size=size)
             with runtime.database.read() as connection:
                 length = connection.exec_driver_sql("SELECT length(body) FROM probe_body").scalar()
-            assert length == min(size, MAX_PROBE_ROWS)
+            assert length == min(size, MAX_PROBE_BYTES)
 
 
 def settle(

@@ -73,7 +73,7 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemState:
-    """The receiver's health; without an overview the database cannot be read."""
+    """The receiver's health. `overview` is None when the database cannot be read."""
 
     storage: Storage
     overview: Overview | None = None
