@@ -87,7 +87,7 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
 
 def test_the_same_content_at_two_nodes_at_once_is_accepted_once(new_runtime: Callable[..., Runtime]) -> None:
     nodes = [new_runtime() for _ in range(2)]
-    results: tuple[list[Result], list[Result]] = ([], [])
+    results: list[list[Result]] = [[], []]
 
     def node(number: int) -> None:
         for turn in range(30):
