@@ -18,8 +18,9 @@ def serve() -> None:
     It is gunicorn, configured by the receiver's settings; signals and exit codes are gunicorn's. GUNICORN_CMD_ARGS
     may hold more of its arguments.
     """
-    command = [sys.executable, "-m", "gunicorn", "-c", str(CONFIG), "receiver.wsgi:app"]
-    os.execv(sys.executable, command)  # noqa: S606  a fixed command
+    # Not `python -m gunicorn`: that cannot start itself again at SIGUSR2.
+    script = str(Path(sys.executable).with_name("gunicorn"))
+    os.execv(sys.executable, [sys.executable, script, "-c", str(CONFIG), "receiver.wsgi:app"])  # noqa: S606
 
 
 COMMANDS = (serve,)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,30 @@ def test_the_server_serves_its_pages_and_stops_at_sigterm(site: Path, tmp_path: 
     assert server.returncode == 0, log
     assert "Shutting down: Master" in log
     assert "Traceback" not in log, log
+
+
+def test_sigusr2_starts_a_second_server_that_goes_on_alone(site: Path, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    pids = tmp_path / "pid", tmp_path / "pid.2"  # gunicorn's own names
+    settings = environment(tmp_path, BIND=url.removeprefix("http://"))
+    settings["GUNICORN_CMD_ARGS"] = f"--pid {pids[0]}"
+    with started(site, tmp_path, site / "bin" / "receiver", "serve", **settings) as server:
+        eventually(
+            lambda: server.poll() is not None or responds(f"{url}/healthz"),
+            within_s=60,
+            why="the server starts",
+        )
+        assert server.poll() is None, server.communicate()
+        server.send_signal(signal.SIGUSR2)
+        eventually(pids[1].exists, within_s=60, why="a second master starts")
+        second = int(pids[1].read_text())
+        server.terminate()
+        eventually(lambda: server.poll() is not None, within_s=60, why="the first master ends")
+        try:
+            assert server.returncode == 0
+            eventually(lambda: responds(f"{url}/healthz"), within_s=60, why="the second master serves")
+        finally:
+            os.kill(second, signal.SIGTERM)
 
 
 def responds(url: str) -> bool:
