@@ -193,3 +193,9 @@ def test_every_response_is_as_described_and_invalid_data_is_refused(app: Flask, 
             wrong.append(str(event))
     assert wrong == []
     assert calls > 100
+
+
+def test_a_key_that_is_added_later_breaks_no_client_and_one_too_many_is_refused() -> None:
+    schemas = document()["components"]["schemas"]
+    closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
+    assert closed == {"NewTask", "Label"}

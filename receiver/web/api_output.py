@@ -206,7 +206,7 @@ class HealthSchema(OutputSchema):
 
 class AlarmSchema(OutputSchema):
     name = _text("The problem's stable name.", "disk_low")
-    level = _text("How bad it is.", "warning")
+    level = _text("How bad it is: `red` or `amber`.", "amber")
     text = _text("What is wrong, and what to do.", "Little disk space is left.")
 
 

@@ -68,7 +68,12 @@ def document() -> Mapping[str, Any]:
             endpoint.method.lower(): _operation(endpoint) for endpoint in ENDPOINTS if endpoint.path == path
         }
         spec.path(path=path, operations=operations, parameters=list(_path_parameters(path)))
-    return spec.to_dict()
+    described: dict[str, Any] = spec.to_dict()
+    sent = {_schema_name(endpoint.body) for endpoint in ENDPOINTS if endpoint.body}
+    for name, schema in described["components"]["schemas"].items():
+        if name not in sent and schema.get("additionalProperties") is False:
+            del schema["additionalProperties"]  # clients must accept keys that are added later
+    return described
 
 
 def _path_parameters(path: str) -> Iterator[dict[str, Any]]:

@@ -58,8 +58,10 @@ def parse_json(body: bytes) -> Any:
         value = json.loads(body, parse_constant=lambda _: NO_NUMBER)
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
-    except ValueError as error:  # also undecodable bytes, and numbers of thousands of digits
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise NotJsonError(str(error)) from None
+    except ValueError:  # what Python says gives advice to programmers
+        raise NotJsonError("a number has too many digits") from None
     if value is NO_NUMBER:
         raise NotJsonError("NaN or Infinity, and nothing else")
     return value
