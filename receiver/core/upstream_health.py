@@ -12,7 +12,7 @@ from receiver.core.payloads import Trouble
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 300.0
 REFUSED_PAUSE_S = 900.0  # a refused key is mended by a person, not by trying
-MAX_RETRY_AFTER_S = 3600.0
+MAX_RETRY_AFTER_S = 3600.0  # more is a mistake, such as milliseconds, or one task's odd response
 JITTER = 0.2
 
 

@@ -9,12 +9,12 @@ import requests
 import urllib3.exceptions
 
 from receiver.core.payloads import Trouble, classify_response
+from receiver.core.upstream_health import MAX_RETRY_AFTER_S
 from receiver.upstream.transport import MAX_RESPONSE_BYTES, TooLargeError, new_session
 
 RECORD_INFO = "/api/v1/generate/record-info"
 CHUNK = 64 * 1024
 TOO_LARGE = "too slow or too large"
-MAX_RETRY_AFTER_S = 3600.0  # more is a mistake, such as milliseconds, or one task's odd response
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,7 @@ ALL_DELIVERIES = quarantine.QuarantineFilter(include_acknowledged=True)
 
 @blueprint.before_app_request
 def _authorize() -> None:
-    """Before anything else: without a token, no path can be told from another."""
+    """Before anything else: without a token, all paths get the same response."""
     if not f"{request.path}/".startswith("/api/"):
         return
     if not has_bearer_token(current_runtime().settings.api_tokens):

@@ -170,7 +170,7 @@ def json_body() -> Any:
     except RecursionError:
         raise _invalid({"": ["Nested too deeply."]}) from None
     except ValueError:
-        raise ProblemError(ErrorType.NOT_JSON, "The body is not valid JSON. Send one JSON object.") from None
+        raise ProblemError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.meaning) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_a_status_is_never_lowered(state, another):
 @law
 @given(st.data(), st.lists(observations(), min_size=1, max_size=5))
 def test_any_order_with_any_repetition_gives_the_same_state_and_the_same_verdicts(data, history):
-    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=4), label="told again")
+    repeated = history + data.draw(st.lists(st.sampled_from(history), max_size=4), label="repeated")
     shuffled = data.draw(st.permutations(repeated), label="arrival")
     state, other = state_after(*history), state_after(*shuffled)
     assert other == state

@@ -61,8 +61,8 @@ NOT_ENVELOPES = [
 
 
 def body(code, data=None):
-    told = {"msg": "whatever", "data": data}
-    return json.dumps(told if code is None else {"code": code, **told}).encode()
+    rest = {"msg": "whatever", "data": data}
+    return json.dumps(rest if code is None else {"code": code, **rest}).encode()
 
 
 @pytest.mark.parametrize("http", TABLE)
@@ -81,8 +81,8 @@ def test_the_code_may_be_spelled_as_any_number(code):
 @pytest.mark.parametrize("raw", NOT_ENVELOPES)
 def test_without_an_envelope_the_http_status_alone_tells_and_none_is_about_the_task(raw):
     statuses = (200, 204, 301, 302, 400, 401, 403, 404, 410, 422, 405, 429, 430, 451, 455, 500, 503)
-    told = {status: classify_response(status, raw) for status in statuses}
-    assert told == dict.fromkeys((200, 204, 301, 302, 400, 404, 410, 422, 451), OTHER) | {
+    troubles = {status: classify_response(status, raw) for status in statuses}
+    assert troubles == dict.fromkeys((200, 204, 301, 302, 400, 404, 410, 422, 451), OTHER) | {
         401: DENIED,
         403: DENIED,
         405: LIMITED,
@@ -122,8 +122,8 @@ def test_an_answer_of_another_service_with_code_200_is_not_record_info(data):
 
 
 def test_a_failed_generation_is_no_trouble_of_the_upstream():
-    told = {"taskId": "t", "status": "GENERATE_AUDIO_FAILED", "errorCode": 500}
-    assert classify_response(200, body(200, told)) is None
+    data = {"taskId": "t", "status": "GENERATE_AUDIO_FAILED", "errorCode": 500}
+    assert classify_response(200, body(200, data)) is None
 
 
 SERVED = {

@@ -103,8 +103,8 @@ def test_a_sender_that_asks_first_is_told_to_go_on(site: Site) -> None:
 
 def test_two_callbacks_in_one_write_are_answered_in_their_order(site: Site) -> None:
     raw = b"".join(request("POST", CALLBACKS, callback(f"pipelined-{number}")) for number in range(2))
-    told = [answer.json["taskId"] for answer in site.proxy.send(raw, responses=2)]
-    assert told == ["pipelined-0", "pipelined-1"]
+    task_ids = [answer.json["taskId"] for answer in site.proxy.send(raw, responses=2)]
+    assert task_ids == ["pipelined-0", "pipelined-1"]
 
 
 def test_http_2_is_spoken(site: Site) -> None:

@@ -230,15 +230,16 @@ def _fill_in() -> None:
     """Words out of the titles (which were moved into `words`) and labels, and the tasks' counts by hour."""
     connection = op.get_bind()
     task = sa.table("task", sa.column("number"), sa.column("words"))
-    update = sa.update(task).where(task.c.number == sa.bindparam("key")).values(words=sa.bindparam("told"))
+    update = sa.update(task).where(task.c.number == sa.bindparam("key")).values(words=sa.bindparam("terms"))
     if op.get_context().dialect.name == "sqlite":  # the index must know what a trigger takes out of it
         connection.execute(sa.text("INSERT INTO task_words(task_words) VALUES ('rebuild')"))
     counts: Counter[tuple[datetime, str, str]] = Counter()
     for rows in _every_task(connection):
-        told = [
-            {"key": row.number, "told": search_terms(row.label or "", *row.words.split("\n"))} for row in rows
+        updates = [
+            {"key": row.number, "terms": search_terms(row.label or "", *row.words.split("\n"))}
+            for row in rows
         ]
-        connection.execute(update, told)
+        connection.execute(update, updates)
         for row in rows:
             hour = row.first_seen_at.replace(minute=0, second=0, microsecond=0)
             counts.update((hour, subject, name) for subject, name in _counted(row))
