@@ -51,13 +51,13 @@ class Figures:
     all_s: float
 
 
-def run_among_good_ones(world: World, poisoned: Sequence[str]) -> Figures:
-    """A good task at every step, the poisoned ones early among them; all callbacks are lost."""
-    good = [f"good-{number}" for number in range(GOOD)]
-    for number, name in enumerate(good):
-        if number == 2:
+def run_among_good_ones(world: World, poisoned: Sequence[str], *, a_step: int = 1) -> Figures:
+    """`a_step` good tasks at every step, the poisoned ones early among them; all callbacks are lost."""
+    good = [f"good-{number}" for number in range(GOOD * a_step)]
+    for step in range(GOOD):
+        if step == 2:
             world.register(*poisoned)
-        world.register(name)
+        world.register(*good[step * a_step : (step + 1) * a_step])
         world.clock.advance(STEP_S)
     for name in good:
         world.answers(name, "SUCCESS", DONE)
@@ -98,8 +98,8 @@ def test_without_a_poisoned_task_each_good_one_settles_at_its_first_poll(world: 
 @pytest.mark.parametrize("kind", POISONS)
 def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) -> None:
     (name,) = world.poison(kind)
-    figures = run_among_good_ones(world, [name])
-    assert figures.polls == ALONE.polls
+    figures = run_among_good_ones(world, [name], a_step=10)
+    assert figures.polls == 10 * ALONE.polls, "200 good tasks"
     assert figures.latest_s <= SETTLED_LATE_S
     assert figures.all_s <= 1.5 * ALONE.all_s
     calls = world.upstream.calls_about(name)
