@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +12,16 @@ from receiver.core import alarms, upstream_health
 from receiver.core.alarms import AlarmName
 from receiver.core.payloads import Trouble
 from receiver.core.payloads.upstream_trouble import NOT_KNOWN, WORKED, code_in
+from receiver.core.system_state import Disk, Storage, SystemState, overdue_before
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.settings import Settings
 from receiver.store import lease, upstream_status
 from receiver.store.backup import database_file
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from receiver.store.health_queries import read_overview
+from receiver.store.lease import Lease
+from receiver.store.login_attempts import read_lockout
+from receiver.store.poller_status import read_poller_status
 from receiver.store.private_files import readable_by_anybody
 from receiver.store.schema_version import NewerTablesError, read_schema_versions
 from receiver.store.write_probe import probe_write, probe_write_body
@@ -32,6 +37,13 @@ ABOUT_TASKS = {
     AlarmName.TASKS_OVERDUE,
     AlarmName.TASKS_IN_CONFLICT,
     AlarmName.QUARANTINE,
+}
+# `poller`, `polling` and `upstream` say more about these.
+OWN_FINDINGS = {
+    AlarmName.NO_API_KEY,
+    AlarmName.NOT_POLLING,
+    AlarmName.KEY_REFUSED,
+    AlarmName.UPSTREAM_TROUBLE,
 }
 
 
@@ -52,14 +64,14 @@ def _file(file: Path) -> Iterator[Finding]:
         return
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
     room = f"{disk.free / 1e9:,.1f} GB free; database {size / 1e6:,.0f} MB"
-    yield _room(alarms.Disk(what="database", free=disk.free, size=disk.total), size, room)
-    for one in readable_by_anybody(file):
-        yield warning("permissions", f"every user of this machine can read {one}: chmod 600 {one}")
+    yield _room(Disk(what="database", free=disk.free, size=disk.total), size, room)
+    for path in readable_by_anybody(file):
+        yield warning("permissions", f"every user of this machine can read {path}: chmod 600 {path}")
     if file.stat().st_uid != os.geteuid():
         yield warning("permissions", f"{file} belongs to another user: run commands as the server's user")
 
 
-def _room(disk: alarms.Disk, database_bytes: int, words: str) -> Finding:
+def _room(disk: Disk, database_bytes: int, words: str) -> Finding:
     if alarms.disk_level(disk) is alarms.Level.RED:
         return bad("disk", f"nearly full: {words}")
     if alarms.disk_level(disk) or disk.free < max(LITTLE_SPACE, 2 * database_bytes):
@@ -76,13 +88,7 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             detail = f"its tables have {_version(versions.tables)}, this program needs {versions.program}"
             yield bad("database", f"{detail}: run `receiver upgrade`")
             return
-        with database.write() as connection:
-            probe_write(connection, now=now)
-            probe_write_body(connection, size=settings.max_body_bytes)
-            here, there = datetime.now(UTC), database_now(connection)
-            held, health = lease.read(connection), upstream_status.read_health(connection)
-            late = there - alarms.OVERDUE_AFTER if settings.upstream_api_key else None
-            overview = read_overview(connection, due_before=late)
+        stored = _read(database, settings, now)
     except (StoreUnavailableError, NewerTablesError) as error:
         yield bad("database", f"unavailable: {' '.join(str(error).split())}")
         return
@@ -90,20 +96,58 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         database.engine.dispose()
     yield ok("database", f"accepts writes; its tables have version {versions.program}, the current one")
     if not database.is_sqlite:
-        yield _clock("the database's", there, here)
-    alive = held is not None and held.valid(there)
-    yield (
-        ok("poller", f"held by {held.holder}")
-        if held and alive
-        else bad(
-            "poller", "no process polls: is the server running, with RECEIVER_POLLER=on in one process group?"
+        yield _clock("the database's", stored.state.now, stored.here)
+    yield _poller(stored)
+    if settings.upstream_api_key and stored.health.in_trouble:
+        yield bad("polling", _pause(stored.health, stored.state.now))
+    yield from _alarms(stored.state)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """What the database says, by its clock; `here` is this machine's at the same moment."""
+
+    here: datetime
+    lease: Lease | None
+    health: UpstreamHealth
+    state: SystemState
+
+
+def _read(database: Database, settings: Settings, now: datetime) -> _Stored:
+    """Raises where the database takes no writes."""
+    with database.write() as connection:
+        probe_write(connection, now=now)
+        probe_write_body(connection, size=settings.max_body_bytes)
+    has_key = bool(settings.upstream_api_key)
+    with database.read() as connection:
+        here, there = datetime.now(UTC), database_now(connection)
+        return _Stored(
+            here=here,
+            lease=lease.read(connection),
+            health=upstream_status.read_health(connection),
+            state=SystemState(
+                storage=Storage(),  # of which other findings speak
+                overview=read_overview(connection, due_before=overdue_before(there, has_key=has_key)),
+                poller=read_poller_status(connection, has_key=has_key, enabled=settings.poller),
+                lockout=read_lockout(connection, now=there),
+                has_key=has_key,
+                now=there,
+            ),
         )
-    )
-    if settings.upstream_api_key and health.in_trouble:
-        yield bad("polling", _pause(health, there))
-    for alarm in alarms.find_alarms(overview, alarms.Storage(), now=there):
-        red = alarm.level is alarms.Level.RED and alarm.name not in ABOUT_TASKS
-        yield (bad if red else warning)(alarm.name.value, alarm.text)
+
+
+def _poller(stored: _Stored) -> Finding:
+    if stored.lease is not None and stored.lease.valid(stored.state.now):
+        return ok("poller", f"held by {stored.lease.holder}")
+    advice = "is the server running, with RECEIVER_POLLER=on in one process group?"
+    return bad("poller", f"no process polls: {advice}")
+
+
+def _alarms(state: SystemState) -> Iterator[Finding]:
+    for alarm in alarms.find_alarms(state):
+        if alarm.name not in OWN_FINDINGS:
+            red = alarm.level is alarms.Level.RED and alarm.name not in ABOUT_TASKS
+            yield (bad if red else warning)(alarm.name.value, alarm.text)
 
 
 def _version(version: str | None) -> str:

@@ -1,29 +1,23 @@
-"""The alarms about storage, callbacks and tasks. `web.admin.health_banner` adds polling and sign-in. Pure."""
+"""What is wrong, and how grave it is: one list for the page, `/readyz`, `/metrics` and `receiver check`. Pure."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from receiver.core.login_throttle import ALL_LOCKED_AFTER, Lockout
 from receiver.core.plurals import agree, quantity
+from receiver.core.poller_status import PollerState, PollerStatus
 from receiver.core.results import RefusalReason
+from receiver.core.system_state import COUNT_CAP, FAILED, RECENT, Disk, Overview, Storage, SystemState
+from receiver.core.times import duration, humanize
 
-COUNT_CAP = 1000  # at which counting stops
-RECENT = timedelta(minutes=10)
-FAILED = "failed"  # a callback answered 5xx; the other names are the reasons for a refusal
 SCANNERS = 10  # up to so many wrong tokens within `RECENT` raise no alarm: scanners try addresses
-
-DISK_FLOOR = 200_000_000
 DISK_SHARE = 0.05
-
-OVERDUE_AFTER = timedelta(minutes=1)
-AWAITED_AFTER = timedelta(minutes=5)  # the first callback about a task comes within a minute or two
 AWAITED_LONG = timedelta(minutes=30)
-
-SETTLED_SAMPLE_SIZE = 50
-SETTLED_WITHIN = timedelta(days=7)
 MIN_SETTLED = 5
 LOST_SHARE = 0.2
+LOCKOUT_SHOWN_FOR = timedelta(days=1)
 
 
 class Level(StrEnum):
@@ -61,55 +55,15 @@ class Alarm:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disk:
-    """The file system that holds `what`, in bytes; it is low below `floor` free ones."""
-
-    what: str
-    free: int
-    size: int
-    floor: int = DISK_FLOOR
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Storage:
-    """Whether callbacks can be stored; `problem` says why not."""
-
-    problem: str | None = None
-    disks: tuple[Disk, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
-    """How much is wrong; counting stops at a cap, so that number means that or more.
-
-    `recent` are callbacks that failed, or were refused by reason, within `RECENT`. `awaited` are registered tasks in
-    progress since before `AWAITED_AFTER` and after the last callback about any task; `awaited_since` is the oldest's.
-    `lost` of the last `settled` tasks settled without a final callback.
-    """
-
-    unresolved: int
-    overdue: int
-    conflicts: int
-    quarantined: int
-    last_callback_at: datetime | None
-    recent: Mapping[str, int] = field(default_factory=dict)
-    awaited: int = 0
-    awaited_since: datetime | None = None
-    settled: int = 0
-    lost: int = 0
-
-
-def find_alarms(overview: Overview | None, storage: Storage, *, now: datetime) -> tuple[Alarm, ...]:
-    """What is wrong, worst first; without an overview only what is known of the storage."""
-    found = [*_about_storage(storage)]
-    if overview is not None:
-        found += [*_about_callbacks(overview, now), *_about_tasks(overview)]
-    return worst_first(found)
-
-
-def worst_first(alarms: list[Alarm]) -> tuple[Alarm, ...]:
-    return tuple(sorted(alarms, key=lambda alarm: alarm.level is not Level.RED))
+def find_alarms(state: SystemState) -> tuple[Alarm, ...]:
+    """All that is wrong, worst first; of what could not be read nothing is said."""
+    found = [*_about_storage(state.storage)]
+    if state.overview is not None:
+        found += [*_about_callbacks(state.overview, state.now), *_about_tasks(state.overview)]
+    if state.poller is not None:
+        found += _about_polling(state.poller, has_key=state.has_key, now=state.now)
+    found += _about_sign_in(state.lockout, state.now)
+    return tuple(sorted(found, key=lambda alarm: alarm.level is not Level.RED))
 
 
 def _capped(number: int, noun: str, plural: str | None = None) -> str:
@@ -184,3 +138,52 @@ def _about_tasks(overview: Overview) -> Iterator[Alarm]:
     if overview.quarantined:
         text = f"{_capped(overview.quarantined, 'delivery', 'deliveries')} in quarantine"
         yield Alarm(name=AlarmName.QUARANTINE, level=Level.AMBER, text=text)
+
+
+def _about_polling(poller: PollerStatus, *, has_key: bool, now: datetime) -> Iterator[Alarm]:
+    if not has_key:
+        text = "No API key: callbacks only, nothing is polled or confirmed"
+        yield Alarm(name=AlarmName.NO_API_KEY, level=Level.AMBER, text=text)
+        return
+    if poller.state is PollerState.OFF:
+        text = "Polling is off (RECEIVER_POLLER) and no other process polls"
+        yield Alarm(name=AlarmName.NOT_POLLING, level=Level.AMBER, text=text)
+    elif poller.holder is None:
+        text = "Polling has stopped: no process holds the lease"
+        yield Alarm(name=AlarmName.NOT_POLLING, level=Level.RED, text=text)
+    elif poller.is_silent:
+        text = f"No poller heartbeat for {duration(poller.heartbeat_age_s or 0)}"
+        yield Alarm(name=AlarmName.NOT_POLLING, level=Level.RED, text=text)
+    yield from _about_upstream(poller, now)
+
+
+def _about_upstream(poller: PollerStatus, now: datetime) -> Iterator[Alarm]:
+    if poller.state is PollerState.REFUSED:
+        text = f"The upstream rejected the API key, so nothing is polled or confirmed{_pause(poller, now)}."
+        advice = "Fix RECEIVER_UPSTREAM_API_KEY and restart"
+        yield Alarm(name=AlarmName.KEY_REFUSED, level=Level.RED, text=f"{text} {advice}")
+    elif poller.trouble:
+        why = f": {poller.trouble.meaning}" + (f" ({poller.detail})" if poller.detail else "")
+        words = poller.trouble.replace("_", " ")
+        text = f"Upstream degraded: {words}{_pause(poller, now)}{why}"
+        yield Alarm(name=AlarmName.UPSTREAM_TROUBLE, level=Level.AMBER, text=text)
+
+
+def _pause(poller: PollerStatus, now: datetime) -> str:
+    """Until when and since when polling is paused."""
+    words = ""
+    if poller.paused_until:
+        until = humanize(poller.paused_until, now)
+        words = f"; paused until {until.exact} ({until.relative})"
+    if poller.paused_since:
+        since = humanize(poller.paused_since, now)
+        words += f"; since {since.exact} ({since.relative})"
+    return words
+
+
+def _about_sign_in(lockout: Lockout, now: datetime) -> Iterator[Alarm]:
+    if lockout.began_at is None or now - (lockout.ended_at or now) > LOCKOUT_SHOWN_FOR:
+        return
+    began, networks = humanize(lockout.began_at, now), quantity(lockout.networks, "network")
+    text = f"Sign-in from new networks was locked at {began.exact}: {ALL_LOCKED_AFTER} wrong passwords from {networks}"
+    yield Alarm(name=AlarmName.SIGN_IN_LOCKED, level=Level.AMBER, text=text)

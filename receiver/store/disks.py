@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from receiver.core.alarms import DISK_FLOOR, Disk
+from receiver.core.system_state import DISK_FLOOR, Disk
 from receiver.store.backup import database_file
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal_column, select
 
-from receiver.core.alarms import AWAITED_AFTER, COUNT_CAP, SETTLED_SAMPLE_SIZE, SETTLED_WITHIN, Overview
 from receiver.core.cadence import PollRank
 from receiver.core.observation import Source
 from receiver.core.problem import Problem
 from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
+from receiver.core.system_state import AWAITED_AFTER, COUNT_CAP, SETTLED_SAMPLE_SIZE, SETTLED_WITHIN, Overview
 from receiver.store import quarantine, recent_failures
 from receiver.store.database import database_now
 from receiver.store.quarantine import QuarantineFilter

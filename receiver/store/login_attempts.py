@@ -53,6 +53,12 @@ def load_lockout(connection: Connection) -> Lockout:
     return Lockout(networks=row.failures, began_at=row.failed_at, ended_at=row.succeeded_at)
 
 
+def read_lockout(connection: Connection, *, now: datetime) -> Lockout:
+    """The lockout by now, for those who only read."""
+    everybody = load_attempts(connection, [EVERYBODY])[EVERYBODY]
+    return load_lockout(connection).updated(everybody, now=now)
+
+
 def save_lockout(connection: Connection, lockout: Lockout) -> None:
     row = LoginAttempts(failures=lockout.networks, failed_at=lockout.began_at, succeeded_at=lockout.ended_at)
     save_attempts(connection, {LOCKOUT: row})

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
 
-from receiver.core.alarms import RECENT
+from receiver.core.system_state import RECENT
 from receiver.store.schema import recent_failure
 from receiver.store.upsert import insert_into
 

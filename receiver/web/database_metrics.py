@@ -8,18 +8,21 @@ from datetime import datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from receiver.core import task_counts
-from receiver.core.alarms import FAILED, Alarm, AlarmName, Disk, Level, Overview, lost_share
+from receiver.core.alarms import Alarm, AlarmName, Level, lost_share
+from receiver.core.login_throttle import Lockout
 from receiver.core.observation import Source
 from receiver.core.payloads import Trouble
+from receiver.core.poller_status import PollerState, PollerStatus
 from receiver.core.results import DeliveryResult, RefusalReason
+from receiver.core.system_state import FAILED, Disk, Overview
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts
 from receiver.store.body_cap import BODIES
 from receiver.store.cap import DROPPED
 from receiver.store.database import database_now
 from receiver.store.health_queries import Oldest, read_oldest, read_overview
+from receiver.store.login_attempts import read_lockout
 from receiver.store.orphan_cap import ORPHANS
-from receiver.store.poller_status import PollerState, PollerStatus
 from receiver.web.admin.system_state import overdue_before, with_unsaved
 from receiver.web.stats import read_poller
 from receiver.web.totals import Totals
@@ -67,6 +70,7 @@ class DatabaseMetrics:
     overview: Overview
     oldest: Oldest
     poller: PollerStatus
+    lockout: Lockout
 
 
 def read_database_metrics(runtime: Runtime) -> DatabaseMetrics:
@@ -82,6 +86,7 @@ def read_database_metrics(runtime: Runtime) -> DatabaseMetrics:
             overview=with_unsaved(runtime, overview, now=now),
             oldest=read_oldest(connection, due_before=due_before),
             poller=read_poller(runtime, connection),
+            lockout=read_lockout(connection, now=now),
         )
 
 

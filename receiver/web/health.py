@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, jsonify
 
 from receiver.clock import utc_now
+from receiver.core.alarms import find_alarms
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import read_system_state, unreadable
 from receiver.web.current import current_runtime
@@ -29,7 +30,7 @@ def readyz() -> tuple[Response, int]:
         database=problem or "ok",
         poller=serialize_poller(condition.poller) if condition.poller else None,
         problems=[
-            {"name": alarm.name, "level": alarm.level, "text": alarm.text} for alarm in condition.alarms
+            {"name": alarm.name, "level": alarm.level, "text": alarm.text} for alarm in find_alarms(condition)
         ],
     )
     return body, 503 if problem else 200

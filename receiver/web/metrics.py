@@ -16,7 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from receiver.clock import utc_now
-from receiver.core.alarms import FAILED
+from receiver.core.alarms import find_alarms
+from receiver.core.system_state import FAILED
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
@@ -107,7 +108,7 @@ def _database_metrics() -> Iterator[Metric]:
     runtime = current_runtime()
     try:
         stored = read_database_metrics(runtime)
-        condition = system_state_of(runtime, stored.overview, stored.poller, now=stored.now)
+        condition = system_state_of(runtime, stored.overview, stored.poller, stored.lockout, now=stored.now)
         yield from metric_families(stored)
     except StoreUnavailableError as error:  # still a response: silence would look like a dead receiver
         condition = unreadable(error)
@@ -115,7 +116,7 @@ def _database_metrics() -> Iterator[Metric]:
         "1: the database takes writes and can be read. 0: it does not, and what it knows may be missing here."
     )
     yield GaugeMetricFamily("receiver_database_up", text, int(condition.storage.problem is None))
-    yield from alarm_metrics(condition.alarms)
+    yield from alarm_metrics(find_alarms(condition))
     yield from disk_metrics(condition.storage.disks)
 
 

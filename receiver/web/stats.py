@@ -4,9 +4,10 @@ from typing import Any
 
 from receiver.core import task_counts
 from receiver.core.observation import Source
+from receiver.core.poller_status import PollerStatus
 from receiver.runtime import Runtime
 from receiver.store import Connection, hourly_counts
-from receiver.store.poller_status import PollerStatus, read_poller_status
+from receiver.store.poller_status import read_poller_status
 from receiver.web.serializers import iso
 from receiver.web.totals import Totals
 

@@ -6,7 +6,8 @@ import time
 from flask import current_app
 
 from receiver.clock import utc_now
-from receiver.core.alarms import Storage, disk_level
+from receiver.core.alarms import disk_level
+from receiver.core.system_state import Storage
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.disks import read_disks
 from receiver.store.write_probe import probe_write, probe_write_body

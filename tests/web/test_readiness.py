@@ -18,10 +18,11 @@ from sqlalchemy import event, update
 from receiver.app import build_app
 from receiver.check.local import check_database
 from receiver.clock import utc_now
+from receiver.core.login_throttle import Lockout
 from receiver.core.results import RefusalReason
 from receiver.operations import register_task
 from receiver.runtime import Runtime
-from receiver.store import recent_failures
+from receiver.store import login_attempts, recent_failures
 from receiver.store.health_queries import read_overview
 from receiver.store.recent_failures import UnsavedFailures
 from receiver.store.schema import delivery, recent_failure, task
@@ -127,6 +128,11 @@ class TestAlarms:
         assert "callbacks_lost" not in problems(client), "ten of fifty"
         settle(runtime, ["task-49"], lost=lambda number: True)
         assert everywhere(client, runtime, "callbacks_lost", "11 of the last 50 settled tasks") == 200
+
+    def test_a_lockout_of_the_sign_in_raises_an_alarm(self, client: FlaskClient, runtime: Runtime) -> None:
+        with runtime.database.write() as connection:
+            login_attempts.save_lockout(connection, Lockout(networks=34, began_at=utc_now()))
+        assert everywhere(client, runtime, "sign_in_locked", "100 wrong passwords from 34 networks") == 200
 
     def test_what_settled_long_ago_is_no_alarm(self, client: FlaskClient, runtime: Runtime) -> None:
         for number in range(9):

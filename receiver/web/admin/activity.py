@@ -7,8 +7,8 @@ from datetime import datetime
 from receiver.core.histogram import quantile_s
 from receiver.core.results import RefusalReason
 from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK
+from receiver.core.times import duration
 from receiver.web.admin.time_series import Line, TimeSeries, Value, rounded
-from receiver.web.admin.times import duration
 from receiver.web.totals import Totals
 
 Facts = tuple[tuple[str, str], ...]

@@ -4,13 +4,13 @@ import json
 
 from flask import Response, request
 
+from receiver.core.times import humanize
 from receiver.store import hourly_counts
 from receiver.web.admin import activity, time_series
 from receiver.web.admin.activity import Plot
 from receiver.web.admin.blueprint import blueprint, request_time
 from receiver.web.admin.layout import page
 from receiver.web.admin.time_series import BUCKET_LENGTHS, SUBJECTS, TimeSeries
-from receiver.web.admin.times import humanize
 from receiver.web.current import current_runtime
 
 DEFAULT_DAYS = 7

@@ -2,13 +2,13 @@
 
 from flask import Response, request, url_for
 
+from receiver.core.times import humanize
 from receiver.store import audit_log
 from receiver.store.audit_log import ActionKind
 from receiver.web.admin.action_words import action_words
 from receiver.web.admin.badges import ACTIONS
 from receiver.web.admin.blueprint import blueprint, request_time
 from receiver.web.admin.layout import page
-from receiver.web.admin.times import humanize
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
 from receiver.web.problems import ErrorType, ProblemError

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from receiver.core.alarms import OVERDUE_AFTER
 from receiver.core.claims import Claims
 from receiver.core.observation import DETAIL_FIELDS
 from receiver.core.settlement import Outcome
+from receiver.core.system_state import OVERDUE_AFTER
 from receiver.core.task import Task
 from receiver.core.task_change import TaskChange
+from receiver.core.times import Timestamp, duration, humanize, timestamp
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.badges import Badge, cause_badge, flags_of, result_badge, task_badge
 from receiver.web.admin.body_preview import MAX_BODY_CHARS, Body, body_of
-from receiver.web.admin.times import Timestamp, duration, humanize, timestamp
 
 WEB_ADDRESS = re.compile(r"https?://[^\s\\\x00-\x1f\x7f]+", re.IGNORECASE)
 UNTITLED = "Untitled"

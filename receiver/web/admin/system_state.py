@@ -5,38 +5,41 @@ from dataclasses import replace
 from datetime import datetime
 
 from receiver.clock import utc_now
-from receiver.core.alarms import OVERDUE_AFTER, Overview, Storage
+from receiver.core import system_state
+from receiver.core.login_throttle import Lockout
+from receiver.core.poller_status import PollerStatus
+from receiver.core.system_state import Overview, Storage, SystemState
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.store.health_queries import read_overview
-from receiver.store.login_attempts import EVERYBODY, load_attempts, load_lockout
-from receiver.store.poller_status import PollerStatus
-from receiver.web.admin.health_banner import SystemState
+from receiver.store.login_attempts import read_lockout
 from receiver.web.stats import read_poller
 from receiver.web.storage_health import storage_now
 
 
 def overdue_before(runtime: Runtime, now: datetime) -> datetime | None:
-    """A poll planned before this is overdue; None without an API key, as nothing is polled then."""
-    return now - OVERDUE_AFTER if runtime.settings.upstream_api_key else None
+    return system_state.overdue_before(now, has_key=bool(runtime.settings.upstream_api_key))
 
 
 def read_system_state(runtime: Runtime, *, now: datetime) -> SystemState:
     """Raises where the database cannot be read; `unreadable` is the state then."""
     with runtime.database.read() as connection:
         overview = read_overview(connection, due_before=overdue_before(runtime, now))
-        poller = read_poller(runtime, connection)
-        everybody = load_attempts(connection, [EVERYBODY])[EVERYBODY]
-        lockout = load_lockout(connection).updated(everybody, now=now)
-    state = system_state_of(runtime, with_unsaved(runtime, overview, now=now), poller, now=now)
-    return replace(state, lockout=lockout)
+        poller, lockout = read_poller(runtime, connection), read_lockout(connection, now=now)
+    return system_state_of(runtime, with_unsaved(runtime, overview, now=now), poller, lockout, now=now)
 
 
 def system_state_of(
-    runtime: Runtime, overview: Overview, poller: PollerStatus, *, now: datetime
+    runtime: Runtime, overview: Overview, poller: PollerStatus, lockout: Lockout, *, now: datetime
 ) -> SystemState:
-    has_key = bool(runtime.settings.upstream_api_key)
-    return SystemState(storage=storage_now(), overview=overview, poller=poller, has_key=has_key, now=now)
+    return SystemState(
+        storage=storage_now(),
+        overview=overview,
+        poller=poller,
+        lockout=lockout,
+        has_key=bool(runtime.settings.upstream_api_key),
+        now=now,
+    )
 
 
 def unreadable(error: StoreUnavailableError) -> SystemState:

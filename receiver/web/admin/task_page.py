@@ -10,6 +10,7 @@ from receiver.core.payloads import ParseOutcome, parse_stored
 from receiver.core.reconciliation import TaskState, reconcile
 from receiver.core.source_comparison import ComparedValue, by_track, compare
 from receiver.core.task import Task
+from receiver.core.times import Timestamp
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.presenters import (
@@ -21,7 +22,6 @@ from receiver.web.admin.presenters import (
     timestamps_of,
 )
 from receiver.web.admin.timeline import Entry, build_timeline
-from receiver.web.admin.times import Timestamp
 from receiver.web.admin.track_cards import TrackCard, track_cards
 
 # Anybody may call back, so only so many bodies and bytes are parsed for a page.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from receiver.core.task import Task
+from receiver.core.times import Timestamp, humanize
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.web.admin.action_words import action_words
 from receiver.web.admin.badges import ACTIONS, Badge
 from receiver.web.admin.body_preview import MAX_BODY_CHARS
 from receiver.web.admin.presenters import DeliveryRow, delivery_row
-from receiver.web.admin.times import Timestamp, humanize
 
 FIRST_SEEN = Badge("slate", "●", "first seen")
 REGISTERED = Badge("slate", "✚", "registered")

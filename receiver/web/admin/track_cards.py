@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from receiver.core.claims import Claims
 from receiver.core.observation import TRACK_FIELDS, is_audio_file
 from receiver.core.task import Task
+from receiver.core.times import Timestamp, humanize
 from receiver.web.admin.media import HTTPS, may_load
 from receiver.web.admin.presenters import UNTITLED, Field, fields_of, web_address
-from receiver.web.admin.times import Timestamp, humanize
 
 LAST_YEAR = 9999  # some days after it there are no more dates
 # "Generated files are retained for 14 days" (the upstream's page on generating music)
