@@ -11,6 +11,7 @@ from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, docs, health, metrics
+from receiver.web.broken_bodies import with_broken_bodies
 from receiver.web.long_polling import LongPollSlots
 from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
@@ -61,7 +62,7 @@ def build_app(runtime: Runtime) -> Flask:
     for edge in (callbacks, api, health, metrics, docs):
         app.register_blueprint(edge.blueprint)
     admin.register(app)
-    app.wsgi_app = with_single_slashes(app.wsgi_app)  # type: ignore[method-assign, assignment]
+    app.wsgi_app = with_broken_bodies(with_single_slashes(app.wsgi_app))  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from receiver.app import build_app
 from receiver.web.endpoints import ENDPOINTS, Endpoint
-from receiver.web.problems import ErrorType
+from receiver.web.error_types import ErrorType
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
 from tests.world import World
 

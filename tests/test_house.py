@@ -19,7 +19,7 @@ MAY_KNOW = {
     "store": {"core"},
     "upstream": {"core"},
     "settings": {"core"},
-    "serving": set(),
+    "serving": {"logs", "web"},  # what it refuses gets the application's error types and a request id
     "logs": set(),
     "metrics": set(),
     "redaction": set(),

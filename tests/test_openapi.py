@@ -20,8 +20,8 @@ from receiver.web.api_output import (
 )
 from receiver.web.docs import example_of
 from receiver.web.endpoints import ENDPOINTS
+from receiver.web.error_types import ErrorType
 from receiver.web.openapi import document
-from receiver.web.problems import ErrorType
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
 
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}

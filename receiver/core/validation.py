@@ -5,6 +5,7 @@ from typing import Any
 
 MAX_TASK_ID_CHARS = 200
 MAX_LABEL_CHARS = 200
+MAX_QUOTED_CHARS = 200
 TASK_ID_RULE = f"text without white space or slashes, {MAX_TASK_ID_CHARS} characters at most"
 LABEL_RULE = f"a label is text of {MAX_LABEL_CHARS} characters at most"
 
@@ -19,6 +20,14 @@ def parse_task_id(value: Any) -> str | None:
     text = str(value).strip()
     refused = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
     return None if refused or text in (".", "..") or not 0 < len(text) <= MAX_TASK_ID_CHARS else text
+
+
+def quoted(text: str) -> str:
+    """The text for a sentence: in quotation marks, cut, and without characters that would not be shown."""
+    shown = "".join(
+        character if character.isprintable() else "\ufffd" for character in text[:MAX_QUOTED_CHARS]
+    )
+    return f"'{shown}{'…' if len(text) > MAX_QUOTED_CHARS else ''}'"
 
 
 def is_label(text: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from receiver.serving.answers import Page, problem
+from receiver.serving.refusals import StatusRecorder, check_transfer_coding, new_request_id, refusal
 from receiver.serving.request_buffer import RequestBuffer, Stage
 
 HEAD_S = 10.0  # from the connection, or the request before, to the end of the headers
@@ -94,16 +94,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._await_request(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
+        check_transfer_coding(req.headers)
         if not getattr(conn, "complete", True):
             req.force_close()  # where the next request would begin is unknown
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """What was wrong stands in gunicorn's log; the client gets a problem in place of its page."""
-        page = Page()
-        super().handle_error(req, page, addr, exc)
-        if page.status:
-            _send(client, problem(page.status))
+        recorder = StatusRecorder()
+        with new_request_id() as own_id:
+            super().handle_error(req, recorder, addr, exc)
+        if recorder.status:
+            _send(client, refusal(recorder.status, own_id))
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
         if not isinstance(conn, Connection):
@@ -187,7 +189,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _refuse(self, conn: Connection, status: int) -> None:
         self._drop(conn)
         conn.buffer.take()
-        _send(conn.sock, problem(status))
+        with new_request_id() as own_id:
+            self.log.warning("request refused", extra={"fields": {"status": status}})
+        _send(conn.sock, refusal(status, own_id))
         self._linger(conn)
 
     def _drop(self, conn: Connection) -> None:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, request, url_for
 
 from receiver.clock import utc_now
 from receiver.core.task import Task
-from receiver.core.validation import UNSTORABLE
+from receiver.core.validation import UNSTORABLE, quoted
 from receiver.operations import delete_task, label_task, register_task, request_task_poll
 from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
@@ -18,8 +18,9 @@ from receiver.web.api_input import NOTHING, json_body, load, parameters
 from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
 from receiver.web.endpoints import BY_NAME
+from receiver.web.error_types import ErrorType
 from receiver.web.long_polling import LongPollSlots
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.serializers import serialize_delivery, serialize_task
 from receiver.web.stats import gather_stats
@@ -41,6 +42,8 @@ def _authorize() -> None:
 
 @blueprint.before_request
 def _read_input() -> None:
+    if request.method == "OPTIONS":  # Flask responds itself, and takes nothing
+        return
     task_id = (request.view_args or {}).get("task_id", "")
     if UNSTORABLE.search(task_id):  # PostgreSQL refuses to search for it
         raise _unknown_task(task_id)
@@ -128,7 +131,7 @@ def _load_task(task_id: str) -> Task:
 
 
 def _unknown_task(task_id: str) -> ProblemError:
-    detail = f"There is no task {task_id!r}. Register it with POST /api/tasks."
+    detail = f"There is no task {quoted(task_id)}. Register it with POST /api/tasks."
     return ProblemError(ErrorType.UNKNOWN_TASK, detail)
 
 

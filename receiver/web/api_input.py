@@ -19,7 +19,8 @@ from receiver.core.validation import (
     UNSTORABLE,
     parse_task_id,
 )
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 
 MAX_WAIT_S = 60
 MAX_SEARCH_CHARS = 500
@@ -167,10 +168,8 @@ def json_body() -> Any:
         raise ProblemError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         return json.loads(raw, object_pairs_hook=_object) if raw else {}
-    except RecursionError:
-        raise _invalid({"": ["Nested too deeply."]}) from None
-    except ValueError:
-        raise ProblemError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.meaning) from None
+    except (ValueError, RecursionError):
+        raise ProblemError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.detail) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

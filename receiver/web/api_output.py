@@ -7,7 +7,7 @@ from marshmallow import RAISE, Schema, fields, validate
 from receiver.core.observation import TRACK_FIELDS, URL_FIELDS, Source
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
-from receiver.web.problems import ErrorType
+from receiver.web.error_types import ErrorType
 
 TIME = "2026-01-31T12:00:00.000Z"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from flask.sansio.blueprints import BlueprintSetupState
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed
 from werkzeug.routing import Rule
 
 from receiver.clock import utc_now
@@ -21,7 +21,8 @@ from receiver.redaction import redact_query
 from receiver.runtime import Runtime
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 from receiver.web.secrets import same_secret
 
 READ_TO_REFUSE = 2
@@ -89,7 +90,7 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
     size = min(size, request.content_length or size)
     try:
         return bytes(request.environ["wsgi.input"].read(size))
-    except Exception as error:  # the server's own errors, for a broken chunk or a lost connection
+    except ClientDisconnected as error:
         raise _cut_off(runtime) from error
 
 
@@ -101,10 +102,7 @@ def _too_large(runtime: Runtime) -> ProblemError:
 
 def _cut_off(runtime: Runtime) -> ProblemError:
     _refuse(runtime, RefusalReason.CUT_OFF)
-    return ProblemError(
-        ErrorType.BODY_INCOMPLETE,
-        "The body ended before its announced length. Nothing is stored. Send it again.",
-    )
+    return ProblemError(ErrorType.BODY_INCOMPLETE, ErrorType.BODY_INCOMPLETE.detail)
 
 
 def _check_signature(runtime: Runtime, delivery: Delivery) -> None:

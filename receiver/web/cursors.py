@@ -11,7 +11,8 @@ from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.schema import MAX_ID
 from receiver.store.task_list import TaskPosition
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 
 CHANGE = "~"  # no sign of base64
 Numbered = TypeVar("Numbered", Action, StoredDelivery)

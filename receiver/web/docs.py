@@ -11,8 +11,8 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup
 
+from receiver.web.error_types import ErrorType
 from receiver.web.openapi import document
-from receiver.web.problems import ErrorType
 
 blueprint = Blueprint("docs", __name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from marshmallow import Schema
 
 from receiver.web import api_input, api_output
-from receiver.web.problems import ErrorType
+from receiver.web.error_types import ErrorType
 
 JSON = "application/json"
 

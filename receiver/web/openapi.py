@@ -13,7 +13,8 @@ from marshmallow import Schema, fields
 
 from receiver.web.api_output import OutputSchema, ProblemSchema
 from receiver.web.endpoints import ENDPOINTS, JSON, Content, Endpoint
-from receiver.web.problems import CONTENT_TYPE, ErrorType
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import CONTENT_TYPE
 
 OPENAPI_VERSION = "3.1.1"
 ABOUT = (
@@ -132,7 +133,7 @@ def _error_response(kinds: list[ErrorType]) -> dict[str, Any]:
             "value": {
                 "title": kind.title,
                 "status": kind.status,
-                "detail": kind.meaning.replace("`", ""),
+                "detail": kind.detail,
                 "type": kind.uri,
             }
         }

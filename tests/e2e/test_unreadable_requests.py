@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.processes import Deployment, deployed
+from receiver.web.error_types import ErrorType
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
 
 CALLBACK = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\n".encode()
@@ -39,12 +40,37 @@ REFUSED = {
     "two lengths": (CALLBACK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
     "a length and chunks": (CALLBACK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     "a coding nobody knows": (CALLBACK + b"Transfer-Encoding: magic\r\n\r\n", 501),
+    **{
+        f"more than chunks: {coding!r}": (CALLBACK + b"Transfer-Encoding: %b\r\n\r\n" % coding, 501)
+        for coding in (
+            b"gzip, chunked",
+            b"deflate,chunked",
+            b"compress, chunked",
+            b"identity, chunked",
+            b"GZIP\t, Chunked",
+            b"chunked,",
+            b"chunked;q=1",
+            b"gzip\r\nTransfer-Encoding: chunked",
+            b"gzip, chunked\r\n\r\n2\r\n{}\r\n0",
+        )
+    },
     "a coding without chunks": (CALLBACK + b"Transfer-Encoding: gzip\r\n\r\n", 400),
     "chunks of HTTP/1.0": (
         CALLBACK.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
-    "no size of a chunk": (CALLBACK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
+    **{
+        f"no size of a chunk for {path}": (
+            b"POST %s HTTP/1.1\r\nHost: x\r\n" % path.encode()
+            + b"Authorization: Bearer %s\r\nContent-Type: %s\r\n" % (API_TOKEN.encode(), media_type)
+            + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+            400,
+        )
+        for path, media_type in (
+            (f"/callbacks/{CALLBACK_TOKEN}", b"application/json"),
+            ("/api/tasks", b"application/json"),
+        )
+    },
 }
 
 
@@ -73,12 +99,16 @@ def test_what_cannot_be_read_is_answered_as_a_problem_without_quoting_it(
     answer = ask(receiver, raw)
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
     problem = json.loads(answer.body)  # type: ignore[attr-defined]
-    # Only chunks are still to be read when the application has the request; the types of errors are its own.
-    types = ["type"] if kind == "no size of a chunk" else []
-    assert list(problem) == ["title", "status", "detail", *types]
-    assert (problem["status"], bool(problem["title"]), bool(problem["detail"])) == (status, True, True)
+    assert list(problem) == ["title", "status", "detail", "type"]
+    [error] = [error for error in ErrorType if error.uri == problem["type"]]
+    assert (problem["status"], problem["title"], error.status) == (status, error.title, status)
+    assert "`" not in problem["detail"]
     assert CALLBACK_TOKEN not in str(problem)
-    assert CALLBACK_TOKEN not in receiver.log.read_text()
+    log = receiver.log.read_text()
+    assert CALLBACK_TOKEN not in log
+    own_id = answer.headers["X-Request-Id"]
+    assert f"request={own_id}" in log or (own_id and kind == "no size of a chunk for /api/tasks")
+    assert not receiver.get("/api/quarantine")["deliveries"], "nothing is stored"
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "語", "🎵"])

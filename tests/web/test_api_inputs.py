@@ -13,10 +13,11 @@ from flask.testing import FlaskClient
 
 from receiver.app import build_app
 from receiver.runtime import Runtime
-from receiver.web.problems import ErrorType
-from tests.conftest import API_TOKEN, BOTH_STORES, json_of
+from receiver.web.error_types import ErrorType
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, json_of
 
 KINDS = {kind.uri: kind for kind in ErrorType}
+CALLBACKS = f"/callbacks/{CALLBACK_TOKEN}"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 CALLS = [
     ("POST", "/api/tasks"),
@@ -176,8 +177,8 @@ BODIES = [
     (b"\xff\xfe", {}, 400, None),
     (b'{"taskId": "x"', {}, 400, None),
     (b'{"taskId": ' + b"9" * 5000 + b"}", {}, 400, None),
-    (b"[" * 60_000, {}, 422, {""}),
-    (b'{"a":' * 20_000, {}, 422, {""}),
+    (b"[" * 60_000, {}, 400, None),
+    (b'{"a":' * 20_000, {}, 400, None),
     (b"null", {}, 422, {""}),
     (b"[]", {}, 422, {""}),
     (b'[{"taskId": "x"}]', {}, 422, {""}),
@@ -213,6 +214,85 @@ def test_a_wrong_body_is_a_clear_problem_and_changes_nothing(
             else:
                 problem(response, 422)
     assert stored(client) == [("known", "mine")]
+
+
+NO_JSON = {
+    "an open list": b"[" * 100_000,
+    "an open object": b'{"a":' * 20_000,
+    "a closed list": b"[" * 60_000 + b"]" * 60_000,
+    "a closed object": b'{"a":' * 18_000 + b"1" + b"}" * 18_000,
+    "deep beside an id": b'{"taskId": "x", "a": ' + b"[" * 60_000 + b"]" * 60_000 + b"}",
+    "cut off": b'{"taskId": "x"',
+    "words": b"nothing of the kind",
+    "no UTF-8": b'{"taskId": "\xff\xfe"}',
+}
+
+
+@pytest.mark.parametrize("kind", NO_JSON)
+def test_one_fault_of_a_body_has_one_type_wherever_it_is_sent(client: FlaskClient, kind: str) -> None:
+    calls = [("POST", CALLBACKS), *(call for call in CALLS if call[0] in ("POST", "PATCH", "DELETE"))]
+    for method, path in calls:
+        response = client.open(path, method=method, headers=BEARER, data=NO_JSON[kind])
+        assert problem(response, 400)["type"] == "/docs#not-json", (method, path)
+    assert stored(client) == [("known", "mine")]
+
+
+class BrokenChunk(io.BytesIO):
+    """A body as the server's parser gives it: with an error of its own."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise RuntimeError("Invalid chunk size")
+
+
+def test_a_body_that_breaks_off_has_one_type_wherever_it_is_sent(client: FlaskClient) -> None:
+    broken = {"wsgi.input_terminated": True}
+    for path in (CALLBACKS, "/api/tasks", "/api/tasks/known/poll"):
+        for stream, length in ((BrokenChunk(), None), (io.BytesIO(b'{"taskId"'), 100)):
+            overrides = broken if length is None else {"CONTENT_LENGTH": str(length)}
+            response = client.post(
+                path,
+                headers=BEARER,
+                input_stream=stream,
+                content_type="application/json",
+                environ_overrides=overrides,
+            )
+            assert problem(response, 400)["type"] == "/docs#body-incomplete", path
+    assert stored(client) == [("known", "mine")]
+
+
+def test_a_form_of_the_admin_page_that_breaks_off_is_no_fault_of_ours(client: FlaskClient) -> None:
+    response = client.post(
+        "/admin/sign-in",
+        input_stream=BrokenChunk(),
+        content_type="application/x-www-form-urlencoded",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert response.status_code == 400
+
+
+def test_options_names_the_methods_and_validates_nothing(client: FlaskClient) -> None:
+    for path in ("/api/tasks", "/api/tasks/known", "/api/tasks/%00", "/api/tasks/none/poll", "/api/stats"):
+        for query, body in (("", None), ("?nosuch=1&limit=x&limit=y", b"{oops"), ("?taskId=", b"[" * 60_000)):
+            response = client.open(path + query, method="OPTIONS", headers=BEARER, data=body)
+            assert (response.status_code, response.data) == (200, b""), (path, response.text)
+            assert "OPTIONS" in response.headers["Allow"]
+
+
+def test_an_unknown_task_is_named_in_plain_quotes_and_cut(client: FlaskClient) -> None:
+    shown = {
+        "none": "'none'",
+        "it's": "'it's'",
+        "%22": "'\"'",
+        "a%5Cb": "'a\\b'",
+        "%0A": "'\ufffd'",
+        "%E2%80%AEtxt": "'\ufffdtxt'",
+        "%C3%A9%F0%9F%8E%B5": "'é🎵'",
+        "x" * 200: f"'{'x' * 200}'",
+        "x" * 4000: f"'{'x' * 200}…'",
+    }
+    for task_id, quoted in shown.items():
+        detail = problem(client.get(f"/api/tasks/{task_id}", headers=BEARER), 404)["detail"]
+        assert detail == f"There is no task {quoted}. Register it with POST /api/tasks."
 
 
 TWICE = [

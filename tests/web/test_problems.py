@@ -8,7 +8,8 @@ from werkzeug.exceptions import BadGateway, BadRequest, ImATeapot, MethodNotAllo
 
 from receiver.store.database import StoreUnavailableError
 from receiver.web.api_input import MAX_BODY_BYTES
-from receiver.web.problems import ErrorType, ProblemError, describe, register_problems
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError, describe, register_problems
 
 SECRET = "postgresql://receiver:password@db/receiver"
 

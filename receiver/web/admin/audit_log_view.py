@@ -11,7 +11,8 @@ from receiver.web.admin.blueprint import blueprint, request_time
 from receiver.web.admin.layout import page
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 50
 

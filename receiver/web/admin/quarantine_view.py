@@ -23,7 +23,8 @@ from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import delivery_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 25
 CHANGES_SHOWN = 50

@@ -19,7 +19,8 @@ from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import TaskRow, task_row
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
-from receiver.web.problems import ErrorType, ProblemError
+from receiver.web.error_types import ErrorType
+from receiver.web.problems import ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
