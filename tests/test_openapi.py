@@ -1,6 +1,7 @@
 """`/openapi.json` and `/docs`: they describe what the application really does, and nothing else."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from receiver.app import build_app
+from receiver.core.results import DeliveryResult
+from receiver.core.settlement import Outcome
+from receiver.core.validation import parse_task_id
 from receiver.runtime import Runtime
 from receiver.web.api_output import (
     CallbackSchema,
@@ -20,7 +24,7 @@ from receiver.web.api_output import (
 )
 from receiver.web.docs import example_of
 from receiver.web.endpoints import ENDPOINTS
-from receiver.web.error_types import ErrorType
+from receiver.web.error_types import COMMON_ERRORS, OTHER_ERRORS, ErrorType
 from receiver.web.openapi import document
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, json_of
 
@@ -199,3 +203,69 @@ def test_a_key_that_is_added_later_breaks_no_client_and_one_too_many_is_refused(
     schemas = document()["components"]["schemas"]
     closed = {name for name, schema in schemas.items() if schema.get("additionalProperties") is False}
     assert closed == {"NewTask", "Label"}
+
+
+def test_the_pattern_of_a_task_id_is_the_rule_of_the_code() -> None:
+    document_rule = document()["components"]["schemas"]["NewTask"]["properties"]["taskId"]["pattern"]
+    [in_path] = [one["schema"] for one in document()["paths"]["/api/tasks/{taskId}"]["parameters"]]
+    ids = (
+        *("a", "9f3c-task", "...", "..a", ".a.", "é🎵", "5", "-5", "x" * 200, "a'b", '"', "%", "?", "#"),
+        *(
+            "",
+            ".",
+            "..",
+            "x" * 201,
+            "a b",
+            "a/b",
+            "a\\b",
+            "a\tb",
+            "a\nb",
+            "a\0b",
+            "\x7f",
+            "\u00a0a\u00a0b",
+            "/",
+        ),
+        *(" a ", "\ta\n", " . ", " .. ", " ", " " * 5 + "x" * 200 + " ", " " + "x" * 201),
+    )
+    for task_id in ids:
+        parsed = parse_task_id(task_id)
+        assert bool(re.search(document_rule, task_id)) == (parsed is not None), task_id
+        in_rule = re.search(in_path["pattern"], task_id) and len(task_id) <= in_path["maxLength"]
+        assert bool(in_rule) == (parsed is not None and parsed == task_id), task_id
+
+
+def test_numbers_times_and_truth_are_described_as_they_are_read() -> None:
+    operation = document()["paths"]["/api/tasks"]["get"]
+    described = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
+    assert described["limit"] == {"type": "integer", "default": 50, "minimum": 1, "maximum": 200}
+    assert described["settled"] == {"type": "boolean"}
+    assert described["changedSince"]["format"] == "date-time"
+    assert described["outcome"]["enum"] == [*Outcome]
+    [wait] = document()["paths"]["/api/tasks/{taskId}"]["get"]["parameters"]
+    assert (wait["schema"]["type"], wait["schema"]["minimum"], wait["schema"]["maximum"]) == ("number", 0, 60)
+
+
+def test_every_result_is_described() -> None:
+    schemas = document()["components"]["schemas"]
+    assert schemas["Delivery"]["properties"]["result"]["enum"] == [*DeliveryResult]
+    results = schemas["Callback"]["properties"]["result"]["enum"]
+    assert set(results) == set(DeliveryResult) - {DeliveryResult.UNKNOWN}
+    documented = (Path(__file__).resolve().parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    for result in results:
+        assert f"| 200 | `{result}` |" in documented
+
+
+def test_every_operation_describes_what_any_request_may_get(client: FlaskClient) -> None:
+    other = document()["components"]["responses"]["OtherError"]["content"]["application/problem+json"]
+    assert list(other["examples"]) == [kind.slug for kind in OTHER_ERRORS]
+    for path, item in document()["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            examples = operation["responses"]["400"]["content"]["application/problem+json"]["examples"]
+            assert "bad-request" in examples, (method, path)
+            assert operation["responses"]["default"] == {"$ref": "#/components/responses/OtherError"}
+    named = {kind for endpoint in ENDPOINTS for kind in endpoint.errors} | {*OTHER_ERRORS, *COMMON_ERRORS}
+    assert named == set(ErrorType), "each type is one of the document"
+    section = client.get("/docs").text.split('id="errors"')[1]
+    assert all(f'href="#{kind.slug}"' in section for kind in OTHER_ERRORS)

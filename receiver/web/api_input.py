@@ -3,80 +3,44 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from receiver.core.payloads.errors import flat_errors
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
-from receiver.core.validation import (
-    MAX_LABEL_CHARS,
-    MAX_TASK_ID_CHARS,
-    TASK_ID_RULE,
-    UNSTORABLE,
-    parse_task_id,
-)
+from receiver.core.validation import MAX_LABEL_CHARS, MAX_TASK_ID_CHARS
+from receiver.web.cursors import ID_CURSOR_PATTERN, TASK_CURSOR_PATTERN
 from receiver.web.error_types import ErrorType
 from receiver.web.problems import ProblemError
+from receiver.web.strict_fields import (
+    PADDED_TASK_ID_PATTERN,
+    Moment,
+    Number,
+    StrictSchema,
+    TaskIdField,
+    TrueOrFalse,
+    WholeNumber,
+    one_of,
+    text,
+)
 
 MAX_WAIT_S = 60
 MAX_SEARCH_CHARS = 500
 MAX_BODY_BYTES = 131_072
-
-
-class TaskIdField(fields.Field[str]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        task_id = parse_task_id(value)
-        if task_id is None:
-            raise ValidationError(f"A task id: {TASK_ID_RULE}.")
-        return task_id
-
-
-class Timestamp(fields.Field[datetime]):
-    """ISO 8601; without a zone it is UTC. In a query string `+` arrives as a space, and is restored."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        day, _, time = str(value).partition("T")
-        try:
-            moment = datetime.fromisoformat(f"{day}T{time.replace(' ', '+')}" if time else day)
-            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise ValidationError("A time such as 2026-01-31T12:00:00Z.") from None
-
-
-def storable(text: str) -> None:
-    if UNSTORABLE.search(text):
-        raise ValidationError("Must not hold NUL or half a surrogate pair.")
+CURSOR = "The `next` of the page before, of the same list."
 
 
 def _label(description: str, *, allow_none: bool = True, **options: Any) -> fields.String:
-    metadata = {"description": description, "examples": ["order 17"]}
-    return fields.String(
+    return text(
+        description,
+        max_chars=MAX_LABEL_CHARS,
         allow_none=allow_none,
-        validate=[validate.Length(max=MAX_LABEL_CHARS), storable],
-        metadata=metadata,
+        metadata={"examples": ["order 17"]},
         **options,
     )
-
-
-def _one_of(names: type[Outcome] | type[Product], default: str | None, description: str) -> fields.String:
-    allowed = validate.OneOf([name.value for name in names])
-    return fields.String(
-        load_default=default, allow_none=False, validate=allowed, metadata={"description": description}
-    )
-
-
-class StrictSchema(Schema):
-    error_messages = {  # noqa: RUF012
-        "unknown": "There is no parameter or field of this name here.",
-        "type": "Send one JSON object.",
-    }
-
-    class Meta:
-        unknown = RAISE
 
 
 class NewTaskSchema(StrictSchema):
@@ -84,13 +48,16 @@ class NewTaskSchema(StrictSchema):
         required=True,
         metadata={
             "type": ["string", "integer"],
-            "pattern": r"^\s*[^\s/\\]+\s*$",
-            "description": f"The upstream's id: no white space, no slash, {MAX_TASK_ID_CHARS} characters at most.",
+            "pattern": PADDED_TASK_ID_PATTERN,
+            "description": (
+                "The upstream's id: printable, no white space, no slash, "
+                f"{MAX_TASK_ID_CHARS} characters at most. White space around it is removed."
+            ),
             "examples": ["9f3c-task"],
         },
     )
     label = _label("Your own name for the task.", load_default=None)
-    product = _one_of(Product, Product.MUSIC.value, "What kind of task it is.")
+    product = one_of(Product, Product.MUSIC.value, "What kind of task it is.")
 
 
 class LabelSchema(StrictSchema):
@@ -98,7 +65,7 @@ class LabelSchema(StrictSchema):
 
 
 class PageSchema(StrictSchema):
-    limit = fields.Integer(
+    limit = WholeNumber(
         load_default=50,
         validate=validate.Range(min=1, max=200),
         metadata={"description": "Entries at most; a page may be shorter."},
@@ -106,43 +73,43 @@ class PageSchema(StrictSchema):
     cursor = fields.String(
         load_default=None,
         allow_none=False,
-        metadata={"description": "The `next` of the page before, of the same list."},
+        metadata={"description": CURSOR, "pattern": ID_CURSOR_PATTERN},
     )
 
 
 class TaskPageSchema(PageSchema):
-    outcome = _one_of(Outcome, None, "Tasks with this outcome.")
-    status = fields.String(
+    cursor = fields.String(
         load_default=None,
         allow_none=False,
-        validate=storable,
-        metadata={"description": "Tasks with this status."},
+        metadata={"description": CURSOR, "pattern": TASK_CURSOR_PATTERN},
     )
-    q = fields.String(
+    outcome = one_of(Outcome, None, "Tasks with this outcome.")
+    status = text("Tasks with this status.", load_default=None, allow_none=False)
+    q = text(
+        "Words of the id, the label or a track's title.",
+        max_chars=MAX_SEARCH_CHARS,
         load_default=None,
         allow_none=False,
-        validate=[validate.Length(max=MAX_SEARCH_CHARS), storable],
-        metadata={"description": "Words of the id, the label or a track's title."},
     )
     label = _label("Tasks with exactly this label.", load_default=None, allow_none=False)
-    product = _one_of(Product, None, "Tasks of this kind.")
-    settled = fields.Boolean(
+    product = one_of(Product, None, "Tasks of this kind.")
+    settled = TrueOrFalse(
         load_default=None, allow_none=False, metadata={"description": "Settled tasks, or the others."}
     )
-    changedSince = Timestamp(
+    changedSince = Moment(
         load_default=None,
         allow_none=False,
         metadata={
             "type": "string",
             "format": "date-time",
-            "description": "Tasks that changed since then, in order of change. Without a zone it is UTC.",
+            "description": "Tasks that changed since then, in order of change. A time with its zone (RFC 3339).",
             "examples": ["2026-01-31T12:00:00Z"],
         },
     )
 
 
 class WaitSchema(StrictSchema):
-    wait = fields.Float(
+    wait = Number(
         load_default=0,
         validate=validate.Range(min=0, max=MAX_WAIT_S),
         metadata={"description": "Seconds to wait until the task settles."},
@@ -167,9 +134,14 @@ def json_body() -> Any:
         detail = f"Send the body as application/json, not as {request.mimetype}."
         raise ProblemError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
-        return json.loads(raw, object_pairs_hook=_object) if raw else {}
+        return json.loads(raw, object_pairs_hook=_object, parse_constant=_refuse_constant) if raw else {}
     except (ValueError, RecursionError):
         raise ProblemError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.detail) from None
+
+
+def _refuse_constant(name: str) -> None:
+    """`NaN` and `Infinity` are Python's own, and no JSON."""
+    raise ValueError(name)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

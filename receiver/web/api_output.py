@@ -1,14 +1,21 @@
 """What the endpoints respond with: schemas that describe the serializers' output, and that tests hold it to."""
 
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, validate
 
+from receiver.core.alarms import Level
 from receiver.core.observation import TRACK_FIELDS, URL_FIELDS, Source
+from receiver.core.payloads.upstream_trouble import Trouble
+from receiver.core.poller_status import PollerState
 from receiver.core.product import Product
+from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.web.error_types import ErrorType
 
+CALLBACK_RESULTS = tuple(result for result in DeliveryResult if result is not DeliveryResult.UNKNOWN)
 TIME = "2026-01-31T12:00:00.000Z"
 
 
@@ -35,10 +42,10 @@ def _count(description: str, example: int, *, nullable: bool = False) -> fields.
 
 
 def _choice(
-    names: type[Outcome] | type[Product] | type[Source], description: str, example: str
+    names: Iterable[StrEnum], description: str, example: str | None, *, required: bool = True, **options: Any
 ) -> fields.String:
     allowed = validate.OneOf([name.value for name in names])
-    return fields.String(required=True, validate=allowed, metadata=_doc(description, example))
+    return fields.String(required=required, validate=allowed, metadata=_doc(description, example), **options)
 
 
 def _errors(description: str, example: dict[str, list[str]], *, required: bool) -> fields.Dict:
@@ -128,7 +135,9 @@ class DeliverySchema(OutputSchema):
     taskId = _text("The task it is about.", "9f3c-task", nullable=True)
     source = _choice(Source, "How it came.", "callback")
     receivedAt = _time("When it came.")
-    result = _text("What became of it: `accepted`, `duplicate`, `quarantined`, `unsupported`.", "accepted")
+    result = _choice(
+        DeliveryResult, "What became of it. `unknown`: record-info does not know the task.", "accepted"
+    )
     status = _text("The status that it reports.", "SUCCESS", nullable=True)
     product = _text("The product it is about, where that is not music.", "music", nullable=True)
     query = _text("The query string of the callback's URL, without secrets.", "orderId=17", nullable=True)
@@ -157,14 +166,10 @@ class PollerSchema(OutputSchema):
     heartbeatAge = fields.Float(
         required=True, allow_none=True, metadata=_doc("Seconds since its last sign of life.", 0.4)
     )
-    state = fields.String(
-        required=True,
-        validate=validate.OneOf(["polling", "paused", "refused", "off"]),
-        metadata=_doc("`refused`: the upstream rejects the API key.", "polling"),
-    )
+    state = _choice(PollerState, "`refused`: the upstream rejects the API key.", "polling")
     pausedUntil = _time("When polling goes on.", None)
     pausedSince = _time("Since when the upstream is in trouble.", None)
-    trouble = fields.String(required=True, allow_none=True, metadata=_doc("The trouble's name.", None))
+    trouble = _choice(Trouble, "The trouble's name.", None, allow_none=True)
     detail = fields.String(required=True, allow_none=True, metadata=_doc("What the upstream said.", None))
 
 
@@ -190,28 +195,32 @@ class StatsSchema(OutputSchema):
 class CallbackSchema(OutputSchema):
     """`result` and `taskId` are always there."""
 
-    result = _text("What became of the callback.", "accepted")
+    result = _choice(CALLBACK_RESULTS, "What became of the callback.", "accepted")
     taskId = _text("The task it is about.", "9f3c-task")
     status = fields.String(allow_none=True, metadata=_doc("The task's status.", "SUCCESS"))
-    outcome = fields.String(
-        validate=validate.OneOf([name.value for name in Outcome]), metadata=_doc("Its outcome.", "succeeded")
-    )
+    outcome = _choice(Outcome, "Its outcome.", "succeeded", required=False)
     product = fields.String(metadata=_doc("The product, where it is known.", "music"))
     errors = _errors("What could not be read, by path.", {}, required=False)
 
 
 class HealthSchema(OutputSchema):
-    status = _text("Always `ok`.", "ok")
+    status = fields.String(
+        required=True, validate=validate.OneOf(["ok"]), metadata=_doc("Always `ok`.", "ok")
+    )
 
 
 class AlarmSchema(OutputSchema):
     name = _text("The problem's stable name.", "disk_low")
-    level = _text("How bad it is: `red` or `amber`.", "amber")
+    level = _choice(Level, "How bad it is.", "amber")
     text = _text("What is wrong, and what to do.", "Little disk space is left.")
 
 
 class ReadinessSchema(OutputSchema):
-    status = _text("`ok` or `unavailable`.", "ok")
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf(["ok", "unavailable"]),
+        metadata=_doc("Whether callbacks can be stored.", "ok"),
+    )
     database = _text("`ok`, or why it takes no callbacks.", "ok")
     poller = fields.Nested(PollerSchema, required=True, allow_none=True)
     problems = fields.List(fields.Nested(AlarmSchema), required=True)

@@ -1,20 +1,24 @@
 """Cursors: where the next page of a list begins, as text for a URL."""
 
 import base64
-import binascii
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TypeVar
 
 from receiver.core.validation import UNSTORABLE
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
-from receiver.store.schema import MAX_ID
 from receiver.store.task_list import TaskPosition
 from receiver.web.error_types import ErrorType
 from receiver.web.problems import ProblemError
+from receiver.web.strict_fields import parse_moment
 
 CHANGE = "~"  # no sign of base64
+TASK_CURSOR = r"[A-Za-z0-9_-]+"
+ID_CURSOR = r"[0-9]{1,18}"
+TASK_CURSOR_PATTERN = f"^{CHANGE}?{TASK_CURSOR}$"
+ID_CURSOR_PATTERN = f"^{ID_CURSOR}$"
 Numbered = TypeVar("Numbered", Action, StoredDelivery)
 
 
@@ -43,22 +47,24 @@ def task_cursor(cursor: str | None) -> TaskPosition | None:
     """The task after which the page begins; None for the first page."""
     if cursor is None:
         return None
+    if not re.fullmatch(TASK_CURSOR, cursor):
+        raise _bad_cursor()
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
         if UNSTORABLE.search(raw):
             raise _bad_cursor()
         changed_at, _, task_id = raw.partition("|")
-        return datetime.fromisoformat(changed_at).astimezone(UTC), task_id
-    except (ValueError, OverflowError, binascii.Error):
+        return parse_moment(changed_at), task_id
+    except ValueError:
         raise _bad_cursor() from None
 
 
 def id_cursor(cursor: str | None) -> int | None:
     """The row before which the page begins; None for the first page."""
-    if not cursor:
+    if cursor is None:
         return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < len(str(MAX_ID))):
+    if not re.fullmatch(ID_CURSOR, cursor):
         raise _bad_cursor()
     return int(cursor)
 

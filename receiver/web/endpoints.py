@@ -41,7 +41,7 @@ class Endpoint:
     body: Schema | None = None
     free_body: bool = False
     responses: Mapping[int, Content]
-    errors: tuple[ErrorType, ...] = (ErrorType.INTERNAL_ERROR,)
+    errors: tuple[ErrorType, ...] = ()
 
     @property
     def secured(self) -> bool:
@@ -49,13 +49,12 @@ class Endpoint:
 
 
 API_ERRORS = (
-    ErrorType.BAD_REQUEST,
     ErrorType.NOT_JSON,
+    ErrorType.BODY_INCOMPLETE,
     ErrorType.UNAUTHORIZED,
     ErrorType.BODY_TOO_LARGE,
     ErrorType.UNSUPPORTED_MEDIA_TYPE,
     ErrorType.INVALID_REQUEST,
-    ErrorType.INTERNAL_ERROR,
     ErrorType.DATABASE_UNAVAILABLE,
 )
 TASK_ERRORS = (*API_ERRORS, ErrorType.UNKNOWN_TASK)
@@ -66,7 +65,6 @@ CALLBACK_ERRORS = (
     ErrorType.UNKNOWN_CALLBACK_URL,
     ErrorType.BODY_TOO_LARGE,
     ErrorType.NO_TASK_ID,
-    ErrorType.INTERNAL_ERROR,
     ErrorType.DATABASE_UNAVAILABLE,
 )
 TASK = Content(description="The task.", schema=api_output.TaskSchema)
@@ -196,7 +194,7 @@ ENDPOINTS = (
         path="/callbacks/{token}",
         summary="Try the callback URL",
         responses={200: Content(description="The URL is right.", media_type=TEXT)},
-        errors=(ErrorType.UNKNOWN_CALLBACK_URL, ErrorType.INTERNAL_ERROR),
+        errors=(ErrorType.UNKNOWN_CALLBACK_URL,),
     ),
     Endpoint(
         id="healthz",
@@ -226,7 +224,7 @@ ENDPOINTS = (
         summary="Metrics for Prometheus",
         description="On the receiver's own machine it needs no token.",
         responses={200: Content(description="The metrics.", media_type=TEXT)},
-        errors=(ErrorType.UNAUTHORIZED, ErrorType.INTERNAL_ERROR),
+        errors=(ErrorType.UNAUTHORIZED,),
     ),
     Endpoint(
         id="openapi",

@@ -161,3 +161,18 @@ class ErrorType(Enum):
     def uri(self) -> str:
         """The problem's `type`: a reference to the error's section in the documentation."""
         return f"/docs#{self.slug}"
+
+
+COMMON_ERRORS = (ErrorType.BAD_REQUEST, ErrorType.INTERNAL_ERROR)
+"""Those of every endpoint."""
+OTHER_ERRORS = (
+    ErrorType.NOT_FOUND,
+    ErrorType.METHOD_NOT_ALLOWED,
+    ErrorType.REQUEST_TIMEOUT,
+    ErrorType.REQUEST_LINE_TOO_LONG,
+    ErrorType.EXPECTATION_UNSUPPORTED,
+    ErrorType.HEADERS_TOO_LARGE,
+    ErrorType.TRANSFER_CODING_UNSUPPORTED,
+    ErrorType.SERVER_BUSY,
+)
+"""Those that no endpoint has: path or method are others, or the request was refused before it was read."""

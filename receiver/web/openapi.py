@@ -1,7 +1,7 @@
 """The OpenAPI document, made of the endpoints' table and the schemas that validate."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -11,19 +11,27 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
+from receiver.core.validation import MAX_TASK_ID_CHARS
 from receiver.web.api_output import OutputSchema, ProblemSchema
 from receiver.web.endpoints import ENDPOINTS, JSON, Content, Endpoint
-from receiver.web.error_types import ErrorType
+from receiver.web.error_types import COMMON_ERRORS, OTHER_ERRORS, ErrorType
 from receiver.web.problems import CONTENT_TYPE
+from receiver.web.strict_fields import TASK_ID_PATTERN
 
 OPENAPI_VERSION = "3.1.1"
+OTHER = "OtherError"
 ABOUT = (
     "A callback receiver for Suno-style music generation APIs: one reconciled state per task. "
-    "Paths under `/api/` need a bearer token. Every error is `application/problem+json`."
+    "Paths under `/api/` need a bearer token, and refuse a parameter or field that they do not have with 422. "
+    "The callback URL stores its query, whatever it is; all other paths ignore it. "
+    "A method that a path does not have gets 405. Every error is `application/problem+json`."
 )
-PATH_PARAMETERS = {
-    "taskId": ("The task's id.", "9f3c-task"),
-    "token": ("One of `RECEIVER_CALLBACK_TOKENS`.", "your-callback-token"),
+PATH_PARAMETERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "taskId": (
+        "The task's id.",
+        {"maxLength": MAX_TASK_ID_CHARS, "pattern": TASK_ID_PATTERN, "examples": ["9f3c-task"]},
+    ),
+    "token": ("One of `RECEIVER_CALLBACK_TOKENS`.", {"examples": ["your-callback-token"]}),
 }
 
 
@@ -71,6 +79,7 @@ def document() -> Mapping[str, Any]:
         plugins=[_Plugin(schema_name_resolver=_schema_name)],
     )
     spec.components.security_scheme("apiToken", {"type": "http", "scheme": "bearer"})
+    spec.components.response(OTHER, _error_response(OTHER_ERRORS))
     for path in dict.fromkeys(endpoint.path for endpoint in ENDPOINTS):
         operations = {
             endpoint.method.lower(): _operation(endpoint) for endpoint in ENDPOINTS if endpoint.path == path
@@ -81,8 +90,8 @@ def document() -> Mapping[str, Any]:
 
 def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", path):
-        description, example = PATH_PARAMETERS[name]
-        schema = {"type": "string", "minLength": 1, "examples": [example]}
+        description, rule = PATH_PARAMETERS[name]
+        schema = {"type": "string", "minLength": 1, **rule}
         yield {"in": "path", "name": name, "required": True, "description": description, "schema": schema}
 
 
@@ -98,7 +107,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation["responses"] = {
         str(status): response
         for status, response in sorted((_successes(endpoint) | _errors(endpoint)).items())
-    }
+    } | {"default": OTHER}
     operation["security"] = [{"apiToken": []}] if endpoint.secured else []
     return operation
 
@@ -121,13 +130,14 @@ def _response(content: Content) -> dict[str, Any]:
 
 
 def _errors(endpoint: Endpoint) -> dict[int, dict[str, Any]]:
+    kinds = (*endpoint.errors, *COMMON_ERRORS)
     return {
-        status: _error_response([kind for kind in endpoint.errors if kind.status == status])
-        for status in {kind.status for kind in endpoint.errors}
+        status: _error_response([kind for kind in kinds if kind.status == status])
+        for status in {kind.status for kind in kinds}
     }
 
 
-def _error_response(kinds: list[ErrorType]) -> dict[str, Any]:
+def _error_response(kinds: Iterable[ErrorType]) -> dict[str, Any]:
     examples = {
         kind.slug: {
             "value": {

@@ -337,7 +337,7 @@ def test_odd_input_is_told_by_field_and_never_our_fault(api: Api, path: str, fie
 
 
 @pytest.mark.parametrize(
-    "raw", ['{"taskId": "t", "label": "\\ud800"}', '{"taskId": "t", "label": "\\u0000"}', "[" * 99_999]
+    "raw", ['{"taskId": "t", "label": "\\ud800"}', '{"taskId": "t", "label": "\\u0000"}']
 )
 def test_a_body_that_cannot_be_stored_is_a_422(api: Api, raw: str) -> None:
     assert api.client.post("/api/tasks", headers=BEARER, data=raw).status_code == 422

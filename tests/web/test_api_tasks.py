@@ -140,7 +140,7 @@ def test_a_program_reads_on_from_the_last_change_that_it_knows(api: Api) -> None
 def test_changes_are_read_in_pages_whose_cursor_is_theirs_alone(api: Api) -> None:
     for number in range(5):
         api.callback(f"t{number}", kind="text")
-    query, cursor, collected = "changedSince=2020-01-01&limit=2", "", []
+    query, cursor, collected = "changedSince=2020-01-01T00:00:00Z&limit=2", "", []
     while True:
         page = api.get(f"/tasks?{query}{cursor}")
         collected += [one["taskId"] for one in page["tasks"]]
@@ -177,7 +177,7 @@ def test_a_deleted_task_is_gone_with_all_that_was_told_of_it(api: Api, runtime: 
     assert (
         listed(api, "label=mine")
         == listed(api, "q=song")
-        == listed(api, "changedSince=2020-01-01")
+        == listed(api, "changedSince=2020-01-01T00:00:00Z")
         == ["stays"]
     )
     with runtime.database.read() as connection:
