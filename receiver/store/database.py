@@ -124,7 +124,11 @@ class Database:
             with connection.begin():
                 if not self.is_sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-                log.warning("bringing the tables up to date; with many rows this takes minutes")
+                versions = read_schema_versions(connection)
+                if versions.tables is None:
+                    log.info("creating the tables")
+                elif versions.pending:  # another process may have been first
+                    log.warning("bringing the tables up to date; with many rows this takes minutes")
                 command.upgrade(_alembic(connection), "head")
         self.engine.dispose()  # nothing of the parent's is left for a worker that is forked later
 

@@ -1,6 +1,7 @@
 """A filled database of each earlier version becomes one of this version, and nothing of it is lost."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -107,6 +108,41 @@ def with_repeated_bodies(recorded: dict[str, Any]) -> dict[str, Any]:
     ]:
         one.pop("repeats")
     return recorded
+
+
+def levels_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> list[str]:
+    """Of the lines that a migration logs."""
+    monkeypatch.setattr(logging.getLogger("receiver"), "propagate", True)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="receiver.store.database"):
+        database.migrate()
+    return [record.levelname for record in caplog.records if record.name == "receiver.store.database"]
+
+
+def test_an_upgrade_warns_that_it_takes_time_and_only_once(
+    old: tuple[Database, Mapping[str, Any]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert levels_of(caplog, monkeypatch, old[0]) == ["WARNING"]
+    assert levels_of(caplog, monkeypatch, old[0]) == []
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_making_the_first_tables_is_no_reason_to_warn(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    store: str,
+) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    if store == "postgresql":
+        url = request.getfixturevalue("postgres").new_database(empty=True)
+    database = Database(url)
+    assert levels_of(caplog, monkeypatch, database) == ["INFO"]
+    assert levels_of(caplog, monkeypatch, database) == []
+    database.engine.dispose()
 
 
 def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mapping[str, Any]]) -> None:
