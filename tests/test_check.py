@@ -81,7 +81,7 @@ def about(found: list[Finding], name: str) -> list[tuple[Level, str]]:
     [
         (0, Level.OK, "agrees"),
         (12, Level.WARNING, "behind the upstream's"),
-        (-90, Level.BAD, "ahead of the upstream's"),
+        (-90, Level.FAIL, "ahead of the upstream's"),
     ],
 )
 def test_a_clock_that_is_off_is_named(
@@ -97,7 +97,7 @@ def test_the_database_is_tried_whichever_it_is(runtime: Runtime, tmp_path: Path)
     url = runtime.database.url.render_as_string(hide_password=False)
     found = findings(tmp_path, DATABASE_URL=url, UPSTREAM_API_KEY="")
     assert about(found, "database")[0][0] is Level.OK
-    assert about(found, "poller")[0][0] is Level.BAD
+    assert about(found, "poller")[0][0] is Level.FAIL
     assert "callbacks only" in about(found, "upstream")[0][1]
     assert bool(about(found, "clock")) == (not runtime.database.is_sqlite)
 
@@ -126,14 +126,14 @@ def test_an_address_that_leads_nowhere_is_named(
     runtime: Runtime, tmp_path: Path, url: str, words: str
 ) -> None:
     details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (details[-1][0], words in details[-1][1]) == (Level.BAD, True), details
+    assert (details[-1][0], words in details[-1][1]) == (Level.FAIL, True), details
     assert "secret" not in str(details)
 
 
 def test_a_database_that_cannot_be_reached_is_named_in_one_line(tmp_path: Path) -> None:
     nowhere = "postgresql+psycopg://nobody@/none?host=127.0.0.1,127.0.0.1&port=9,10"
     details = about(findings(tmp_path, DATABASE_URL=nowhere, UPSTREAM_API_KEY=""), "database")
-    assert (details[0][0], "\n" in details[0][1]) == (Level.BAD, False), details
+    assert (details[0][0], "\n" in details[0][1]) == (Level.FAIL, False), details
 
 
 def test_the_way_from_outside_is_looked_at_without_a_database_too_and_makes_none(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_way_from_outside_is_looked_at_without_a_database_too_and_makes_none
 def test_what_answers_but_is_no_receiver_is_named(runtime: Runtime, tmp_path: Path) -> None:
     with serving() as url:
         details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (Level.BAD, True) in [(level, "instead of a receiver's 404" in words) for level, words in details]
+    assert (Level.FAIL, True) in [(level, "instead of a receiver's 404" in words) for level, words in details]
 
 
 @pytest.fixture
@@ -171,7 +171,9 @@ def test_a_certificate_that_nobody_trusts_is_named(
 ) -> None:
     with serving(certificate=certificate(90)) as url:
         details = about(findings(tmp_path, url, UPSTREAM_API_KEY=""), "callback URL")
-    assert (details[-1][0], "TLS certificate is not accepted" in details[-1][1]) == (Level.BAD, True), details
+    assert (details[-1][0], "TLS certificate is not accepted" in details[-1][1]) == (Level.FAIL, True), (
+        details
+    )
 
 
 def test_the_day_a_certificate_ends_is_seen(
@@ -202,7 +204,7 @@ def test_an_upstream_url_that_is_wrong_is_named(
 ) -> None:
     with serving(status=status, body=body) as upstream:
         ((level, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "upstream")
-    assert level is Level.BAD
+    assert level is Level.FAIL
     assert "the URL is wrong, check RECEIVER_UPSTREAM_URL" in details
     assert f"HTTP {status}" in details
 
@@ -214,10 +216,10 @@ def test_an_upstream_url_that_is_wrong_is_named(
         (200, b'{"code": 422, "msg": "recordInfo is null", "data": null}', Level.OK, "accepts the key"),
         (404, b'{"code": 404, "msg": "not found"}', Level.OK, "accepts the key"),
         (200, b'{"code": 500, "msg": "x", "data": null}', Level.WARNING, "code 500"),
-        (200, b'{"code": 401, "msg": "x", "data": null}', Level.BAD, "the API key is rejected"),
-        (403, b"error code: 1010", Level.BAD, "denies our calls (HTTP 403)"),
-        (502, b"", Level.BAD, "server errors (HTTP 502)"),
-        (429, b"", Level.BAD, "slow down (HTTP 429)"),
+        (200, b'{"code": 401, "msg": "x", "data": null}', Level.FAIL, "the API key is rejected"),
+        (403, b"error code: 1010", Level.FAIL, "denies our calls (HTTP 403)"),
+        (502, b"", Level.FAIL, "server errors (HTTP 502)"),
+        (429, b"", Level.FAIL, "slow down (HTTP 429)"),
     ],
 )
 def test_what_the_upstream_says_is_told_in_plain_words(
@@ -250,7 +252,7 @@ def test_while_polling_is_paused_it_is_bad_and_says_since_when_and_why(
     )
     with serving() as upstream:
         ((level, details),) = about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")
-    assert level is Level.BAD
+    assert level is Level.FAIL
     for words in ("paused since 2026-01-02 03:04:05 UTC", trouble.meaning, "(HTTP 599)"):
         assert words in details
 
@@ -270,7 +272,7 @@ def test_a_key_refused_here_counts_as_refused_and_one_accepted_is_tried_again_at
         health = upstream_status.read_health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", True)
     with serving() as upstream:
-        assert about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")[0][0] is Level.BAD
+        assert about(findings(tmp_path, UPSTREAM_URL=upstream), "polling")[0][0] is Level.FAIL
     with runtime.database.read() as connection:
         health = upstream_status.read_health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", False)

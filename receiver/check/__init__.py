@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from receiver.check.external import check_from_outside
-from receiver.check.finding import Finding, Level, bad, ok, warning
+from receiver.check.finding import Finding, Level, fail, ok, warning
 from receiver.check.local import check_database, check_files, check_upstream
 from receiver.settings import Settings, SettingsError, load_settings
 from receiver.settings.advice import settings_warnings
@@ -23,9 +23,9 @@ def run_checks(environment: Mapping[str, str], *, url: str | None, now: datetime
     if settings is None:
         return found
     found += check_files(settings)
-    if found[-1].level is not Level.BAD:
+    if found[-1].level is not Level.FAIL:
         found += check_database(settings, now)
-    readable = not any(one.name == "database" and one.level is Level.BAD for one in found)
+    readable = not any(one.name == "database" and one.level is Level.FAIL for one in found)
     found += check_upstream(settings, now, note=readable)
     return [*found, *check_from_outside(settings, url, readable=readable, now=now)]
 
@@ -34,6 +34,6 @@ def _settings(environment: Mapping[str, str]) -> tuple[list[Finding], Settings |
     try:
         settings = load_settings(environment)
     except SettingsError as error:
-        return [bad("settings", str(error))], None
+        return [fail("settings", str(error))], None
     warned = [warning("settings", f"{name}: {sentence}") for name, sentence in settings_warnings(settings)]
     return [ok("settings", "complete and valid"), *warned], settings

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from urllib.parse import SplitResult, urlsplit
 
-from receiver.check.finding import Finding, bad, ok, warning
+from receiver.check.finding import Finding, fail, ok, warning
 from receiver.core.observation import Source
 from receiver.settings import Settings
 from receiver.store import hourly_counts
@@ -31,12 +31,12 @@ def check_from_outside(
         return
     parts = _address(url)
     if isinstance(parts, str):
-        yield bad(NAME, parts)
+        yield fail(NAME, parts)
         return
     host = parts.hostname or ""
     addresses = http_probe.addresses(host)
     if not addresses:
-        yield bad(NAME, f"the name {host} does not resolve")
+        yield fail(NAME, f"the name {host} does not resolve")
         return
     if parts.scheme == "http":
         yield warning(NAME, "http:// exposes the token in the path on the network: use https://")
@@ -46,7 +46,7 @@ def check_from_outside(
     base = url.rstrip("/")
     alive = http_probe.send_probe(f"{base}/healthz")
     if alive.status != 200:
-        yield bad(NAME, f"{base}/healthz: {alive.why or f'HTTP {alive.status}'}")
+        yield fail(NAME, f"{base}/healthz: {alive.why or f'HTTP {alive.status}'}")
         return
     if parts.scheme == "https":
         yield from _certificate(host, parts.port or 443, now)
@@ -57,9 +57,7 @@ def check_from_outside(
     )
     for path in HIDDEN_TOKEN:
         if http_probe.send_probe(base + path).status == 200:
-            yield warning(
-                NAME, f"{path} is public: restrict it, as config/nginx.conf and config/Caddyfile do"
-            )
+            yield warning(NAME, f"{path} is public: let the proxy refuse it")
 
 
 def _address(url: str) -> SplitResult | str:
@@ -88,7 +86,7 @@ def _callbacks_arrive(settings: Settings, base: str) -> Finding:
             answer = http_probe.send_probe(f"{base}/callbacks/check-{secrets.token_hex(8)}", method="POST")
             if answer.status != 404 or not answer.is_problem:
                 reason = answer.why or f"HTTP {answer.status} instead of a receiver's 404"
-                return bad(NAME, f"POST {base}/callbacks/...: {reason}: does the proxy pass the path on?")
+                return fail(NAME, f"POST {base}/callbacks/...: {reason}: does the proxy pass the path on?")
         ends = time.monotonic() + COUNTED_WITHIN_S + 2 * settings.poll_tick
         while _refused(database) < before + REFUSALS:
             if time.monotonic() > ends:

@@ -7,7 +7,7 @@ from enum import StrEnum
 class Level(StrEnum):
     OK = "ok"
     WARNING = "warning"
-    BAD = "BAD"  # in JSON; a terminal shows FAIL
+    FAIL = "FAIL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +17,11 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        level = "FAIL" if self.level is Level.BAD else self.level
-        return f"{level:8}{self.name}: {self.detail}"
+        return f"{self.level:8}{self.name}: {self.detail}"
 
     @property
     def as_json(self) -> dict[str, object]:
-        return asdict(self) | {"ok": self.level is not Level.BAD}
+        return asdict(self) | {"ok": self.level is not Level.FAIL}
 
 
 def ok(name: str, detail: str) -> Finding:
@@ -33,5 +32,5 @@ def warning(name: str, detail: str) -> Finding:
     return Finding(name=name, level=Level.WARNING, detail=detail)
 
 
-def bad(name: str, detail: str) -> Finding:
-    return Finding(name=name, level=Level.BAD, detail=detail)
+def fail(name: str, detail: str) -> Finding:
+    return Finding(name=name, level=Level.FAIL, detail=detail)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from receiver.check.finding import Finding, bad, ok, warning
+from receiver.check.finding import Finding, fail, ok, warning
 from receiver.core import alarms, upstream_health
 from receiver.core.alarms import AlarmName
 from receiver.core.payloads import Trouble
@@ -55,12 +55,12 @@ def check_files(settings: Settings) -> Iterator[Finding]:
     try:
         yield from _file(file)
     except OSError as error:
-        yield bad("database", f"cannot access {file} ({error.strerror}): run this as the server's user")
+        yield fail("database", f"cannot access {file} ({error.strerror}): run this as the server's user")
 
 
 def _file(file: Path) -> Iterator[Finding]:
     if not file.exists():
-        yield bad("database", f"{file} does not exist: start the server, or run `receiver upgrade`")
+        yield fail("database", f"{file} does not exist: start the server, or run `receiver upgrade`")
         return
     disk, size = shutil.disk_usage(file.parent), file.stat().st_size
     room = f"{disk.free / 1e9:,.1f} GB free; database {size / 1e6:,.0f} MB"
@@ -73,7 +73,7 @@ def _file(file: Path) -> Iterator[Finding]:
 
 def _room(disk: Disk, database_bytes: int, words: str) -> Finding:
     if alarms.disk_level(disk) is alarms.Level.RED:
-        return bad("disk", f"nearly full: {words}")
+        return fail("disk", f"nearly full: {words}")
     if alarms.disk_level(disk) or disk.free < max(LITTLE_SPACE, 2 * database_bytes):
         return warning("disk", f"{words}; an upgrade may take twice the database's size for a while")
     return ok("disk", words)
@@ -86,11 +86,11 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
             versions = read_schema_versions(connection)
         if versions.pending:
             detail = f"its tables have {_version(versions.tables)}, this program needs {versions.program}"
-            yield bad("database", f"{detail}: run `receiver upgrade`")
+            yield fail("database", f"{detail}: run `receiver upgrade`")
             return
         stored = _read(database, settings, now)
     except (StoreUnavailableError, NewerTablesError) as error:
-        yield bad("database", f"unavailable: {' '.join(str(error).split())}")
+        yield fail("database", f"unavailable: {' '.join(str(error).split())}")
         return
     finally:
         database.engine.dispose()
@@ -99,7 +99,7 @@ def check_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield _clock("the database's", stored.state.now, stored.here)
     yield _poller(stored)
     if settings.upstream_api_key and stored.health.in_trouble:
-        yield bad("polling", _pause(stored.health, stored.state.now))
+        yield fail("polling", _pause(stored.health, stored.state.now))
     yield from _alarms(stored.state)
 
 
@@ -140,14 +140,14 @@ def _poller(stored: _Stored) -> Finding:
     if stored.lease is not None and stored.lease.valid(stored.state.now):
         return ok("poller", f"held by {stored.lease.holder}")
     advice = "is the server running, with RECEIVER_POLLER=on in one process group?"
-    return bad("poller", f"no process polls: {advice}")
+    return fail("poller", f"no process polls: {advice}")
 
 
 def _alarms(state: SystemState) -> Iterator[Finding]:
     for alarm in alarms.find_alarms(state):
         if alarm.name not in OWN_FINDINGS:
             red = alarm.level is alarms.Level.RED and alarm.name not in ABOUT_TASKS
-            yield (bad if red else warning)(alarm.name.value, alarm.text)
+            yield (fail if red else warning)(alarm.name.value, alarm.text)
 
 
 def _version(version: str | None) -> str:
@@ -200,11 +200,11 @@ def _upstream(url: str, response: PollResponse | PollFailure) -> Finding:
             return ok("upstream", f"{url} accepts the key")
         return warning("upstream", f"{url} responds with code {code} about a task that does not exist")
     if response.trouble is Trouble.REFUSED:
-        return bad("upstream", "the API key is rejected: check RECEIVER_UPSTREAM_API_KEY")
+        return fail("upstream", "the API key is rejected: check RECEIVER_UPSTREAM_API_KEY")
     if response.trouble is Trouble.NOT_RECORD_INFO:
         wrong = f"{url}{RECORD_INFO} is not record-info ({response.detail})"
-        return bad("upstream", f"{wrong}: the URL is wrong, check RECEIVER_UPSTREAM_URL")
-    return bad("upstream", f"{url}: {response.trouble.meaning} ({response.detail})")
+        return fail("upstream", f"{wrong}: the URL is wrong, check RECEIVER_UPSTREAM_URL")
+    return fail("upstream", f"{url}: {response.trouble.meaning} ({response.detail})")
 
 
 def _save_key_state(settings: Settings, response: PollResponse | PollFailure) -> None:
@@ -234,4 +234,4 @@ def _clock(whose: str, there: datetime, here: datetime) -> Finding:
         return ok("clock", f"agrees with {whose}")
     if abs(off) < CLOCK_WRONG:
         return warning("clock", f"{words}: is the time synchronized here?")
-    return bad("clock", f"{words}: signatures, leases and displayed times depend on it: synchronize it")
+    return fail("clock", f"{words}: signatures, leases and displayed times depend on it: synchronize it")

@@ -30,7 +30,7 @@ def check(url: str | None, settings_only: bool, as_json: bool) -> None:
 
     findings = check_settings(os.environ) if settings_only else run_checks(os.environ, url=url, now=utc_now())
     print_result([finding.as_json for finding in findings], "\n".join(map(str, findings)), as_json=as_json)
-    sys.exit(1 if any(finding.level is Level.BAD for finding in findings) else 0)
+    sys.exit(1 if any(finding.level is Level.FAIL for finding in findings) else 0)
 
 
 @click.command(epilog=example("receiver upgrade"))

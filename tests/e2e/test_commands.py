@@ -176,7 +176,7 @@ def test_check_finds_its_way_back_from_outside(server: Deployment, folder: Path)
     }  # by then the poller may know as well that the upstream of these tests is not there
     assert {one["name"]: one["level"] for one in found if one["level"] != "warning" and one["name"] not in is_known} == {
         "settings": "ok", "disk": "ok", "database": "ok", "poller": "ok", "callback URL": "ok",
-        "upstream": "BAD",
+        "upstream": "FAIL",
     }  # fmt: skip
     details = " ".join(one["detail"] for one in found)
     for words in (
@@ -278,7 +278,7 @@ def test_a_command_leaves_tables_of_another_version_alone(tmp_path: Path, versio
     for command in (("tasks",), ("register", "t"), ("prune",), ("rebuild",)):
         done = run(*command, folder=tmp_path)
         assert (done.exit_code, advice in done.stderr) == (1, True), done.stderr
-    assert json.loads(run("check", "--json", folder=tmp_path).stdout)[2]["level"] == "BAD"
+    assert json.loads(run("check", "--json", folder=tmp_path).stdout)[2]["level"] == "FAIL"
     with database.read() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == version
     database.engine.dispose()
@@ -356,7 +356,7 @@ def test_who_may_not_look_is_told_so_and_what_is_made_is_for_its_owner(tmp_path:
             assert done.exit_code == 1
             assert f"{place}/receiver.db: Permission denied" in done.stderr
         found = json.loads(run("check", "--json", folder=place).stdout)
-    assert "run this as the server's user" in next(one["detail"] for one in found if one["level"] == "BAD")
+    assert "run this as the server's user" in next(one["detail"] for one in found if one["level"] == "FAIL")
 
 
 def test_the_settings_can_be_checked_alone(tmp_path: Path) -> None:
