@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from receiver.cli.context import open_database, settings
-from receiver.cli.output import as_json, console, count, example, print_result, progress
+from receiver.cli.output import as_json, count, example, notify, print_result, progress
 from receiver.clock import utc_now
 from receiver.settings import load_settings
 from receiver.store.backup import Contents, back_up, database_file, restore
@@ -75,7 +75,7 @@ def copy_(url: str, as_json: bool) -> None:
     total = count_rows(source)
     with progress("Copying") as report:
         copied = copy_rows(source, target, lambda done: report(done, total))
-    console.print("Set RECEIVER_DATABASE_URL to the target, then start the server.")
+    notify("Set RECEIVER_DATABASE_URL to the target, then start the server.")
     words = ", ".join(f"{name}: {count}" for name, count in copied.items() if count)
     print_result(copied, f"Rows copied: {words or 'none, the database is empty'}", as_json=as_json)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from receiver.cli.output import as_json, console, example
+from receiver.cli.output import as_json, console, example, notify
 
 
 @click.command(epilog=example("receiver demo --tasks 40 --seed 7 --exit"))
@@ -25,7 +25,7 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
     from receiver.demo.deployment import DemoError
 
     seed = random.randrange(1_000_000) if seed is None else seed
-    console.print(f"Seed {seed}")
+    notify(f"Seed {seed}")
     for ending in (signal.SIGINT, signal.SIGTERM):  # either ends the receiver and the simulator too
         signal.signal(ending, signal.default_int_handler)
     try:
@@ -84,7 +84,7 @@ def simulator(
     try:
         if as_json:
             click.echo(json.dumps({"url": server.url, "seed": seed}))
-        console.print(f"Serving {server.url} with seed {seed}; stop it with Ctrl-C.")
+        notify(f"Serving {server.url} with seed {seed}; stop it with Ctrl-C.")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:

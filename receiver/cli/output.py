@@ -29,6 +29,11 @@ def print_result(data: Any, words: str, *, as_json: bool) -> None:
     click.echo(json.dumps(data) if as_json else "\n".join(map(printable, words.split("\n"))))
 
 
+def notify(words: str) -> None:
+    """Print on standard error, on one line however narrow the terminal is: a URL can then be copied."""
+    console.print(words, soft_wrap=True, markup=False)
+
+
 def printable(text: str) -> str:
     """The text without control characters: titles come from outside."""
     return CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -12,8 +12,8 @@ from rich.text import Text
 from receiver.cli.context import open_runtime
 from receiver.cli.output import (
     as_json,
-    console,
     example,
+    notify,
     print_result,
     printable,
     table_console,
@@ -91,7 +91,7 @@ def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: boo
             table.add_row(*(Text(_cell(task[name])) for name in COLUMNS.values()))  # and no markup
         table_console().print(table)
     if page.next is not None:
-        console.print("There are more results: raise --limit, or narrow the filters.")
+        notify("There are more results: raise --limit, or narrow the filters.")
 
 
 @click.command(epilog=example("receiver show 5c79be8e"))

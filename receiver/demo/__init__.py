@@ -74,17 +74,24 @@ def run_demo(*, count: int, seed: int, stay: bool, console: Console) -> Report:
         requests.Session() as session,
     ):
         session.trust_env = False
-        console.print(f"Upstream simulator: {upstream.url}   Admin page: {access.url}/admin/")
-        console.print(f"Admin password: {access.admin_password}   Callback URL: {access.callback_url}")
+        _print(console, f"Upstream simulator: {upstream.url}")
+        _print(console, f"Admin page: {access.url}/admin/")
+        _print(console, f"Admin password: {access.admin_password}")
+        _print(console, f"Callback URL: {access.callback_url}")
         task_ids = _submit(session, upstream.url, access, count)
         _wait_until_settled(session, access, count, console)
         mismatches = find_mismatches(session, upstream.url, access, task_ids)
         for task_id, parts in mismatches.items():
-            console.print(f"[red]{task_id} differs in {', '.join(parts)}[/]")
+            _print(console, f"{task_id} differs in {', '.join(parts)}")
         report = _report(access.get(session, "/api/stats"), mismatched=len(mismatches))
         if stay:
             _serve_until_interrupted(console, report)
         return report
+
+
+def _print(console: Console, words: str) -> None:
+    """On one line, however narrow the terminal is: a URL can then be copied."""
+    console.print(words, soft_wrap=True, markup=False)
 
 
 def _submit(session: requests.Session, upstream_url: str, access: Access, count: int) -> Sequence[str]:
@@ -127,6 +134,8 @@ def _wait_until_settled(session: requests.Session, access: Access, count: int, c
             if time.monotonic() > deadline:
                 raise DemoError(f"Not every task was settled after {TIMEOUT_S:g} seconds: {stats}")
             time.sleep(0.25)
+    if not console.is_terminal:  # there the table has no line end of its own
+        console.line()
 
 
 def _table(stats: Mapping[str, Any], count: int) -> Table:
@@ -157,8 +166,8 @@ def _report(stats: Mapping[str, Any], *, mismatched: int) -> Report:
 
 
 def _serve_until_interrupted(console: Console, report: Report) -> None:
-    console.print(f"Every task is settled: {asdict(report)}")
-    console.print("Still serving; Ctrl-C ends it.")
+    _print(console, f"Every task is settled: {asdict(report)}")
+    _print(console, "Still serving; Ctrl-C ends it.")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
