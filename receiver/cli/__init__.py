@@ -39,7 +39,7 @@ class Commands(click.Group):
 def main(context: click.Context) -> None:
     """Receive callbacks of a Suno-style API, poll for the missing ones, keep one state per task.
 
-    Settings come from RECEIVER_* variables; config/receiver.env.example lists them all. Exit codes: 0 success,
+    Settings come from RECEIVER_* variables; `receiver settings` lists them all. Exit codes: 0 success,
     1 failure or not found, 2 usage error.
     """
     before = os.umask(0o077)  # a database that a command creates is for its owner

@@ -1,6 +1,8 @@
-"""Commands that maintain a deployment: check, upgrade, rebuild, prune."""
+"""Commands that maintain a deployment: settings, check, upgrade, rebuild, prune."""
 
 import os
+import re
+import shlex
 import sys
 from datetime import timedelta
 
@@ -11,9 +13,22 @@ from receiver.cli.output import as_json, count, example, print_result, progress
 from receiver.clock import utc_now
 from receiver.maintenance import Pruning
 from receiver.operations import count_tasks, every_task_id, rebuild_task, record_action
+from receiver.settings import EXAMPLE
 from receiver.store.audit_log import COMMAND, ActionKind
 
 MAX_NAMED_TASKS = 100  # of more changed tasks only the number is printed
+
+
+@click.command("settings", epilog=example("receiver settings > receiver.env"))
+@as_json
+def settings_(as_json: bool) -> None:
+    """List all settings, as a file to begin with.
+
+    The required ones are empty, and the others have their defaults. With --json it is an object by name.
+    """
+    text = EXAMPLE.read_text(encoding="utf-8")
+    given = re.findall(r"^#?(RECEIVER_\w+)=(.*)$", text, re.MULTILINE)
+    print_result({name: "".join(shlex.split(value)) for name, value in given}, text.rstrip(), as_json=as_json)
 
 
 @click.command(epilog=example("receiver check --url https://receiver.example.org"))
@@ -38,8 +53,8 @@ def check(url: str | None, settings_only: bool, as_json: bool) -> None:
 def upgrade(as_json: bool) -> None:
     """Migrate the database.
 
-    Creates the tables where there are none. The server does the same when it starts; CHANGELOG.md says how long an
-    upgrade takes. Make a backup first.
+    Creates the tables where there are none. The server does the same when it starts. With a million tasks an
+    upgrade takes minutes. Make a backup first.
     """
     database = open_database(settings(), may_create=True)
     versions = database.schema_versions()
@@ -92,4 +107,4 @@ def prune(as_json: bool) -> None:
     print_result({"dropped": pruning.dropped}, f"{count(pruning.dropped, 'body')} dropped", as_json=as_json)
 
 
-COMMANDS = (check, upgrade, rebuild, prune)
+COMMANDS = (settings_, check, upgrade, rebuild, prune)

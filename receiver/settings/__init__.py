@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -27,6 +28,7 @@ from receiver.settings.field_types import (
 )
 
 DAY = 86_400
+EXAMPLE = Path(__file__).with_name("receiver.env.example")  # every setting, with its default
 # Each opens something else, so that one which leaks must not open the others.
 MUST_DIFFER = (
     "callback_tokens",
@@ -159,7 +161,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
             for name, texts in sorted(problems.items())
         ]
         raise SettingsError(
-            "\n".join(["These settings are wrong:", *lines, "config/receiver.env.example lists all."])
+            "\n".join(["These settings are wrong:", *lines, "`receiver settings` lists all."])
         )
     return settings
 

@@ -217,4 +217,4 @@ def _check_server(url: URL) -> None:
     if url.port is not None and not 1 <= url.port <= MAX_PORT:
         raise ValidationError(f"The port must be 1 to {MAX_PORT}.")
     if find_spec("psycopg") is None:
-        raise ValidationError("PostgreSQL needs its driver: pip install 'receiver[postgresql]'.")
+        raise ValidationError("PostgreSQL needs its driver: pip install 'psycopg[binary]'.")

@@ -24,7 +24,7 @@ from receiver.cli import main
 from receiver.clock import utc_now
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.runtime import open_runtime
-from receiver.settings import load_settings
+from receiver.settings import EXAMPLE, NAMES, load_settings
 from receiver.simulator import FAULTS
 from receiver.store.database import Database
 from tests.conftest import PAYLOADS, environment, eventually
@@ -365,6 +365,19 @@ def test_the_settings_can_be_checked_alone(tmp_path: Path) -> None:
     wrong = run("check", "--settings", folder=tmp_path, POLL_TICK="no")
     assert (wrong.exit_code, "RECEIVER_POLL_TICK" in wrong.stdout) == (1, True)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_settings_are_listed_as_a_file_and_as_json() -> None:
+    assert run("settings").stdout == EXAMPLE.read_text(encoding="utf-8")
+    listed = result_of(run("settings", "--json"))
+    assert sorted(listed) == NAMES
+    required = {name: value for name, value in environment(Path("x")).items() if not listed[name]}
+    assert load_settings(listed | required) == load_settings(required)
+
+
+def test_a_message_about_settings_names_a_command_that_lists_them() -> None:
+    for arguments in (("tasks",), ("upgrade",), ("check", "--settings")):
+        assert "`receiver settings` lists all" in run(*arguments).output
 
 
 def test_the_version_is_told() -> None:
