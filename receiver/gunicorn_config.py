@@ -10,12 +10,13 @@ import time
 from functools import partial
 from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import wants_body_of
+from receiver.serving.fixed_settings import describe_changes
 from receiver.serving.worker import buffering_worker
 from receiver.settings import SettingsError, load_settings
 from receiver.settings.advice import log_settings_warnings
@@ -61,17 +62,30 @@ os.register_at_fork(before=block_sigterm, after_in_parent=unblock_sigterm)
 
 def on_starting(server: Any) -> None:
     """Bring the tables up to date before there are workers: one that took longer than `timeout` would be killed."""
+    refuse_changes(server)
     try:
         wait_for_runtime(settings)
     except NewerTablesError as error:
-        metrics_files.remove()
-        sys.stderr.write(f"{error}\n")
-        sys.exit(os.EX_CONFIG)
+        stop(str(error))
     log_settings_warnings(settings)
 
 
 def on_reload(server: Any) -> None:
+    refuse_changes(server)
     log_settings_warnings(settings)
+
+
+def refuse_changes(server: Any) -> None:
+    """Arguments of gunicorn come after this file, and may not undo what it promises."""
+    changes = describe_changes(server.cfg, globals())
+    if changes:
+        stop(changes)
+
+
+def stop(why: str) -> NoReturn:
+    metrics_files.remove()
+    sys.stderr.write(f"{why}\n")
+    sys.exit(os.EX_CONFIG)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -108,8 +122,9 @@ def worker_exit(server: Any, worker: Any) -> None:
 
 
 def pre_exec(server: Any) -> None:
-    """After SIGUSR2: the mask would be the new server's, too."""
+    """After SIGUSR2: the mask would be the new server's, too, and `receiver serve` has put arguments in argv."""
     unblock_sigterm()
+    server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
 
 
 def on_exit(server: Any) -> None:

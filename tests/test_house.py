@@ -62,6 +62,7 @@ MAY_KNOW = {
         "web",
         "check",
         "demo",
+        "serving",
         "simulator",
     },
     "__main__": {"cli"},

@@ -1,7 +1,5 @@
 """The command that serves."""
 
-import os
-import sys
 from pathlib import Path
 
 import click
@@ -16,11 +14,11 @@ def serve() -> None:
     """Run the server: callbacks, API, admin page and poller.
 
     It is gunicorn, configured by the receiver's settings; signals and exit codes are gunicorn's. GUNICORN_CMD_ARGS
-    may hold more of its arguments.
+    may hold more of its arguments; those that would break a promise stop the start.
     """
-    # Not `python -m gunicorn`: that cannot start itself again at SIGUSR2.
-    script = str(Path(sys.executable).with_name("gunicorn"))
-    os.execv(sys.executable, [sys.executable, script, "-c", str(CONFIG), "receiver.wsgi:app"])  # noqa: S606
+    from receiver.serving.server import run_server
+
+    run_server(CONFIG, "receiver.wsgi:app")
 
 
 COMMANDS = (serve,)

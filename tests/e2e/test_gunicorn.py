@@ -209,6 +209,30 @@ def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path, command:
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--access-logfile -",
+        "--access-logfile /dev/null --preload",
+        "--worker-class sync",
+        "--forwarded-allow-ips '*'",
+        "--bind 127.0.0.1:9",
+    ],
+)
+def test_arguments_of_gunicorn_that_break_a_promise_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Sequence[str], arguments: str
+) -> None:
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
+    broken = Deployment(tmp_path, 0, {}, command=command)
+    assert broken.process.wait(timeout=30) == os.EX_CONFIG
+    told = broken.log.read_text()
+    broken.session.close()
+    assert f"  {arguments.split(maxsplit=1)[0]}: " in told
+    assert "Booting worker" not in told
+    assert "Traceback" not in told
+
+
 def test_tables_of_a_newer_version_stop_the_start_and_are_not_touched(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/receiver.db")
     database.migrate()
@@ -229,7 +253,8 @@ def test_preloading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         eventually(lambda: receiver.poller["holder"], why="a worker polls")
         assert receiver.holder_pid in workers_of(receiver)
         told = receiver.log.read_text()
-        assert told.index("bringing the tables up to date") < told.index("Booting"), "a worker may time out"
+        assert told.index("creating the tables") < told.index("Booting"), "a worker may time out"
+        assert "warning receiver.store" not in told
         assert requests.post(receiver.callback_url, json=callback("t"), timeout=20).status_code == 200
 
 
