@@ -58,7 +58,7 @@ class Maintenance:
         """Drop old bodies once a day, in the first process to come; returns the pruning that is left to finish."""
         with self._database.write() as connection:
             until = now + ABANDONED_AFTER
-            if not daily_jobs.claim(connection, PRUNING, holder=self._name, now=now, until=until):
+            if not daily_jobs.begin(connection, PRUNING, holder=self._name, now=now, until=until):
                 return None
         pruning = unfinished or Pruning(self._database, received_before=now - self._retention)
         ends = time.monotonic() + MAX_PRUNE_S

@@ -175,7 +175,7 @@ def call(task_id: str) -> Call:
         slot=0,
         started_at=T0,
         slot_busy_until=T0,
-        claimed_until=T0,
+        reserved_until=T0,
         rank=PollRank.REGISTERED,
     )
 

@@ -244,9 +244,9 @@ def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(
         known = register(honest, label=None, now=T0, rules=rules)
         known = request_poll(known, now=T0) if late is request_poll else known
         tasks.save(connection, [*due, (honest, _due(known, T0 + timedelta(seconds=10)))])
-    claimed = claims(world, seconds=40)
-    assert next(at for at, name in claimed if name == "honest") <= 11.1
-    about_orphans = [at for at, name in claimed if name != "honest"]
+    calls = reserved_calls(world, seconds=40)
+    assert next(at for at, name in calls if name == "honest") <= 11.1
+    about_orphans = [at for at, name in calls if name != "honest"]
     assert len([at for at in about_orphans if at < 10]) >= 15, "alone they may have every call"
     assert len(about_orphans) >= 60
 
@@ -264,28 +264,28 @@ def test_orphans_have_a_third_of_the_calls_while_registered_tasks_wait(world: Wo
             for name, task in made.items()
         ]
         tasks.save(connection, steps)
-    claimed = [name[0] for _, name in claims(world, seconds=30)]
-    assert len(claimed) > 60
-    assert 0.25 <= claimed.count("o") / len(claimed) <= 1 / 3
+    calls = [name[0] for _, name in reserved_calls(world, seconds=30)]
+    assert len(calls) > 60
+    assert 0.25 <= calls.count("o") / len(calls) <= 1 / 3
 
 
 def _due(task: Task, at: datetime) -> Task:
     return replace(task, next_poll_at=at)
 
 
-def claims(world: World, *, seconds: int) -> list[tuple[float, str]]:
+def reserved_calls(world: World, *, seconds: int) -> list[tuple[float, str]]:
     """Every call that may be made, each answered at once and then not due for long."""
-    claimed: list[tuple[float, str]] = []
+    calls: list[tuple[float, str]] = []
     since = 0
     for tick in range(seconds * 10):
         now = T0 + timedelta(seconds=tick / 10)
         with world.runtime.database.write() as connection:
-            for call in call_quota.claim(
-                connection, now=now, most=8, period_s=1, claim_s=30, choice=Choice(since_orphan=since)
+            for call in call_quota.reserve(
+                connection, now=now, most=8, period_s=1, reservation_s=30, choice=Choice(since_orphan=since)
             ):
                 since = 0 if call.rank is PollRank.ORPHAN else since + 1
-                claimed.append((tick / 10, call.task_id))
+                calls.append((tick / 10, call.task_id))
                 call_quota.release(connection, call, ended_at=now, period_s=1)
                 known = tasks.load_many(connection, [call.task_id])[call.task_id]
                 tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
-    return claimed
+    return calls

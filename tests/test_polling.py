@@ -473,7 +473,7 @@ def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime
             for ends, call in [one for one in under_way if one[0] <= moment]:
                 call_quota.release(connection, call, ended_at=now, period_s=1)
                 under_way.remove((ends, call))
-            for call in call_quota.claim(connection, now=now, most=8, period_s=1, claim_s=30):
+            for call in call_quota.reserve(connection, now=now, most=8, period_s=1, reservation_s=30):
                 starts.append(moment)
                 under_way.append((moment + (0.1, 1.9, 3.3, 4.6, 7.0)[len(starts) % 5], call))
     busiest = max(sum(start <= other < start + 1 for other in starts) for start in starts)

@@ -1,4 +1,4 @@
-"""One pass of the poller: claim due tasks, call record-info, finish the calls. It has no clock of its own."""
+"""One pass of the poller: reserve calls, make them, finish them. It has no clock of its own."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ class Poller:
             due = self._is_any_due()
             if not due and not self._calls:
                 return counts
-            for call in self._claim(len(self._calls)) if due else ():
+            for call in self._reserve(len(self._calls)) if due else ():
                 self._calls.start(call)
             counts = self._finish_calls(self._calls.take_finished(wait_s=CHECK_INTERVAL_S), counts)
         return self._finish_all(counts) if stop.is_set() else counts
@@ -119,7 +119,7 @@ class Poller:
     def _health(self, connection: Connection, now: datetime) -> UpstreamHealth:
         return upstream_health.limit_pause(upstream_status.read_health(connection), now=now)
 
-    def _claim(self, in_flight: int) -> Sequence[Call]:
+    def _reserve(self, in_flight: int) -> Sequence[Call]:
         period_s = self._settings.poll_limit.period_s
         with self._database.read() as connection:
             now = self._clock(connection)
@@ -128,7 +128,7 @@ class Poller:
             most = upstream_health.calls_allowed(health, limit=free, in_flight=in_flight)
             if most <= 0 or not call_quota.slot_free(connection, now=now, period_s=period_s):
                 return []
-        claim_s = 2 * self._settings.poll_timeout + LEASE_S
+        reservation_s = 2 * self._settings.poll_timeout + LEASE_S
         with self._database.write() as connection:
             now = self._clock(connection)
             choice = Choice(
@@ -138,8 +138,8 @@ class Poller:
                 since_orphan=self._since_orphan,
                 probe=(self._jitter() + 1) / 2 if health.in_trouble else None,
             )
-            calls = call_quota.claim(
-                connection, now=now, most=most, period_s=period_s, claim_s=claim_s, choice=choice
+            calls = call_quota.reserve(
+                connection, now=now, most=most, period_s=period_s, reservation_s=reservation_s, choice=choice
             )
         for call in calls:
             self._since_orphan = 0 if call.rank is PollRank.ORPHAN else self._since_orphan + 1

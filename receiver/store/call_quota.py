@@ -28,7 +28,7 @@ class Call:
     slot: int
     started_at: datetime
     slot_busy_until: datetime
-    claimed_until: datetime
+    reserved_until: datetime
     rank: PollRank
     slowed_at: datetime | None = None
     alone: bool = False
@@ -43,32 +43,28 @@ def resize_slots(connection: Connection, amount: int) -> None:
         connection.execute(insert(poll_slot), fresh)
 
 
-def claim(
+def reserve(
     connection: Connection,
     *,
     now: datetime,
     most: int,
     period_s: float,
-    claim_s: float,
+    reservation_s: float,
     choice: Choice = ANY,
 ) -> Sequence[Call]:
     """At most `most` calls that may start now: requests, then registered tasks, then orphans; the longest due first.
 
-    A claim that is never released (its process died) expires after `claim_s`.
+    A reservation that is never released (its process died) expires after `reservation_s`.
     """
-    busy = now + timedelta(seconds=ARRIVAL_S + period_s)
-    until = now + timedelta(seconds=claim_s)
-    free = _free(now=now, period_s=period_s)
-    open_slots = select(poll_slot.c.number).where(free).order_by(poll_slot.c.number).limit(most)
-    slots = connection.scalars(open_slots.with_for_update(skip_locked=True)).all()
+    slots = _lock_free_slots(connection, now=now, period_s=period_s, most=most)
     due = due_tasks.choose(connection, now, len(slots), choice) if slots else []
     calls = [
         Call(
             task_id=row.task_id,
             slot=slot,
             started_at=now,
-            slot_busy_until=busy,
-            claimed_until=until,
+            slot_busy_until=now + timedelta(seconds=ARRIVAL_S + period_s),
+            reserved_until=now + timedelta(seconds=reservation_s),
             rank=PollRank(row.poll_rank),
             slowed_at=row.slowed_at,
             alone=len(due) == 1 and row.task_id == choice.failed and not choice.requested,
@@ -76,11 +72,22 @@ def claim(
         for row, slot in zip(due, slots, strict=False)
     ]
     if calls:
-        taken = poll_slot.c.number.in_([call.slot for call in calls])
-        connection.execute(update(poll_slot).where(taken).values(free_at=busy))
-        claimed = task.c.task_id.in_([call.task_id for call in calls])
-        connection.execute(update(task).where(claimed).values(claimed_until=until))
+        _store_reservations(connection, calls)
     return calls
+
+
+def _lock_free_slots(connection: Connection, *, now: datetime, period_s: float, most: int) -> Sequence[int]:
+    free = select(poll_slot.c.number).where(_free(now=now, period_s=period_s))
+    query = free.order_by(poll_slot.c.number).limit(most).with_for_update(skip_locked=True)
+    return connection.scalars(query).all()
+
+
+def _store_reservations(connection: Connection, calls: Sequence[Call]) -> None:
+    """All calls of one pass end their reservations at the same time."""
+    slots = poll_slot.c.number.in_([call.slot for call in calls])
+    connection.execute(update(poll_slot).where(slots).values(free_at=calls[0].slot_busy_until))
+    tasks = task.c.task_id.in_([call.task_id for call in calls])
+    connection.execute(update(task).where(tasks).values(claimed_until=calls[0].reserved_until))
 
 
 def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
@@ -94,7 +101,7 @@ def release(connection: Connection, call: Call, *, ended_at: datetime, period_s:
     # A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
     mine = select(poll_slot.c.number).where(my_slot).with_for_update(skip_locked=True)
     connection.execute(update(poll_slot).where(poll_slot.c.number.in_(mine)).values(free_at=free_at))
-    my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.claimed_until)
+    my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.reserved_until)
     again = ended_at + timedelta(seconds=TASK_SPACING_S)
     connection.execute(update(task).where(my_task).values(claimed_until=again))
 

@@ -4,16 +4,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, update
 
-from receiver.store.lease import claim as claim_lease
+from receiver.store.lease import acquire
 from receiver.store.schema import lease
 
-MAX_RUN = timedelta(days=2)  # what is claimed for longer was claimed by a clock that has since been set back
+MAX_RUN = timedelta(days=2)  # what is taken for longer was taken by a clock that has since been set back
 
 
-def claim(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+def begin(connection: Connection, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
     """Whether the job is for `holder` to do until then."""
     too_long = lease.c.expires_at > now + MAX_RUN
-    return claim_lease(connection, name, holder=holder, now=now, until=until, void=too_long) is not None
+    return acquire(connection, name, holder=holder, now=now, until=until, void=too_long) is not None
 
 
 def finish(connection: Connection, name: str, *, holder: str, next_at: datetime) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, or_, select, true
 from receiver.core.cadence import PollRank, share_turns
 from receiver.store.schema import task
 
-MAX_CLAIM = timedelta(hours=1)
+MAX_RESERVATION = timedelta(hours=1)
 MAX_PROBE_CANDIDATES = 100
 EVERY = true()
 
@@ -96,7 +96,7 @@ def _due(
         or_(
             task.c.claimed_until.is_(None),
             task.c.claimed_until <= now,
-            task.c.claimed_until > now + MAX_CLAIM,  # before the clock was set back
+            task.c.claimed_until > now + MAX_RESERVATION,  # before the clock was set back
         ),
     )
     query = query.where(which).order_by(task.c.next_poll_at).limit(most)

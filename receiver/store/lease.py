@@ -40,13 +40,13 @@ def take(connection: Connection, *, holder: str, now: datetime, ttl_s: float) ->
     """Take or renew the lease; None while another has it."""
     until = now + timedelta(seconds=ttl_s)
     from_the_future = lease.c.heartbeat_at > now + timedelta(seconds=CLOCK_SKEW_S)
-    fence = claim(connection, POLLER, holder=holder, now=now, until=until, void=from_the_future)
+    fence = acquire(connection, POLLER, holder=holder, now=now, until=until, void=from_the_future)
     if fence is None:
         return None
     return Lease(holder=holder, fence=fence, heartbeat_at=now, expires_at=until)
 
 
-def claim(
+def acquire(
     connection: Connection,
     name: str,
     *,
@@ -55,14 +55,14 @@ def claim(
     until: datetime,
     void: ColumnElement[bool],
 ) -> int | None:
-    """Claim `name` until then, in one compare-and-set statement; None: another holder has it.
+    """Acquire `name` until then, in one compare-and-set statement; None: another holder has it.
 
-    Another's claim ends when it expires, or where it is `void`. Returns this holder's fencing token.
+    Another's lease ends when it expires, or where it is `void`. Returns this holder's fencing token.
     """
     fresh = insert_into(connection, lease).values(
         name=name, holder=holder, fence=1, heartbeat_at=now, expires_at=until
     )
-    claimed = fresh.on_conflict_do_update(
+    acquired = fresh.on_conflict_do_update(
         index_elements=["name"],
         set_={
             "holder": holder,
@@ -72,7 +72,7 @@ def claim(
         },
         where=or_(lease.c.holder == holder, lease.c.expires_at <= now, void),
     )
-    fence: int | None = connection.scalar(claimed.returning(lease.c.fence))
+    fence: int | None = connection.scalar(acquired.returning(lease.c.fence))
     return fence
 
 

@@ -137,7 +137,7 @@ def save(
 ) -> Sequence[Task]:
     """Write tasks that changed, each as (before, after), and their effect on the totals, with the counts of `also`.
 
-    Once in a transaction and at its end; returns the tasks as they are stored. Claims for polling stay as they are.
+    Once in a transaction and at its end; returns the tasks as they are stored. Their reservations stay.
     """
     steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})

@@ -70,7 +70,7 @@ def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
             nodes[number].intake.accept(batch)
             with poller.write() as connection:  # as a poller does, whose tasks are the same
                 due = T0 + timedelta(days=1, seconds=100 * turn)
-                calls = call_quota.claim(connection, now=due, most=5, period_s=1, claim_s=1)
+                calls = call_quota.reserve(connection, now=due, most=5, period_s=1, reservation_s=1)
             with poller.write() as connection:
                 for call in sorted(calls, key=lambda call: call.task_id):
                     call_quota.release(connection, call, ended_at=due, period_s=1)
@@ -176,11 +176,11 @@ def test_two_pollers_at_once_take_no_slot_and_no_task_twice(runtime: Runtime) ->
     with runtime.database.write() as connection:
         call_quota.resize_slots(connection, 10)
 
-    def claim(_: int) -> None:
+    def reserve(_: int) -> None:
         with runtime.database.write() as connection:
-            calls.extend(call_quota.claim(connection, now=later, most=5, period_s=1, claim_s=30))
+            calls.extend(call_quota.reserve(connection, now=later, most=5, period_s=1, reservation_s=30))
 
-    at_once(4, claim)
+    at_once(4, reserve)
     assert len(calls) == len({call.slot for call in calls}) == len({call.task_id for call in calls})
     assert 5 <= len(calls) <= 10
 
