@@ -54,7 +54,7 @@ RECORD = (
     WHERE subject = 'poll' GROUP BY hour""",
     "DELETE FROM tally",
 )
-OTHER_PRODUCT = (
+UNSUPPORTED = (
     '{"code":200,"msg":"success","data":{"task_id":"{id}","audioWavUrl":"https://x.example/{id}.wav"}}'
 )
 # By which faults, and after how many seconds the upstream becomes silent about a task.
@@ -137,7 +137,7 @@ class Templates:
         for body in BROKEN_BODIES:
             yield self._quarantined(body, weight=1)
             yield self._quarantined(body, present=30)
-        yield self._quarantined(OTHER_PRODUCT, weight=2)
+        yield self._quarantined(UNSUPPORTED, weight=2)
 
     def _settled(self, kind: TaskKind, *, weight: float = 0, present: int = 0) -> Template:
         """A task that went to its end; a person has seen the problems of the past."""

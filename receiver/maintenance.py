@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from receiver.store import audit_log, body_retention, daily_jobs, hourly_counts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.cap import Cap
-from receiver.store.caps import strangers_caps
+from receiver.store.caps import caps_on_unregistered_data
 from receiver.store.database import Database, StoreUnavailableError
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Maintenance:
         self._database = database
         self._retention = retention
         self._name = name
-        self._caps = strangers_caps(database) if caps is None else caps
+        self._caps = caps_on_unregistered_data(database) if caps is None else caps
         self._pruning: Pruning | None = None
         self._next_at: datetime | None = None
 

@@ -23,7 +23,15 @@ from receiver.core.task_events import (
     with_query,
 )
 from receiver.runtime import Runtime
-from receiver.store import Connection, audit_log, deliveries, hourly_counts, other_jobs, removal, tasks
+from receiver.store import (
+    Connection,
+    audit_log,
+    deliveries,
+    hourly_counts,
+    removal,
+    tasks,
+    unsupported_callbacks,
+)
 from receiver.store.audit_log import ActionKind, Actor
 
 MAX_EARLIER_DELIVERIES = 20
@@ -50,8 +58,10 @@ def register_task(
 def _with_earlier_claims(connection: Connection, task: Task, *, rules: Rules) -> Task:
     """The task with another product's callbacks, which came before it was registered."""
     apply = on_reprocessed if task.is_known else on_callback  # an orphan has counted its callbacks
-    for claim in other_jobs.first_claims(connection, task.task_id, most=MAX_EARLIER_DELIVERIES):
-        observation = Observation(task_id=task.task_id, source=Source.CALLBACK, other_job=claim.ended)
+    for claim in unsupported_callbacks.first_end_claims(
+        connection, task.task_id, most=MAX_EARLIER_DELIVERIES
+    ):
+        observation = Observation(task_id=task.task_id, source=Source.CALLBACK, unsupported_end=claim.end)
         task = with_query(apply(task, observation, now=claim.received_at, rules=rules), claim.query)
     return task
 
@@ -182,8 +192,8 @@ def _observations(connection: Connection, task: Task) -> Iterator[Observation]:
         if delivery.cause is ParseOutcome.TOO_MUCH:
             continue  # it did not fit, and does not fit now
         parsed = parse_stored(delivery.body or b"", source=delivery.source, task_id=task.task_id)
-        other_job = delivery.source is Source.CALLBACK and parsed.not_music is not None
-        if task.registered_at is None and other_job:
+        unsupported = parsed.kind is ParseOutcome.UNSUPPORTED
+        if task.registered_at is None and unsupported:
             continue  # it matters only where its owner has registered it
         if parsed.to_reconcile and parsed.task_id == task.task_id:
             yield parsed.to_reconcile

@@ -192,7 +192,7 @@ def test_a_track_is_confirmed_only_where_all_its_urls_are(new_world: Callable[..
     ]
 
 
-OTHER_PRODUCTS: dict[str, tuple[int, dict[str, object]]] = {
+UNSUPPORTEDS: dict[str, tuple[int, dict[str, object]]] = {
     "a WAV": (200, {"audioWavUrl": EVIL}),
     "a WAV that failed": (500, {"audio_wav_url": ""}),
     "stems": (200, {"vocal_removal_info": {"vocal_url": EVIL}}),
@@ -204,7 +204,7 @@ OTHER_PRODUCTS: dict[str, tuple[int, dict[str, object]]] = {
 
 @pytest.mark.parametrize("first", [True, False], ids=["before it is registered", "after"])
 @pytest.mark.parametrize("confirm", ["suspect", "always"])
-@pytest.mark.parametrize("product", OTHER_PRODUCTS)
+@pytest.mark.parametrize("product", UNSUPPORTEDS)
 def test_another_products_forged_callback_ends_no_music_that_record_info_does_not_know_yet(
     new_world: Callable[..., World],
     product: str,
@@ -213,7 +213,7 @@ def test_another_products_forged_callback_ends_no_music_that_record_info_does_no
 ) -> None:
     world = new_world(CONFIRM=confirm)
     know(world, None)
-    code, fields = OTHER_PRODUCTS[product]
+    code, fields = UNSUPPORTEDS[product]
     body = json.dumps({"code": code, "msg": "forged", "data": {"task_id": TASK, **fields}}).encode()
     if not first:
         world.register(TASK)

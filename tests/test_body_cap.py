@@ -64,7 +64,7 @@ def rows(runtime: Runtime) -> int:
         return connection.scalar(select(func.count()).select_from(delivery)) or 0
 
 
-def capped(runtime: Runtime) -> int:
+def count_capped(runtime: Runtime) -> int:
     with runtime.database.read() as connection:
         return connection.scalar(select(func.count(delivery.c.capped_bytes))) or 0
 
@@ -99,7 +99,7 @@ def test_of_strangers_bodies_the_newest_are_kept_and_every_row(runtime: Runtime)
     assert stored_bodies(runtime) == bodies[-20:]
     assert rows(runtime) == 60
     assert cap.enforce() and stored_bodies(runtime) == bodies[-20:]
-    assert capped(runtime) == 20
+    assert count_capped(runtime) == 20
 
 
 def test_of_large_bodies_so_many_bytes_are_kept(runtime: Runtime) -> None:
@@ -116,9 +116,9 @@ def test_bodies_of_registered_and_of_confirmed_tasks_are_never_dropped_nor_count
     register_task(runtime, "adopted", label=None, now=T0, actor=SOMEBODY)
     answer(runtime, "confirmed")
     tell(runtime, stage("confirmed", 2), *[b"<%d>" % number for number in range(5)])
-    assert capped(runtime) == 6, "the adopted one's is let go when it is in the way"
+    assert count_capped(runtime) == 6, "the adopted one's is let go when it is in the way"
     assert BodyCap(runtime.database, most_bodies=5).enforce(for_s=20)
-    assert capped(runtime) == 5
+    assert count_capped(runtime) == 5
     assert len(stored_bodies(runtime)) == 11, "and so nothing has to be dropped"
     BodyCap(runtime.database, most_bodies=2).enforce(for_s=20)
     left = stored_bodies(runtime)

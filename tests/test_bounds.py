@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select, text
 from receiver.app import build_app
 from receiver.core.claim_bounds import MAX_CLAIMED_BYTES, MAX_CLAIMED_TRACKS, claimed_size
 from receiver.core.facts import Fact
-from receiver.core.observation import URL_FIELDS, OtherJob
+from receiver.core.observation import URL_FIELDS, UnsupportedEnd
 from receiver.core.payloads import ParseOutcome
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
@@ -27,10 +27,10 @@ from receiver.runtime import Runtime
 from receiver.store import deliveries, hourly_counts, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
 from receiver.store.deliveries import MAX_ERRORS
-from receiver.store.other_jobs import SCAN_LIMIT, first_claims
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery, task
 from receiver.store.statement_errors import StatementRefusedError
+from receiver.store.unsupported_callbacks import SCAN_LIMIT, first_end_claims
 from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually, json_of
 from tests.evil_bodies import EVIL
 
@@ -372,10 +372,10 @@ def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Ru
         connection.execute(delivery.update().values(body=None))  # nothing is left that could be read
     register_task(runtime, "t", label=None, now=T0 + timedelta(minutes=1), actor=SOMEBODY)
     registered = load_task(runtime, "t")
-    ends = {Fact.OTHER_JOB_FAILED, Fact.OTHER_JOB_SUCCEEDED}
+    ends = {Fact.UNSUPPORTED_FAILED, Fact.UNSUPPORTED_SUCCEEDED}
     assert ends <= registered.state.facts
     assert (registered.callbacks, registered.query) == (5 if adopted else 3, query)
-    assert (registered.state.other_job is None) is adopted, "a callback named it as music"
+    assert (registered.state.unsupported_end is None) is adopted, "a callback named it as music"
 
 
 def test_registering_walks_few_rows_however_often_strangers_called_back(runtime: Runtime) -> None:
@@ -391,7 +391,7 @@ def test_registering_walks_few_rows_however_often_strangers_called_back(runtime:
             rows,
         )
         started = time.process_time()
-        claims = first_claims(connection, "t", most=2 * SCAN_LIMIT)
+        claims = first_end_claims(connection, "t", most=2 * SCAN_LIMIT)
     assert time.process_time() - started < AT_MOST_S
     assert len(claims) == SCAN_LIMIT
-    assert claims[0].ended is OtherJob.SUCCEEDED, "the first that came"
+    assert claims[0].end is UnsupportedEnd.SUCCEEDED, "the first that came"

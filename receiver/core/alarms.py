@@ -66,7 +66,7 @@ def find_alarms(state: SystemState) -> tuple[Alarm, ...]:
     return tuple(sorted(found, key=lambda alarm: alarm.level is not Level.RED))
 
 
-def _capped(number: int, noun: str, plural: str | None = None) -> str:
+def _or_more(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun; counting stopped at `COUNT_CAP`."""
     if number >= COUNT_CAP:
         return f"{COUNT_CAP - 1}+ {agree(number, noun, plural)}"
@@ -96,14 +96,14 @@ def _about_callbacks(overview: Overview, now: datetime) -> Iterator[Alarm]:
     failed, wrong = recent.pop(FAILED, 0), recent.pop(RefusalReason.WRONG_TOKEN, 0)
     lately = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
     if failed:
-        text = f"{_capped(failed, 'callback')} failed {lately} (answered 5xx): see the log"
+        text = f"{_or_more(failed, 'callback')} failed {lately} (answered 5xx): see the log"
         yield Alarm(name=AlarmName.CALLBACKS_FAILED, level=Level.RED, text=text)
     if recent:
         reasons = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(recent.items()))
-        text = f"{_capped(sum(recent.values()), 'callback')} refused {lately}: {reasons}"
+        text = f"{_or_more(sum(recent.values()), 'callback')} refused {lately}: {reasons}"
         yield Alarm(name=AlarmName.CALLBACKS_REFUSED, level=Level.AMBER, text=text)
     if wrong > SCANNERS:
-        text = f"{_capped(wrong, 'request')} with a wrong callback token {lately}: is an old callback URL in use?"
+        text = f"{_or_more(wrong, 'request')} with a wrong callback token {lately}: is an old callback URL in use?"
         yield Alarm(name=AlarmName.WRONG_TOKENS, level=Level.AMBER, text=text)
     yield from _about_silence(overview, now)
     if lost_share(overview) > LOST_SHARE:
@@ -121,7 +121,7 @@ def _about_silence(overview: Overview, now: datetime) -> Iterator[Alarm]:
         return
     last = overview.last_callback_at
     silence = f"No callback since {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "No recent callback"
-    text = f"{silence}; {_capped(overview.awaited, 'task')} in progress: is the callback URL reachable?"
+    text = f"{silence}; {_or_more(overview.awaited, 'task')} in progress: is the callback URL reachable?"
     level = Level.RED if now - overview.awaited_since >= AWAITED_LONG else Level.AMBER
     yield Alarm(name=AlarmName.NO_CALLBACKS, level=level, text=text)
 
@@ -134,9 +134,9 @@ def _about_tasks(overview: Overview) -> Iterator[Alarm]:
     )
     for name, level, count, state in tasks:
         if count:
-            yield Alarm(name=name, level=level, text=f"{_capped(count, 'task')} {state}")
+            yield Alarm(name=name, level=level, text=f"{_or_more(count, 'task')} {state}")
     if overview.quarantined:
-        text = f"{_capped(overview.quarantined, 'delivery', 'deliveries')} in quarantine"
+        text = f"{_or_more(overview.quarantined, 'delivery', 'deliveries')} in quarantine"
         yield Alarm(name=AlarmName.QUARANTINE, level=Level.AMBER, text=text)
 
 

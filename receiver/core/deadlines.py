@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver.core.reconciliation import TaskState
-from receiver.core.settlement import Policy, believes_other_job
+from receiver.core.settlement import Policy, believes_unsupported_end
 
 # The upstream knows a task of its own within seconds, and after ten minutes without a result calls it failed (code
 # 408). The age counts from the registration: whoever registers a task has its id from the upstream.
 MUSIC_IS_KNOWN_AFTER = timedelta(minutes=10)
-POLLS_OF_OTHER_JOB = 3  # at least, so that one odd response ends nothing
+MIN_POLLS_IF_UNSUPPORTED = 3  # at least, so that one odd response ends nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Deadlines:
 def find_deadlines(
     state: TaskState, registered_at: datetime | None, polls: int, *, last: datetime, policy: Policy
 ) -> Deadlines:
-    believed = believes_other_job(state, registered=registered_at is not None, policy=policy)
-    if registered_at is None or not believed or polls < POLLS_OF_OTHER_JOB:
+    believed = believes_unsupported_end(state, registered=registered_at is not None, policy=policy)
+    if registered_at is None or not believed or polls < MIN_POLLS_IF_UNSUPPORTED:
         return Deadlines(early=last, last=last)
     return Deadlines(early=min(registered_at + MUSIC_IS_KNOWN_AFTER, last), last=last)

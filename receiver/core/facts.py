@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 
-from receiver.core.observation import FAILURES, Observation, OtherJob, Source, Status
+from receiver.core.observation import FAILURES, Observation, Source, Status, UnsupportedEnd
 
 
 class Fact(StrEnum):
@@ -17,13 +17,13 @@ class Fact(StrEnum):
     EXCEPTION = "exception"
     EXCEPTION_CONFIRMED = "exception_confirmed"
     NOT_KNOWN = "not_known"
-    OTHER_JOB_SUCCEEDED = "other_job_succeeded"
-    OTHER_JOB_FAILED = "other_job_failed"
+    UNSUPPORTED_SUCCEEDED = "other_job_succeeded"
+    UNSUPPORTED_FAILED = "other_job_failed"
 
 
-OTHER_JOBS = {
-    OtherJob.SUCCEEDED: Fact.OTHER_JOB_SUCCEEDED,
-    OtherJob.FAILED: Fact.OTHER_JOB_FAILED,
+UNSUPPORTED_ENDS = {
+    UnsupportedEnd.SUCCEEDED: Fact.UNSUPPORTED_SUCCEEDED,
+    UnsupportedEnd.FAILED: Fact.UNSUPPORTED_FAILED,
 }
 
 
@@ -46,5 +46,5 @@ def facts_in(observation: Observation, status: Status | None) -> Iterator[Fact]:
         yield Fact.EXCEPTION_CONFIRMED
     if not observation.known:
         yield Fact.NOT_KNOWN
-    if observation.other_job is not None:
-        yield OTHER_JOBS[observation.other_job]
+    if observation.unsupported_end is not None:
+        yield UNSUPPORTED_ENDS[observation.unsupported_end]

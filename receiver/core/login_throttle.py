@@ -16,7 +16,7 @@ FREE_FAILURES = 3
 LOCKED_AFTER = 10
 ALL_LOCKED_AFTER = 100
 LOCKED = timedelta(minutes=15)
-STRANGERS_WAIT = timedelta(seconds=20)
+NEW_NETWORK_WAIT = timedelta(seconds=20)
 RESET_AFTER = timedelta(hours=1)
 TRUSTED_FOR = timedelta(days=30)
 # Requests are counted in another order than they read the clock, and the clocks are of several machines.
@@ -43,12 +43,12 @@ def wait_s(mine: LoginAttempts, everybody: LoginAttempts, *, now: datetime) -> f
     if mine.trusted(now) or not locked(everybody, now=now):
         return alone
     if _is_reset(mine, now):
-        return STRANGERS_WAIT.total_seconds()
-    return max(alone, _left_s(mine, _strangers_pause(mine.failures), now))
+        return NEW_NETWORK_WAIT.total_seconds()
+    return max(alone, _left_s(mine, _new_network_pause(mine.failures), now))
 
 
 def locked(everybody: LoginAttempts, *, now: datetime) -> bool:
-    """Whether strangers are slowed down, after too many failures of all; until nobody has failed for `LOCKED`."""
+    """Whether new networks are slowed down, after too many failures of all; until nobody has failed for `LOCKED`."""
     return everybody.failures >= ALL_LOCKED_AFTER and _left_s(everybody, LOCKED, now) > 0
 
 
@@ -83,7 +83,7 @@ def record_success(attempts: LoginAttempts, *, now: datetime) -> LoginAttempts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lockout:
-    """When strangers were last slowed down, after failures from how many `networks`, and when that ended."""
+    """When new networks were last slowed down, after failures from how many `networks`, and when that ended."""
 
     networks: int = 0
     began_at: datetime | None = None
@@ -109,8 +109,8 @@ def _is_reset(attempts: LoginAttempts, now: datetime) -> bool:
     return attempts.failed_at is None or not -MAX_CLOCK_SKEW < now - attempts.failed_at < RESET_AFTER
 
 
-def _strangers_pause(failures: int) -> timedelta:
-    return min(timedelta(seconds=STRANGERS_WAIT.total_seconds() * 2.0 ** min(failures, 10)), LOCKED)
+def _new_network_pause(failures: int) -> timedelta:
+    return min(timedelta(seconds=NEW_NETWORK_WAIT.total_seconds() * 2.0 ** min(failures, 10)), LOCKED)
 
 
 def _pause(failures: int) -> timedelta:

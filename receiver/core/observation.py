@@ -92,7 +92,7 @@ class Track:
         return "audioUrl" in self.fields or is_audio_file(self.fields.get("sourceAudioUrl"))
 
 
-class OtherJob(StrEnum):
+class UnsupportedEnd(StrEnum):
     """How a job of another product than music ended, by a callback."""
 
     SUCCEEDED = "succeeded"
@@ -101,7 +101,7 @@ class OtherJob(StrEnum):
     @property
     def status(self) -> Status:
         """Music's status that means the same."""
-        return Status.SUCCESS if self is OtherJob.SUCCEEDED else Status.GENERATE_AUDIO_FAILED
+        return Status.SUCCESS if self is UnsupportedEnd.SUCCEEDED else Status.GENERATE_AUDIO_FAILED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +117,7 @@ class Observation:
     status: str = ""
     tracks: tuple[Track, ...] = ()
     details: Mapping[str, Scalar] = field(default_factory=dict)
-    other_job: OtherJob | None = None
+    unsupported_end: UnsupportedEnd | None = None
     known: bool = True
 
     @property

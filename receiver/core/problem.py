@@ -31,7 +31,7 @@ def is_decided(state: TaskState) -> bool:
 
 def _is_no_music(state: TaskState, *, registered: bool) -> bool:
     """Whether everything points to another product's job, which record-info cannot know."""
-    if state.other_job is not None:
+    if state.unsupported_end is not None:
         return Fact.NOT_KNOWN in state.facts
     status = state.highest_claim
     only_failure = status.word in FAILURES and not status.confirmed and not state.tracks

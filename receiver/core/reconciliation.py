@@ -25,10 +25,12 @@ from receiver.core.claims import (
     may_show,
     track_claims,
 )
-from receiver.core.facts import OTHER_JOBS, Fact, facts_in
-from receiver.core.observation import ERROR_FIELDS, FAILURES, Observation, OtherJob, Source, Status
+from receiver.core.facts import UNSUPPORTED_ENDS, Fact, facts_in
+from receiver.core.observation import ERROR_FIELDS, FAILURES, Observation, Source, Status, UnsupportedEnd
 
-MAX_REPORTS = 2  # two different reports of a success are enough to know that they contradict each other
+MAX_SUCCESS_DIGESTS = (
+    2  # two different reports of a success are enough to know that they contradict each other
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class TaskState:
     """Everything known of a task. Derived values are cached, which is why it has no slots.
 
     `final_track_sets` holds the track keys of each record-info response with `SUCCESS` or `CALLBACK_EXCEPTION`:
-    what was paid for, from the only one who knows. `reports` holds digests of callbacks with `SUCCESS`, two at
+    what was paid for, from the only one who knows. `success_digests` are of callbacks with `SUCCESS`, two at
     most: then callbacks contradict each other.
     """
 
@@ -45,7 +47,7 @@ class TaskState:
     details: Claims = field(default_factory=dict)
     tracks: Mapping[str, TrackClaims] = field(default_factory=dict)
     final_track_sets: frozenset[frozenset[str]] = frozenset()
-    reports: frozenset[str] = frozenset()
+    success_digests: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, observation: Observation) -> "TaskState":
@@ -66,20 +68,22 @@ class TaskState:
             final_track_sets=frozenset(
                 {frozenset(track.key for track in observation.tracks)} if listed else ()
             ),
-            reports=frozenset({_digest(observation)} if reported else ()),
+            success_digests=frozenset({_digest(observation)} if reported else ()),
         )
 
     @property
-    def other_job(self) -> OtherJob | None:
+    def unsupported_end(self) -> UnsupportedEnd | None:
         """How it ended, where callbacks report another product's job and nobody music; success before failure."""
         if self.highest_claim != StatusClaim() or self.tracks:
             return None
-        return next((end for end, fact in OTHER_JOBS.items() if fact in self.facts), None)
+        return next((end for end, fact in UNSUPPORTED_ENDS.items() if fact in self.facts), None)
 
     @property
     def without_unknown(self) -> "TaskState":
         """The state that decides on a new version: `NOT_KNOWN` counts only for another product's job."""
-        return self if self.other_job is not None else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
+        return (
+            self if self.unsupported_end is not None else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
+        )
 
     @property
     def conflict(self) -> bool:
@@ -102,9 +106,9 @@ class TaskState:
         if self.listed_by_record_info is not None:
             return False
         tracks = [self.tracks[key] for key in self.visible_tracks]
-        added = bool(self.reports) and not all(map(came_with_success, tracks))
+        added = bool(self.success_digests) and not all(map(came_with_success, tracks))
         rivals = any(is_disputed(rivals) for track in tracks for rivals in track.values())
-        return added or rivals or len(self.reports) > 1
+        return added or rivals or len(self.success_digests) > 1
 
     @cached_property
     def status(self) -> StatusClaim:
@@ -231,7 +235,7 @@ def join(a: TaskState, b: TaskState) -> TaskState:
             **{key: join_tracks(a.tracks.get(key, {}), track) for key, track in b.tracks.items()},
         },
         final_track_sets=a.final_track_sets | b.final_track_sets,
-        reports=frozenset(sorted(a.reports | b.reports)[-MAX_REPORTS:]),
+        success_digests=frozenset(sorted(a.success_digests | b.success_digests)[-MAX_SUCCESS_DIGESTS:]),
     )
 
 

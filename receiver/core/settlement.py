@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from receiver.core.facts import Fact
-from receiver.core.observation import FAILURES, OtherJob, Status
+from receiver.core.observation import FAILURES, Status, UnsupportedEnd
 from receiver.core.reconciliation import TaskState
 
 
@@ -59,7 +59,7 @@ def settle(state: TaskState, *, registered: bool, gave_up: bool, policy: Policy)
     return Settlement(
         outcome=outcome,
         recovered=outcome is Outcome.SUCCEEDED and unclaimed and _found_by_poll(state),
-        lost_callback=settled and Fact.END_BY_CALLBACK not in state.facts and state.other_job is None,
+        lost_callback=settled and Fact.END_BY_CALLBACK not in state.facts and state.unsupported_end is None,
     )
 
 
@@ -69,23 +69,23 @@ def is_urgent(state: TaskState, outcome: Outcome) -> bool:
     True while the task is in progress, and callbacks reported an end that did not settle it, contradict each other,
     or are about another product's job.
     """
-    suspicious = state.status.ends or state.disputed or state.other_job is not None
+    suspicious = state.status.ends or state.disputed or state.unsupported_end is not None
     return outcome is Outcome.IN_PROGRESS and suspicious
 
 
-def believes_other_job(state: TaskState, *, registered: bool, policy: Policy) -> bool:
+def believes_unsupported_end(state: TaskState, *, registered: bool, policy: Policy) -> bool:
     """Whether giving up would believe a callback about another product's job.
 
     Record-info knows of music alone, so it can deny such a job but not confirm it.
     """
     trusted = policy.confirm is Confirm.SUSPECT and registered and Fact.NOT_KNOWN in state.facts
-    return trusted and state.other_job is OtherJob.SUCCEEDED
+    return trusted and state.unsupported_end is UnsupportedEnd.SUCCEEDED
 
 
 def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     status = state.status
-    if state.other_job and policy.believes_claims:
-        return Outcome(state.other_job)
+    if state.unsupported_end and policy.believes_claims:
+        return Outcome(state.unsupported_end)
     if status.word == Status.SUCCESS and state.playable:
         suspect = policy.confirm is Confirm.ALWAYS or not registered or state.conflict
         believed = state.confirmed or policy.believes_claims or not suspect
@@ -97,7 +97,7 @@ def _ended(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
 
 def _given_up(state: TaskState, *, registered: bool, policy: Policy) -> Outcome:
     """How a task ends whose time is over: by what is trusted, so that no forged claim becomes an end."""
-    if believes_other_job(state, registered=registered, policy=policy):
+    if believes_unsupported_end(state, registered=registered, policy=policy):
         return Outcome.SUCCEEDED
     trusted = policy.confirm is Confirm.SUSPECT and registered and not state.conflict
     if state.count_playable(confirmed=not (policy.believes_claims or trusted)):

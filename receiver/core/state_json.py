@@ -21,8 +21,8 @@ def dump_state(state: TaskState) -> str:
         },
         "answers": sorted(sorted(keys) for keys in state.final_track_sets),
     }
-    if state.reports:
-        document["reports"] = sorted(state.reports)
+    if state.success_digests:
+        document["reports"] = sorted(state.success_digests)
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -37,7 +37,7 @@ def load_state(text: str) -> TaskState:
             for key, track in document["tracks"].items()
         },
         final_track_sets=frozenset(frozenset(keys) for keys in document["answers"]),
-        reports=frozenset(document.get("reports", ())),
+        success_digests=frozenset(document.get("reports", ())),
     )
 
 

@@ -76,13 +76,13 @@ def on_poll_response(
         after = give_up(after, now=now, rules=rules)
     # Settled by a lossy callback, the task was polled for the lost values, and record-info has not given them yet.
     lossy = task.settlement.settled and not task.poll_requested and not after.state.highest_claim.confirmed
-    other_job, early = after.state.other_job is not None, now < deadlines.last
-    if not after.settlement.settled or (lossy and early and not other_job):
+    unsupported, early = after.state.unsupported_end is not None, now < deadlines.last
+    if not after.settlement.settled or (lossy and early and not unsupported):
         deadline = deadlines.next_after(now)
         planned = rules.cadence.after_poll(now, attempt=task.attempt, jitter=jitter, deadline=deadline)
         return replace(after, next_poll_at=planned)
     # What ended early as another product's job is polled once more at the last deadline: it may be music after all.
-    return replace(after, next_poll_at=deadlines.last if other_job and early else None)
+    return replace(after, next_poll_at=deadlines.last if unsupported and early else None)
 
 
 def on_poll_failure(task: Task, *, now: datetime, jitter: float, rules: Rules) -> Task:
@@ -131,7 +131,7 @@ def _apply(
 def _reconcile(task: Task, observation: Observation) -> Task:
     state = reconcile(task.state, observation)
     # What ended as another product's job is a task of music again, and not given up, once anybody reports music.
-    now_music = task.state.other_job is not None and state.other_job is None
+    now_music = task.state.unsupported_end is not None and state.unsupported_end is None
     return replace(task, state=state, gave_up_at=None if now_music else task.gave_up_at)
 
 

@@ -27,14 +27,14 @@ from receiver.store.tasks import TaskStatus
 class Result:
     """What became of a delivery, and the `status` and `outcome` of its task, if it has one.
 
-    `capped` is the size in bytes of what counts against the cap on strangers.
+    `capped_bytes` is the size of what counts against the caps on unregistered data.
     """
 
     result: DeliveryResult
     status: str | None = None
     outcome: Outcome | None = None
     errors: Errors = field(default_factory=dict)
-    capped: int = 0
+    capped_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Batch:
         """Store them; no work here grows with what is stored, nor with the size of their tasks' histories."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
         locked = tasks.lock_or_create(
-            connection, _first_seen(self.deliveries), if_known=_other_job_ids(self.deliveries)
+            connection, _first_seen(self.deliveries), if_known=_unsupported_ids(self.deliveries)
         )
         known_bodies = _still_known(
             find_known_bodies(connection, {_body_key(delivery) for delivery in self.deliveries}), locked
@@ -122,7 +122,7 @@ def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
     return find_first_seen((delivery.parsed, delivery.received_at) for delivery in batch)
 
 
-def _other_job_ids(batch: Iterable[Delivery]) -> set[str]:
+def _unsupported_ids(batch: Iterable[Delivery]) -> set[str]:
     """The tasks of another product's deliveries; these count where their owner has registered them."""
     return {
         delivery.parsed.task_id or ""
@@ -179,7 +179,7 @@ def _row(
         digest=delivery.parsed.digest,
         body=delivery.body,
         query=delivery.query or None,
-        capped=not duplicate and delivery.source is Source.CALLBACK and not trusted,
+        counts_against_cap=not duplicate and delivery.source is Source.CALLBACK and not trusted,
     )
     return row.with_payload(delivery.parsed, change=change or {})
 
@@ -195,5 +195,5 @@ def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:
         status=status or None,
         outcome=outcome,
         errors=few_errors(row.errors or {}),
-        capped=deliveries.capped_bytes(row) or 0,
+        capped_bytes=deliveries.capped_bytes(row) or 0,
     )

@@ -18,7 +18,7 @@ from receiver.intake.delivery import Delivery
 from receiver.metrics import Metrics
 from receiver.store import Connection, hourly_counts, recent_failures, tasks
 from receiver.store.cap import Cap
-from receiver.store.caps import strangers_caps
+from receiver.store.caps import caps_on_unregistered_data
 from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.recent_failures import UnsavedFailures
 
@@ -50,7 +50,7 @@ class Intake:
         self._jitter = jitter
         self._metrics = metrics or Metrics()
         self._group = GroupCommit(self._commit)
-        self._caps = strangers_caps(database) if caps is None else caps
+        self._caps = caps_on_unregistered_data(database) if caps is None else caps
         self._refusals_lock = threading.Lock()
         self._unsaved_refusals: hourly_counts.Tallies = Counter()
         self.failures = UnsavedFailures()
@@ -59,8 +59,8 @@ class Intake:
         """Store one delivery, durably; raises `StoreUnavailableError` when that cannot be promised."""
         result = self._group.submit(delivery)
         _log_delivery(delivery, result)  # here, where the line gets the id of its own request
-        if result.capped:
-            self._enforce_caps(result.capped)
+        if result.capped_bytes:
+            self._enforce_caps(result.capped_bytes)
         return result
 
     def accept(self, batch: Sequence[Delivery]) -> Sequence[Result]:

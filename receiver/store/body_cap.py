@@ -24,7 +24,7 @@ MAX_BODIES = 10_000
 CHECK_EVERY_BODIES = 500  # bodies at the latest, though they are small
 BODY_BATCH_SIZE = 50  # a transaction of some milliseconds
 
-CAPPED = delivery.c.capped_bytes.is_not(None)
+COUNTS_AGAINST_CAP = delivery.c.capped_bytes.is_not(None)
 
 
 class BodyCap(Cap):
@@ -46,7 +46,7 @@ class BodyCap(Cap):
         ids: Sequence[int] = []
         while last is not None and time.monotonic() < deadline:
             with self._database.read() as connection:
-                ids = _capped_until(connection, last)
+                ids = _ids_until(connection, last)
             if not ids:
                 break
             with self._database.write() as connection:
@@ -75,42 +75,48 @@ class BodyCap(Cap):
 
 def uncap(connection: Connection, task_ids: Collection[str]) -> None:
     """Record-info reported these tasks, so their bodies no longer count."""
-    bodies = delivery.c.task_id.in_(sorted(task_ids)) & CAPPED
+    bodies = delivery.c.task_id.in_(sorted(task_ids)) & COUNTS_AGAINST_CAP
     if task_ids:
         connection.execute(update(delivery).where(bodies).values(capped_bytes=None))
 
 
 def _totals(connection: Connection) -> tuple[int, int]:
     """Number and size of all that is capped, which is little more than the cap; out of an index of only these."""
-    query = select(func.count(), func.coalesce(func.sum(delivery.c.capped_bytes), 0)).where(CAPPED)
+    query = select(func.count(), func.coalesce(func.sum(delivery.c.capped_bytes), 0)).where(
+        COUNTS_AGAINST_CAP
+    )
     bodies, size = connection.execute(query).one()
     return bodies, size
 
 
 def _of_registered_tasks(connection: Connection) -> Sequence[int]:
     """Those whose tasks have been registered since."""
-    return connection.scalars(select(delivery.c.id).where(CAPPED, _registered())).all()
+    return connection.scalars(select(delivery.c.id).where(COUNTS_AGAINST_CAP, _registered())).all()
 
 
 def _newest_too_many(connection: Connection, most_bodies: int, most_bytes: int) -> int | None:
-    capped = select(delivery.c.id, delivery.c.capped_bytes).where(CAPPED).order_by(delivery.c.id.desc())
+    newest = (
+        select(delivery.c.id, delivery.c.capped_bytes)
+        .where(COUNTS_AGAINST_CAP)
+        .order_by(delivery.c.id.desc())
+    )
     size = 0
-    for number, (delivery_id, body_size) in enumerate(connection.execute(capped.limit(most_bodies + 1))):
+    for number, (delivery_id, body_size) in enumerate(connection.execute(newest.limit(most_bodies + 1))):
         size += body_size
         if number == most_bodies or size > most_bytes:
             return int(delivery_id)
     return None
 
 
-def _capped_until(connection: Connection, last: int) -> Sequence[int]:
-    query = select(delivery.c.id).where(CAPPED, delivery.c.id <= last).order_by(delivery.c.id)
+def _ids_until(connection: Connection, last: int) -> Sequence[int]:
+    query = select(delivery.c.id).where(COUNTS_AGAINST_CAP, delivery.c.id <= last).order_by(delivery.c.id)
     return connection.scalars(query.limit(BODY_BATCH_SIZE)).all()
 
 
 def _drop(connection: Connection, ids: Collection[int]) -> int:
     """Drop these, except of a task that was registered at the last moment. Returns how many."""
     _change(connection, ids, _registered(), capped_bytes=None)
-    dropped = _change(connection, ids, CAPPED, body=None, capped_bytes=None, **SHORT)
+    dropped = _change(connection, ids, COUNTS_AGAINST_CAP, body=None, capped_bytes=None, **SHORT)
     count_dropped(connection, BODIES, dropped, Counter())
     return dropped
 

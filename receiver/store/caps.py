@@ -1,4 +1,4 @@
-"""Every bound on what strangers may store."""
+"""Every cap on unregistered data: what strangers sent."""
 
 from collections.abc import Sequence
 
@@ -8,5 +8,5 @@ from receiver.store.database import Database
 from receiver.store.orphan_cap import OrphanCap
 
 
-def strangers_caps(database: Database) -> Sequence[Cap]:
+def caps_on_unregistered_data(database: Database) -> Sequence[Cap]:
     return BodyCap(database), OrphanCap(database)

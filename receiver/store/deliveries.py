@@ -26,7 +26,7 @@ MAX_ERROR_CHARS = 300
 class StoredDelivery:
     """A row of the log: `cause` of its quarantine, `change` in its task, the id of the first that it `repeats`.
 
-    `body` is None in a repetition, and once it was dropped. A `capped` body counts against the cap on strangers.
+    `body` is None in a repetition, and once it was dropped. The caps are on unregistered data.
     """
 
     source: Source
@@ -43,7 +43,7 @@ class StoredDelivery:
     change: TaskChange = field(default_factory=dict)
     acknowledged_at: datetime | None = None
     repeats: int | None = None
-    capped: bool = False
+    counts_against_cap: bool = False
     id: int = 0
 
     def with_payload(self, parsed: ParsedPayload, *, change: TaskChange) -> "StoredDelivery":
@@ -81,7 +81,7 @@ def _new_row(stored: StoredDelivery) -> dict[str, Any]:
 
 def capped_bytes(stored: StoredDelivery) -> int | None:
     """The bytes that count against the cap on strangers: the body and its texts; None: not capped."""
-    if not stored.capped or stored.body is None or stored.result is DeliveryResult.DUPLICATE:
+    if not stored.counts_against_cap or stored.body is None or stored.result is DeliveryResult.DUPLICATE:
         return None
     texts = (json.dumps(few_errors(stored.errors or {})), json.dumps(stored.change), stored.query or "")
     return len(stored.body) + sum(len(text.encode(errors="replace")) for text in texts)
@@ -244,7 +244,7 @@ def stored_of(row: Any) -> StoredDelivery:
         change=json.loads(row.change),
         acknowledged_at=row.acknowledged_at,
         repeats=getattr(row, "repeats", None),
-        capped=row.capped_bytes is not None,
+        counts_against_cap=row.capped_bytes is not None,
         digest=bytes(row.digest),
         body=None if row.body is None else bytes(row.body),
     )

@@ -17,12 +17,12 @@ LOCKOUT = "*lockout"  # a row whose columns are those of `Lockout`, in their ord
 def load_attempts(connection: Connection, networks: list[str]) -> Mapping[str, LoginAttempts]:
     """The attempts of each of these networks, locked until the end of the transaction where it writes.
 
-    There it creates missing rows: what does not exist cannot be locked, and many strangers at once would each be
-    the first.
+    There it creates missing rows: what does not exist cannot be locked, and many new networks at once would each
+    be the first.
     """
     if is_write_transaction(connection):
-        strangers = [{"network": network, "failures": 0} for network in sorted(networks)]
-        connection.execute(insert_into(connection, sign_in).on_conflict_do_nothing(), strangers)
+        missing = [{"network": network, "failures": 0} for network in sorted(networks)]
+        connection.execute(insert_into(connection, sign_in).on_conflict_do_nothing(), missing)
     query = select(sign_in).where(sign_in.c.network.in_(sorted(networks))).order_by(sign_in.c.network)
     rows = connection.execute(query.with_for_update() if is_write_transaction(connection) else query)
     attempts = {
@@ -46,7 +46,7 @@ def save_attempts(connection: Connection, changed: Mapping[str, LoginAttempts]) 
 
 
 def load_lockout(connection: Connection) -> Lockout:
-    """When strangers were last slowed down. Writers hold the row of `EVERYBODY`, and so this one."""
+    """When new networks were last slowed down. Writers hold the row of `EVERYBODY`, and so this one."""
     row = connection.execute(select(sign_in).where(sign_in.c.network == LOCKOUT)).first()
     if row is None:
         return Lockout()
@@ -72,7 +72,7 @@ def count_failing_networks(connection: Connection, *, now: datetime) -> int:
 
 
 def delete_old_attempts(connection: Connection, *, before: datetime) -> None:
-    """Delete networks without any attempt since `before`; they are strangers again."""
+    """Delete networks without any attempt since `before`; they are new again."""
     silent = (sign_in.c.failed_at.is_(None) | (sign_in.c.failed_at < before)) & (
         sign_in.c.succeeded_at.is_(None) | (sign_in.c.succeeded_at < before)
     )

@@ -34,7 +34,7 @@ FIND_BATCH_SIZE = 20_000
 DROP_BATCH_SIZE = 50
 DROP_BATCH_BYTES = 2_000_000  # with these two a transaction takes some milliseconds
 
-CAPPED = task.c.capped_bytes.is_not(None)
+COUNTS_AGAINST_CAP = task.c.capped_bytes.is_not(None)
 _COUNTED = ("first_seen_at", "settled_at", "callbacks", "polls")
 _VERDICT = ("outcome", "recovered", "lost_callback")
 
@@ -74,16 +74,16 @@ class OrphanCap(Cap):
         return excess <= 0
 
 
-def is_strangers(stranger: Task) -> bool:
+def counts_against_cap(orphan: Task) -> bool:
     """Whether nobody but strangers named the task: then its row counts against the cap."""
-    owned = stranger.registered_at is not None or stranger.label is not None
-    return not owned and not has_confirmed(stranger.state)
+    owned = orphan.registered_at is not None or orphan.label is not None
+    return not owned and not has_confirmed(orphan.state)
 
 
-def size_of(stranger: Task, state: str, words: str) -> int:
+def size_of(orphan: Task, state: str, words: str) -> int:
     """About how many bytes the task takes with this state and these words."""
-    large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(stranger.query or "")
-    return TASK_OVERHEAD_BYTES + INDEXES * _stored(stranger.task_id) + large
+    large = _stored(state) + WORDS_TIMES * _stored(words) + _stored(orphan.query or "")
+    return TASK_OVERHEAD_BYTES + INDEXES * _stored(orphan.task_id) + large
 
 
 def _stored(text: str) -> int:
@@ -92,14 +92,17 @@ def _stored(text: str) -> int:
 
 def _total(connection: Connection) -> int:
     """The size of all that is capped, which is little more than the cap; out of an index of only these."""
-    return int(connection.scalar(select(func.coalesce(func.sum(task.c.capped_bytes), 0)).where(CAPPED)) or 0)
+    return int(
+        connection.scalar(select(func.coalesce(func.sum(task.c.capped_bytes), 0)).where(COUNTS_AGAINST_CAP))
+        or 0
+    )
 
 
 def _oldest(connection: Connection) -> Sequence[Row[Any]]:
     """Those to drop first: the given up, which are no longer polled, then all others by their age."""
 
     def ended(outcome: Outcome) -> Sequence[Row[Any]]:
-        query: Select[Any] = select(task.c.number, task.c.capped_bytes).where(CAPPED)
+        query: Select[Any] = select(task.c.number, task.c.capped_bytes).where(COUNTS_AGAINST_CAP)
         query = query.where(task.c.outcome == outcome).order_by(task.c.number)
         return connection.execute(query.limit(FIND_BATCH_SIZE)).all()
 
@@ -128,7 +131,7 @@ def _portions(found: Sequence[Row[Any]], excess: int) -> Iterator[Sequence[Row[A
 def _drop(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
     """Delete those that are still capped; returns their sizes."""
     columns = (task.c[name] for name in ("number", "capped_bytes", *_COUNTED, *_VERDICT))
-    query = select(*columns).where(task.c.number.in_(numbers), CAPPED)
+    query = select(*columns).where(task.c.number.in_(numbers), COUNTS_AGAINST_CAP)
     # Rows that another transaction holds are skipped, so that two never wait for each other.
     rows = connection.execute(query.with_for_update(skip_locked=True)).all()
     if rows:

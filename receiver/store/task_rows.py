@@ -11,7 +11,7 @@ from receiver.core.search_terms import search_terms
 from receiver.core.settlement import Outcome, Settlement
 from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Task
-from receiver.store.orphan_cap import is_strangers, size_of
+from receiver.store.orphan_cap import counts_against_cap, size_of
 
 _PLAIN = (
     "task_id",
@@ -48,14 +48,14 @@ def changed_columns(before: Task, after: Task) -> dict[str, Any]:
         row["state"] = dump_state(after.state)
     if _texts(after) != _texts(before):
         row["words"] = search_terms(*_texts(after))
-    if row.keys() & {"state", "words"} or not is_strangers(after):
+    if row.keys() & {"state", "words"} or not counts_against_cap(after):
         row["counted"] = _counted(after, row)
     return row
 
 
 def _counted(task: Task, row: Mapping[str, Any]) -> int | None:
     """The bytes that count against the cap on orphans; `row` has the changed columns."""
-    if not is_strangers(task):
+    if not counts_against_cap(task):
         return None
     state = row["state"] if "state" in row else dump_state(task.state)
     return size_of(task, state, row["words"] if "words" in row else search_terms(*_texts(task)))

@@ -23,7 +23,7 @@ from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
 # Once null it stays null: what record-info confirmed is never capped again.
-_UPDATE_CAPPED = _UPDATE.values(
+_UPDATE_COUNTED_SIZE = _UPDATE.values(
     capped_bytes=case(
         (task.c.capped_bytes.is_not(None), bindparam("counted", type_=task.c.capped_bytes.type))
     )
@@ -147,7 +147,7 @@ def save(
         row = changed_columns(before, after)
         alike[tuple(row)].append(row | {"key": after.task_id})
     for names, rows in alike.items():
-        connection.execute(_UPDATE_CAPPED if "counted" in names else _UPDATE, rows)
+        connection.execute(_UPDATE_COUNTED_SIZE if "counted" in names else _UPDATE, rows)
     hourly_counts.add(connection, counts)
     return [after for _, after in steps]
 

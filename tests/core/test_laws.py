@@ -11,10 +11,10 @@ from receiver.core.observation import (
     TRACK_FIELDS,
     URL_FIELDS,
     Observation,
-    OtherJob,
     Source,
     Status,
     Track,
+    UnsupportedEnd,
 )
 from receiver.core.problem import find_problem
 from receiver.core.reconciliation import TaskState, join, reconcile
@@ -212,8 +212,8 @@ def assert_claims_change_nothing(final, observations):
         assert find_problem(state, settlement.outcome, registered=True) is None
 
 
-def callback_of_other_job(end):
-    return Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=end)
+def callback_of_unsupported_job(end):
+    return Observation(task_id=TASK_ID, source=Source.CALLBACK, unsupported_end=end)
 
 
 HOSTILE_URLS = tuple(f"https://{host}.example/1.mp3" for host in ("0", "evil", "zzz"))
@@ -238,7 +238,7 @@ HOSTILE = st.builds(
     st.sampled_from(
         ({}, {"errorCode": 501, "errorMessage": "forged"}, *({name: "forged"} for name in DETAIL_FIELDS))
     ),
-) | st.sampled_from([callback_of_other_job(end) for end in OtherJob])
+) | st.sampled_from([callback_of_unsupported_job(end) for end in UnsupportedEnd])
 
 
 @law

@@ -26,7 +26,7 @@ from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import hourly_counts, quarantine, task_list
 from receiver.store.database import Database
-from receiver.store.orphan_cap import TASK_OVERHEAD_BYTES, is_strangers
+from receiver.store.orphan_cap import TASK_OVERHEAD_BYTES, counts_against_cap
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import metadata, task
 from receiver.store.schema_version import MIGRATIONS
@@ -164,10 +164,10 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
         assert flagged == {"both", "observed-task"}
         causes = [one.cause for one in quarantine.find(connection, QuarantineFilter(), limit=9)]
         assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
-        strangers = {one.task_id for one in everything if is_strangers(one)}
+        capped_ids = {task.task_id for task in everything if counts_against_cap(task)}
         counted = select(task.c.task_id).where(task.c.capped_bytes > TASK_OVERHEAD_BYTES)
-        assert set(connection.scalars(counted)) == strangers
-        assert strangers and len(strangers) < len(everything)
+        assert set(connection.scalars(counted)) == capped_ids
+        assert capped_ids and len(capped_ids) < len(everything)
         for one in everything:
             times = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
             assert one.changed_at == (one.settled_at or max(filter(None, times)))

@@ -12,7 +12,7 @@ from receiver.core.payloads import record_info, stages
 from receiver.core.payloads.envelope import Envelope, NotJsonError, digest, open_envelope
 from receiver.core.payloads.errors import Errors, bounded, flat_errors
 from receiver.core.payloads.fields import is_blank
-from receiver.core.payloads.products import OtherProduct, find_end, find_product
+from receiver.core.payloads.products import UnsupportedProduct, find_end, find_product
 from receiver.core.payloads.repair import parse_response_json
 from receiver.core.payloads.row_locations import find_rows
 from receiver.core.payloads.tracks import read_rows
@@ -45,22 +45,22 @@ RESULTS = {
 class ParsedPayload:
     """What a body says: an `observation` where `kind` is `PARSED`, a `product` where `UNSUPPORTED`.
 
-    `not_music` is the observation where there is no music: of another product's job, or that record-info does not
-    know the task. `errors`, by dotted path, say why it could not be parsed, or which values were lost.
+    `observation_without_music` is of another product's job, or that record-info does not know the task. `errors`, by
+    dotted path, say why it could not be parsed, or which values were lost.
     """
 
     kind: ParseOutcome
     digest: bytes
     task_id: str | None = None
     observation: Observation | None = None
-    not_music: Observation | None = None
+    observation_without_music: Observation | None = None
     product: str | None = None
     errors: Errors = field(default_factory=dict)
 
     @property
     def to_reconcile(self) -> Observation | None:
         """The observation for the task's state."""
-        return self.observation or self.not_music
+        return self.observation or self.observation_without_music
 
     @property
     def result(self) -> DeliveryResult:
@@ -73,7 +73,7 @@ class ParsedPayload:
         observation = self.to_reconcile
         if observation is None:
             return ""
-        return str(observation.other_job.status if observation.other_job else observation.status)
+        return str(observation.unsupported_end.status if observation.unsupported_end else observation.status)
 
     @property
     def lossy(self) -> bool:
@@ -139,7 +139,7 @@ def _parse_poll(envelope: Envelope | None, task_id: str, raw: bytes) -> ParsedPa
             kind=ParseOutcome.UNKNOWN_TASK,
             digest=raw,
             task_id=task_id,
-            not_music=unknown if _says_unknown(envelope) else None,
+            observation_without_music=unknown if _says_unknown(envelope) else None,
             errors={"code": [refusal]} if refusal else {},
         )
     if any(named != task_id for named in envelope.task_ids):
@@ -183,16 +183,18 @@ def _parse(envelope: Envelope, task_id: str, source: Source) -> ParsedPayload:
     )
 
 
-def _unsupported(envelope: Envelope, task_id: str, source: Source, product: OtherProduct) -> ParsedPayload:
+def _unsupported(
+    envelope: Envelope, task_id: str, source: Source, product: UnsupportedProduct
+) -> ParsedPayload:
     """Another product's body: a callback claims how its job ended; a poll was not about that."""
     claim = None
     if source is Source.CALLBACK:
-        claim = Observation(task_id=task_id, source=source, other_job=find_end(envelope, product))
+        claim = Observation(task_id=task_id, source=source, unsupported_end=find_end(envelope, product))
     return ParsedPayload(
         kind=ParseOutcome.UNSUPPORTED,
         digest=envelope.digest,
         task_id=task_id,
-        not_music=claim,
+        observation_without_music=claim,
         product=product.name,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from receiver.core.observation import OtherJob, status_of_word
+from receiver.core.observation import UnsupportedEnd, status_of_word
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.fields import folded, is_blank
 from receiver.core.payloads.row_locations import AUDIO, RowLocation
@@ -27,7 +27,7 @@ RowTest = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OtherProduct:
+class UnsupportedProduct:
     """One row of the table; every name is folded.
 
     `results` are there when it succeeded and `failures` when it failed. Where `empties_results`, a failed job
@@ -72,48 +72,48 @@ PHRASE_STATES = ("wait_processing", "processing_validate", "processing_validate_
 
 # The first that is recognized counts: the more specific ones come first.
 PRODUCTS = (
-    OtherProduct(name="recovery", rows=_is_recovered),
-    OtherProduct(
+    UnsupportedProduct(name="recovery", rows=_is_recovered),
+    UnsupportedProduct(
         name="lyrics",
         results=("lyricsdata",),
         states={"status": ("generate_lyrics_failed",), "type": ("lyrics",)},
         rows=_is_lyric,
     ),
-    OtherProduct(
+    UnsupportedProduct(
         name="wav",
         results=("audiowavurl",),
         empties_results=True,
         states={"status": ("generate_wav_failed",), "successflag": ("generate_wav_failed",)},
     ),
-    OtherProduct(
+    UnsupportedProduct(
         name="vocal_removal",
         results=("vocalremovalinfo", "origindata", *(f"{stem}url" for stem in STEMS)),
         empties_results=True,
     ),
-    OtherProduct(name="cover_image", results=("images",), empties_results=True),
-    OtherProduct(name="midi", results=("instruments", "mididata"), empties_results=True),
-    OtherProduct(name="voice", results=("voiceid",), empties_results=True),
-    OtherProduct(
+    UnsupportedProduct(name="cover_image", results=("images",), empties_results=True),
+    UnsupportedProduct(name="midi", results=("instruments", "mididata"), empties_results=True),
+    UnsupportedProduct(name="voice", results=("voiceid",), empties_results=True),
+    UnsupportedProduct(
         name="voice_phrase",
         results=("validateinfo",),
         empties_results=True,
         states={"status": PHRASE_STATES},
     ),
-    OtherProduct(name="video", results=("fallbackflag", "hasaudiolist"), spots=(Spot.DATA, Spot.INFO)),
-    OtherProduct(name="video", results=("resolution", "originurls", "mediaids"), spots=(Spot.INFO,)),
-    OtherProduct(
+    UnsupportedProduct(name="video", results=("fallbackflag", "hasaudiolist"), spots=(Spot.DATA, Spot.INFO)),
+    UnsupportedProduct(name="video", results=("resolution", "originurls", "mediaids"), spots=(Spot.INFO,)),
+    UnsupportedProduct(
         name="image",
         results=("resultimageurl", "originimageurl", "resulturls", "resulturl"),
         spots=(Spot.INFO,),
         empties_results=True,
     ),
-    OtherProduct(
+    UnsupportedProduct(
         name="mp4",
         results=("videourl",),
         empties_results=True,
         states={"status": ("generate_mp4_failed",), "successflag": ("generate_mp4_failed",)},
     ),
-    OtherProduct(
+    UnsupportedProduct(
         name="market",
         results=("resultjson",),
         failures=("failcode", "failmsg"),
@@ -123,10 +123,10 @@ PRODUCTS = (
 )
 # A state field of several products. Music has `status`.
 STATE = "successflag"
-OTHER = OtherProduct(name="other")
+OTHER = UnsupportedProduct(name="other")
 
 
-def find_product(envelope: Envelope, place: RowLocation) -> OtherProduct | None:
+def find_product(envelope: Envelope, place: RowLocation) -> UnsupportedProduct | None:
     """The other product that this body is about; None when it is music, or nothing known.
 
     A signature field that is null or empty does not count, and rows of music make it music.
@@ -143,14 +143,14 @@ def find_product(envelope: Envelope, place: RowLocation) -> OtherProduct | None:
     return next(matches, None if _says_music(envelope) or is_blank(envelope.fields.get(STATE)) else OTHER)
 
 
-def find_end(envelope: Envelope, product: OtherProduct) -> OtherJob:
+def find_end(envelope: Envelope, product: UnsupportedProduct) -> UnsupportedEnd:
     """How the job ended: it failed where a code, a field of failures or a state says so, or the result is empty."""
     code = envelope.root.get("code")
     states = [envelope.fields.get(name) for name in ("status", "state", STATE)]
     refused = not is_blank(code) and str(code)[:20].strip() not in ("0", "200", "200.0")
     failed = any("fail" in state[:64].lower() for state in states if isinstance(state, str))
     empty = product.empties_results and not _has_signature(product, envelope)
-    return OtherJob.FAILED if refused or failed or empty else OtherJob.SUCCEEDED
+    return UnsupportedEnd.FAILED if refused or failed or empty else UnsupportedEnd.SUCCEEDED
 
 
 def _are_rows_of(test: RowTest, place: RowLocation, envelope: Envelope) -> bool:
@@ -160,7 +160,7 @@ def _are_rows_of(test: RowTest, place: RowLocation, envelope: Envelope) -> bool:
     return test is not _is_recovered or not _says_music(envelope)
 
 
-def _spots(product: OtherProduct, envelope: Envelope) -> Iterable[Mapping[str, Any]]:
+def _spots(product: UnsupportedProduct, envelope: Envelope) -> Iterable[Mapping[str, Any]]:
     info = envelope.fields.get("info")
     found = {
         Spot.DATA: envelope.fields,
@@ -170,7 +170,7 @@ def _spots(product: OtherProduct, envelope: Envelope) -> Iterable[Mapping[str, A
     return [spot for name in product.spots if isinstance(spot := found[name], Mapping)]
 
 
-def _has_signature(product: OtherProduct, envelope: Envelope) -> bool:
+def _has_signature(product: UnsupportedProduct, envelope: Envelope) -> bool:
     return any(
         any(not is_blank(spot.get(name)) for name in product.results)
         or any(not is_blank(spot.get(name)) and spot[name] not in (0, "0") for name in product.failures)
@@ -178,12 +178,12 @@ def _has_signature(product: OtherProduct, envelope: Envelope) -> bool:
     )
 
 
-def _has_state(product: OtherProduct, envelope: Envelope) -> bool:
+def _has_state(product: UnsupportedProduct, envelope: Envelope) -> bool:
     states = ((envelope.fields.get(name), words) for name, words in product.states.items())
     return any(isinstance(word, str) and word[:64].strip().lower() in words for word, words in states)
 
 
-def _has_empty_result(product: OtherProduct, envelope: Envelope) -> bool:
+def _has_empty_result(product: UnsupportedProduct, envelope: Envelope) -> bool:
     return product.empties_results and any(
         name in spot for spot in _spots(product, envelope) for name in product.results
     )

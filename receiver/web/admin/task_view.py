@@ -70,7 +70,7 @@ def _page_without_task(task_id: str) -> Response:
     now = request_time()
     rows = [delivery_row(delivery, now, max_chars=MAX_LISTED_CHARS) for delivery in reversed(stored)]
     hidden = hidden_count(count, shown=len(stored))
-    return page("other_product.html", task_id=task_id, deliveries=rows, hidden=hidden)
+    return page("unsupported.html", task_id=task_id, deliveries=rows, hidden=hidden)
 
 
 @blueprint.post("/tasks/<task_id>/poll")

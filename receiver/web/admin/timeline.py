@@ -43,8 +43,8 @@ def build_timeline(
 
 
 def _milestones(task: Task, now: datetime) -> Iterator[Sorted]:
-    other_job = task.state.other_job is not None
-    gave_up = "record-info knows no music with this ID" if other_job else "its deadline passed"
+    unsupported = task.state.unsupported_end is not None
+    gave_up = "record-info knows no music with this ID" if unsupported else "its deadline passed"
     milestones = (
         (task.first_seen_at, 0, FIRST_SEEN, ""),
         (task.registered_at, 1, REGISTERED, "by API"),

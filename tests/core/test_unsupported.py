@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from receiver.core.cadence import Cadence
-from receiver.core.observation import Observation, OtherJob, Source
+from receiver.core.observation import Observation, Source, UnsupportedEnd
 from receiver.core.settlement import Confirm, Outcome, Policy
 from receiver.core.state_json import dump_state, load_state
 from receiver.core.task import Rules, Task
@@ -26,8 +26,8 @@ from .builders import (
     state_after,
 )
 
-DONE = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.SUCCEEDED)
-BROKEN = Observation(task_id=TASK_ID, source=Source.CALLBACK, other_job=OtherJob.FAILED)
+DONE = Observation(task_id=TASK_ID, source=Source.CALLBACK, unsupported_end=UnsupportedEnd.SUCCEEDED)
+BROKEN = Observation(task_id=TASK_ID, source=Source.CALLBACK, unsupported_end=UnsupportedEnd.FAILED)
 NOT_KNOWN = Observation(task_id=TASK_ID, source=Source.POLL, known=False)
 MUSIC = poll("SUCCESS", ready("a"))
 
