@@ -135,7 +135,9 @@ def main(minutes: float, attackers: int, half_open: int, honest: int, pace: floa
         SimulatorServer(simulator) as upstream,
         deployed(Path(name), UPSTREAM_URL=upstream.url) as (receiver,),
     ):
-        workers = [threading.Thread(target=_honest, args=(receiver, one, pace, stop)) for one in theirs]
+        workers = [
+            threading.Thread(target=_honest, args=(receiver, responses, pace, stop)) for responses in theirs
+        ]
         workers += [
             threading.Thread(target=_attack, args=(receiver, attacks, stop)) for _ in range(attackers)
         ]
@@ -205,8 +207,8 @@ def _report(
     theirs: list[Responses], attacks: dict[str, Responses], *, disk_mb: float, memory_mb: float
 ) -> None:
     honest = Responses(
-        statuses=sum((one.statuses for one in theirs), Counter()),
-        times_s=[took_s for one in theirs for took_s in one.times_s],
+        statuses=sum((responses.statuses for responses in theirs), Counter()),
+        times_s=[took_s for responses in theirs for took_s in responses.times_s],
     )
     table = Table("who", "sent", "responses", "median ms", "p99 ms", "longest ms")
     for name, responses in {"honest senders": honest, **attacks}.items():

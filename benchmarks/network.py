@@ -39,7 +39,7 @@ class Network:
                 _enter(here.fileno())
 
     def cut(self, name: str) -> None:
-        """Nothing that this host sends arrives any more, nor is anybody told so."""
+        """Nothing that this host sends arrives any more, and no error comes back."""
         self._on(SWITCH, "link", "set", f"to-{name}", "nomaster")
 
     def mend(self, name: str) -> None:

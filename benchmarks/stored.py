@@ -80,7 +80,7 @@ def _timed_ms(intake: Intake, bodies: Sequence[bytes]) -> float:
 
 def _ratio(times: Sequence[float], base: Sequence[float]) -> str:
     """The median of the ratios in the same round."""
-    return f"{statistics.median(one / other for one, other in zip(times, base, strict=True)):.2f}"
+    return f"{statistics.median(time_ms / base_ms for time_ms, base_ms in zip(times, base, strict=True)):.2f}"
 
 
 def _callback(task_id: str) -> bytes:

@@ -11,7 +11,7 @@ PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_t
 
 def main() -> None:
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    for requirement in sorted({one for group in groups for one in group}):
+    for requirement in sorted({line for group in groups for line in group}):
         named = re.match(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", requirement)
         if named:
             print(f"{named[1]}=={named[2]}")

@@ -111,8 +111,8 @@ class Player:
         elif isinstance(shown, list) and isinstance(real, list):
             several = MORE in shown
             assert len(shown) == len(real) or (several and len(shown) <= len(real)), f"{where}: {real}"
-            for place, (one, other) in enumerate(zip(shown, real, strict=False)):
-                self._compare(one, other, f"{where}.{place}")
+            for place, (item, other) in enumerate(zip(shown, real, strict=False)):
+                self._compare(item, other, f"{where}.{place}")
         elif where.rpartition(".")[2] in NUMBERS_OF_THE_MOMENT and shown is not None:
             assert isinstance(real, int | float), where
         else:

@@ -110,7 +110,7 @@ HOSTILE = {
         ],
     ),
     "another audio": ("complete", [row("a", audio_url=EVIL), row("b", audio_url=EVIL)]),
-    "another audio, told as a first track": ("first", [row("a", audio_url=EVIL)]),
+    "another audio, claimed as a first track": ("first", [row("a", audio_url=EVIL)]),
     "a track without an id": ("complete", [{"audio_url": EVIL}]),
     "no known track": ("complete", [row("evil", audio_url=EVIL)]),
 }
@@ -143,7 +143,8 @@ def test_nothing_forged_stands_in_a_task_that_record_info_confirmed(
 
 @pytest.mark.parametrize("turned", [False, True], ids=["the true one first", "the forged one first"])
 @pytest.mark.parametrize(
-    "hostile", ["one more track", "another audio", "another audio, told as a first track", "no known track"]
+    "hostile",
+    ["one more track", "another audio", "another audio, claimed as a first track", "no known track"],
 )
 def test_a_settled_claim_that_is_contradicted_waits_for_record_info(
     new_world: Callable[..., World],
@@ -275,7 +276,7 @@ def test_claims_change_nothing_of_a_confirmed_task_and_raise_no_alarm(
     assert {name: after[name] for name in after if name not in CLAIMS_MAY_CHANGE} == {
         name: before[name] for name in before if name not in CLAIMS_MAY_CHANGE
     }
-    assert after["conflict"], "a failure and a success were both told"
+    assert after["conflict"], "a failure and a success were both reported"
     assert world.task(TASK).problem is None
     with world.runtime.database.read() as connection:
         overview = read_overview(connection, due_before=None)

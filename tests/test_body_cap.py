@@ -87,7 +87,7 @@ def test_the_same_unreadable_body_again_is_answered_alike_and_stored_once(
 
 def test_unreadable_bodies_that_came_together_are_stored_once_too(runtime: Runtime) -> None:
     batch = [callback_delivery(body, now=T0, secrets=()) for body in (b"<a>", b"<b>", b"<a>", b"{}", b"{ }")]
-    assert [one.result for one in runtime.intake.accept(batch)].count(DeliveryResult.DUPLICATE) == 2
+    assert [stored.result for stored in runtime.intake.accept(batch)].count(DeliveryResult.DUPLICATE) == 2
     assert stored_bodies(runtime) == [b"<a>", b"<b>", b"{}"]
 
 

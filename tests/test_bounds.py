@@ -49,7 +49,7 @@ def callback(body: bytes) -> Delivery:
 
 
 def tell(runtime: Runtime, *bodies: bytes) -> list[str]:
-    return [one.result for one in runtime.intake.accept([callback(body) for body in bodies])]
+    return [stored.result for stored in runtime.intake.accept([callback(body) for body in bodies])]
 
 
 def answer(runtime: Runtime, task_id: str, status: str = "PENDING", *rows: Any) -> None:
@@ -118,7 +118,7 @@ def test_a_repetition_is_counted_and_the_state_of_its_task_neither_read_nor_writ
     before = load_task(runtime, "t")
     body = stage("t", {"id": "a", "title": "Tides"})
     said = statements_of(runtime, lambda: tell(runtime, body, body))
-    assert not [one for one in said if "task.state" in one or "words" in one]
+    assert not [statement for statement in said if "task.state" in statement or "words" in statement]
     after = load_task(runtime, "t")
     assert after.callbacks == 3
     assert after == replace(before, callbacks=3, last_callback_at=after.last_callback_at)
@@ -141,10 +141,18 @@ def test_a_repetition_beside_news_is_counted_too_and_time_never_runs_back(runtim
 def test_what_did_not_change_is_not_written_again(runtime: Runtime) -> None:
     tell(runtime, stage("t", {"id": "a", "title": "Tides"}))
     update = stage("t", {"id": "a", "audio_url": "https://example.org/a.mp3"}, kind="first")
-    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, update)) if "UPDATE task" in one]
+    (wrote,) = [
+        statement
+        for statement in statements_of(runtime, lambda: tell(runtime, update))
+        if "UPDATE task" in statement
+    ]
     assert "state" in wrote and "words" not in wrote
     unread = stage("t", data=7)
-    (wrote,) = [one for one in statements_of(runtime, lambda: tell(runtime, unread)) if "UPDATE task" in one]
+    (wrote,) = [
+        statement
+        for statement in statements_of(runtime, lambda: tell(runtime, unread))
+        if "UPDATE task" in statement
+    ]
     assert "state" not in wrote and "words" not in wrote
 
 
@@ -172,7 +180,7 @@ def test_claims_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     assert full.callbacks == 10
     with runtime.database.read() as connection:
         quarantined = quarantine.find(connection, QuarantineFilter(), limit=9)
-    assert [one.cause for one in quarantined] == ["too_much"] * 4
+    assert [entry.cause for entry in quarantined] == ["too_much"] * 4
     assert json_of(client.post(URL, data=filling("t", 36)))["result"] == "duplicate"
 
 
@@ -187,7 +195,7 @@ def test_tracks_past_their_bound_are_quarantined_and_record_info_is_asked(runtim
     assert full.next_poll_at == T0, "due at once"
     with runtime.database.read() as connection:
         quarantined = quarantine.find(connection, QuarantineFilter(), limit=9)
-    assert [one.cause for one in quarantined] == ["too_much"] * 2
+    assert [entry.cause for entry in quarantined] == ["too_much"] * 2
     assert tell(runtime, stage("t", {"id": "7", "title": "Tides"})) == ["accepted"], "of a known track"
     answer(runtime, "t", "SUCCESS", {"id": "mine", "audioUrl": "https://example.org/m.mp3"})
     assert [claims["id"].value for claims in load_task(runtime, "t").tracks.values()] == ["mine"]
@@ -366,7 +374,7 @@ def test_registering_reads_no_body_of_the_callbacks_that_came_before(runtime: Ru
     sisters = [json.dumps({"code": code, "n": code, "data": job}).encode() for code in (500, 501, 200)]
     query = "song_id=42"
     tell(runtime, *([stage("t", n=1)] if adopted else []))
-    runtime.intake.accept([callback_delivery(one, now=T0, secrets=(), query=query) for one in sisters])
+    runtime.intake.accept([callback_delivery(body, now=T0, secrets=(), query=query) for body in sisters])
     tell(runtime, sisters[0])
     with runtime.database.write() as connection:
         connection.execute(delivery.update().values(body=None))  # nothing is left that could be read

@@ -73,7 +73,7 @@ def findings(folder: Path, url: str | None = None, **changes: str) -> list[Findi
 
 
 def about(found: list[Finding], name: str) -> list[tuple[Level, str]]:
-    return [(one.level, one.detail) for one in found if one.name == name]
+    return [(finding.level, finding.detail) for finding in found if finding.name == name]
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_systemd_has_nothing_to_say_against_the_unit(installed_unit: Path) -> No
 
 def test_the_unit_may_do_little(installed_unit: Path) -> None:
     systemd_analyze = need("systemd-analyze", shutil.which("systemd-analyze"))
-    code, told = run(systemd_analyze, "security", "--offline=true", "--threshold=12", installed_unit)
-    assert code == 0, told
+    code, output = run(systemd_analyze, "security", "--offline=true", "--threshold=12", installed_unit)
+    assert code == 0, output
 
 
 def test_the_commands_get_the_servers_settings(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_the_commands_get_the_servers_settings(tmp_path: Path) -> None:
     text = (CONFIG / "receiver.sh").read_text(encoding="utf-8").replace("= receiver ]", f"= {getuser()} ]")
     text = text.replace("/etc/receiver/receiver.env", str(settings))
     script.write_text(text.replace("/opt/receiver/.venv/bin/receiver", str(program)), encoding="utf-8")
-    told = "a & b, sqlite:////var/lib/receiver/receiver.db, check --url x\n"
-    assert run("sh", script, "check", "--url", "x") == (0, told)
+    arguments = "a & b, sqlite:////var/lib/receiver/receiver.db, check --url x\n"
+    assert run("sh", script, "check", "--url", "x") == (0, arguments)
 
 
 def test_hadolint_has_nothing_to_say_against_the_dockerfile() -> None:
@@ -67,8 +67,8 @@ def test_hadolint_has_nothing_to_say_against_the_dockerfile() -> None:
 
 def test_the_compose_file_keeps_to_the_specification() -> None:
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    code, told = run(*check, COMPOSE)
-    assert code == 0, told
+    code, output = run(*check, COMPOSE)
+    assert code == 0, output
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def test_the_receiver_gets_its_secrets_as_files_and_each_that_must_be_given(
     services: dict[str, Any],
 ) -> None:
     given = services["receiver"]["environment"]
-    told = {name.removesuffix("_FILE") for name in given if name in SECRET_FILES}
+    secret_names = {name.removesuffix("_FILE") for name in given if name in SECRET_FILES}
     assert not {name for name in given if name.removeprefix(PREFIX).lower() in SECRETS}
-    assert told >= {
+    assert secret_names >= {
         f"{PREFIX}{name}" for name in ("CALLBACK_TOKENS", "API_TOKENS", "ADMIN_PASSWORD", "SECRET_KEY")
     }
     files = {f"/run/secrets/{name}" for name in services["receiver"]["secrets"]}
-    assert files == {given[f"{name}_FILE"] for name in told}
+    assert files == {given[f"{name}_FILE"] for name in secret_names}
 
 
 def test_only_the_proxy_can_be_reached_and_nobody_has_more_rights_than_he_needs(

@@ -1,4 +1,4 @@
-"""One commit for all who wait: nobody is told of it before it is done, and nobody waits without end."""
+"""One commit for all who wait: nobody is answered before it is done, and nobody waits without end."""
 
 import threading
 from collections.abc import Sequence

@@ -183,10 +183,10 @@ def call(task_id: str) -> Call:
 def test_what_an_abandoned_call_brings_in_the_end_is_dropped(gate: threading.Event) -> None:
     ended = threading.Event()
 
-    def asking(one: Call) -> FinishedCall:
+    def asking(call: Call) -> FinishedCall:
         gate.wait(60)
         ended.set()
-        return FinishedCall(call=one, response=PollResponse(body=b"{}"))
+        return FinishedCall(call=call, response=PollResponse(body=b"{}"))
 
     calls = CallsUnderWay(asking, timeout_s=0.05)
     calls.start(call("t"))

@@ -37,7 +37,7 @@ def logged() -> Iterator[io.StringIO]:
 
 
 def lines_of(stream: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(one) for one in stream.getvalue().splitlines()]
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_a_line_tells_the_same_as_text_and_as_json() -> None:
@@ -65,7 +65,7 @@ def test_a_request_keeps_a_sane_id_and_gets_a_new_one_for_another(
         made = client.get("/nowhere", headers={"X-Request-Id": given}).headers["X-Request-Id"]
         assert re.fullmatch("[0-9a-f]{32}", made)
     answer = client.post("/callbacks/wrong-token-0000000", json={})
-    assert [one["request"] for one in lines_of(logged)] == [answer.headers["X-Request-Id"]]
+    assert [entry["request"] for entry in lines_of(logged)] == [answer.headers["X-Request-Id"]]
     assert request_id.get() is None, "what the thread logs next is of no request"
 
 
@@ -85,7 +85,9 @@ def test_callbacks_that_share_a_commit_are_each_logged_with_their_own_id(
         eventually(lambda: len(runtime.intake._group._waiting) == 3)
     for sender in senders:
         sender.join()
-    request_ids = {one["task"]: one["request"] for one in lines_of(logged) if one["message"] == "delivery"}
+    request_ids = {
+        entry["task"]: entry["request"] for entry in lines_of(logged) if entry["message"] == "delivery"
+    }
     assert request_ids == {f"task-{number}": f"id-{number}" for number in range(4)}
 
 

@@ -120,7 +120,7 @@ def housekeeper(runtime: Runtime, name: str) -> Maintenance:
 def prunings(runtime: Runtime) -> list[tuple[str, object]]:
     with runtime.database.read() as connection:
         found = audit_log.newest(connection, limit=9, kind=ActionKind.PRUNED)
-    return [(one.actor.via, one.detail["bodies"]) for one in found]
+    return [(action.actor.via, action.detail["bodies"]) for action in found]
 
 
 @BOTH_STORES
@@ -212,7 +212,7 @@ def test_pruning_walks_along_the_log_and_never_over_all_of_it(runtime: Runtime) 
         tell(runtime, b"<html>")
         body_retention.find_old_bodies(connection, after=0, received_before=NOW)
         connection.connection.dbapi_connection.set_trace_callback(None)  # type: ignore[union-attr]
-        for statement in (one for one in ran if one.startswith("SELECT")):
+        for statement in (sql for sql in ran if sql.startswith("SELECT")):
             plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all())
             assert "SEARCH delivery USING INTEGER PRIMARY KEY (rowid>?)" in plan
             assert "SCAN delivery" not in plan

@@ -192,7 +192,9 @@ def test_every_response_is_as_described_and_invalid_data_is_refused(app: Flask, 
             calls += len(event.recorder.interactions)
             for checks in event.recorder.checks.values():
                 failures = [check.failure_info for check in checks if check.failure_info]
-                wrong += [f"{event.recorder.label}: {one.failure} {one.code_sample}" for one in failures]
+                wrong += [
+                    f"{event.recorder.label}: {failure.failure} {failure.code_sample}" for failure in failures
+                ]
         if isinstance(event, events.NonFatalError | events.FatalError):
             wrong.append(str(event))
     assert wrong == []

@@ -152,12 +152,12 @@ def test_those_given_up_go_first_and_those_still_asked_about_only_when_the_cap_d
     with runtime.database.write() as connection:
         connection.execute(text("UPDATE task SET outcome = 'in_progress'"))
     send(runtime, *[stage(f"over-{number}", prompt=LARGE) for number in range(4)])
-    one = sizes(runtime)[0] // 8
+    task_bytes = sizes(runtime)[0] // 8
     with runtime.database.write() as connection:
         connection.execute(text("UPDATE task SET outcome = 'unresolved' WHERE task_id LIKE 'over%'"))
-    drop(runtime, 6 * one)
+    drop(runtime, 6 * task_bytes)
     assert ids(runtime) == ["old-0", "old-1", "old-2", "old-3", "over-2", "over-3"]
-    drop(runtime, 3 * one)
+    drop(runtime, 3 * task_bytes)
     assert ids(runtime) == ["old-1", "old-2", "old-3"]
 
 
@@ -201,7 +201,7 @@ def test_dropping_beside_callbacks_and_registrations_loses_no_count_and_blocks_n
         bodies = [stage(name, rows=thread + 1) for name in names]
         batches = [bodies[first : first + 5] for first in range(0, 20, 5)]
         deliveries = [[callback_delivery(body, now=T0, secrets=()) for body in some] for some in batches]
-        return {one.result for some in deliveries for one in runtime.intake.accept(some)}
+        return {stored.result for some in deliveries for stored in runtime.intake.accept(some)}
 
     def dropping(_: int) -> set[str]:
         for _time in range(10):  # what another one has locked at that moment stays

@@ -378,24 +378,24 @@ def test_an_unresolved_task_is_asked_once_more_when_a_callback_comes(world: Worl
 def test_one_poller_at_a_time_and_another_takes_over_when_it_falls_silent(
     new_world: Callable[..., World],
 ) -> None:
-    one, two = new_world("one"), new_world("two")
-    assert one.run().holder
-    assert not two.run().holder
-    assert one.run(after_s=4).holder
-    assert not two.run(after_s=9).holder
-    assert two.run(after_s=2).holder
-    assert not one.run().holder
-    with one.runtime.database.read() as connection:
+    first, second = new_world("one"), new_world("two")
+    assert first.run().holder
+    assert not second.run().holder
+    assert first.run(after_s=4).holder
+    assert not second.run(after_s=9).holder
+    assert second.run(after_s=2).holder
+    assert not first.run().holder
+    with first.runtime.database.read() as connection:
         held = lease.read(connection)
     assert held is not None
     assert (held.holder, held.fence) == ("two", 2)
 
 
 def test_a_poller_that_stops_gives_the_lease_back_at_once(new_world: Callable[..., World]) -> None:
-    one, two = new_world("one"), new_world("two")
-    assert one.run().holder
-    one.poller.give_back()
-    assert two.run(after_s=0.1).holder
+    first, second = new_world("one"), new_world("two")
+    assert first.run().holder
+    first.poller.give_back()
+    assert second.run(after_s=0.1).holder
 
 
 @pytest.mark.parametrize("odd", ["1763966000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -448,11 +448,11 @@ def test_one_answer_we_cannot_handle_does_not_take_the_others_with_it_and_counts
 
 
 def test_a_clock_set_back_stops_nobody(new_world: Callable[..., World]) -> None:
-    one, two = new_world("one"), new_world("two")
-    one.clock.advance(3600)
-    assert one.run().holder
-    one.clock.advance(-3600)
-    assert two.run().holder
+    first, second = new_world("one"), new_world("two")
+    first.clock.advance(3600)
+    assert first.run().holder
+    first.clock.advance(-3600)
+    assert second.run().holder
 
 
 def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime: Runtime) -> None:
@@ -470,7 +470,7 @@ def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime
         moment = tick / 10
         now = T0 + timedelta(seconds=moment)
         with runtime.database.write() as connection:
-            for ends, call in [one for one in under_way if one[0] <= moment]:
+            for ends, call in [entry for entry in under_way if entry[0] <= moment]:
                 call_quota.release(connection, call, ended_at=now, period_s=1)
                 under_way.remove((ends, call))
             for call in call_quota.reserve(connection, now=now, most=8, period_s=1, reservation_s=30):

@@ -1,4 +1,4 @@
-"""Reading quarantined deliveries again: first told, then done, once."""
+"""Reading quarantined deliveries again: first shown, then done, once."""
 
 import json
 from collections.abc import Iterable
@@ -99,7 +99,7 @@ def test_a_preview_tells_what_would_change_and_changes_nothing(runtime: Runtime)
     before = everything(runtime)
     planned = reprocessing.preview(runtime, in_quarantine(runtime), now=NOW)
     assert everything(runtime) == before
-    assert [one.readable for one in planned] == [False, True]
+    assert [entry.readable for entry in planned] == [False, True]
     assert planned[1].after.change["outcome"] == ("in_progress", "succeeded")
     assert planned[1].after.change["ready"] == ("0/0", "1/1")
     assert reprocessing.summarize(planned) == Summary(total=2, readable=1, changing=1)
@@ -119,7 +119,7 @@ def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
     (stored,) = deliveries_of(runtime, "t")
     assert (stored.result, stored.cause, stored.errors, stored.status) == ("accepted", None, {}, "SUCCESS")
     assert stored.received_at == T0
-    assert [one.cause for one in in_quarantine(runtime)] == ["not_json"]
+    assert [entry.cause for entry in in_quarantine(runtime)] == ["not_json"]
     assert totals(runtime) == {"accepted": 1, "quarantined": 1}
     with runtime.database.read() as connection:  # what /metrics gives back to a counter that must not fall
         assert hourly_counts.totals(connection, "reread") == {"reread": {"callback": 1}}
@@ -233,7 +233,7 @@ def test_who_read_again_and_what_came_of_it_is_written_down(runtime: Runtime) ->
     read_again(runtime)
     with runtime.database.read() as connection:
         done = audit_log.newest(connection, limit=9)
-    assert [(one.kind, one.task_id, one.actor) for one in done] == [
+    assert [(action.kind, action.task_id, action.actor) for action in done] == [
         (audit_log.ActionKind.READ_AGAIN, None, SOMEBODY),
         (audit_log.ActionKind.READ_AGAIN, "a", SOMEBODY),
     ]

@@ -154,14 +154,14 @@ DIFFERENT = (
 SHARED = "one-secret-for-everything-0123456789"
 
 
-@pytest.mark.parametrize(("one", "other"), list(combinations(DIFFERENT, 2)))
+@pytest.mark.parametrize(("name", "other"), list(combinations(DIFFERENT, 2)))
 def test_two_secrets_that_are_the_same_are_both_named_and_not_shown(
-    tmp_path: Path, one: str, other: str
+    tmp_path: Path, name: str, other: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        load_settings(environment(tmp_path, **{one: SHARED, other: SHARED}))
-    assert f"RECEIVER_{one}: Must not have the same value as RECEIVER_{other}." in str(refused.value)
-    assert f"RECEIVER_{other}: Must not have the same value as RECEIVER_{one}." in str(refused.value)
+        load_settings(environment(tmp_path, **{name: SHARED, other: SHARED}))
+    assert f"RECEIVER_{name}: Must not have the same value as RECEIVER_{other}." in str(refused.value)
+    assert f"RECEIVER_{other}: Must not have the same value as RECEIVER_{name}." in str(refused.value)
     assert SHARED not in str(refused.value)
 
 

@@ -100,8 +100,8 @@ def test_check_tells_of_each_and_calls_none_bad(tmp_path: Path) -> None:
     changes = {"UPSTREAM_URL": "http://api.example.org", "ADMIN_PASSWORD": "password"}
     first, *others = check_settings(environment(tmp_path, **changes))
     assert (first.level, first.detail) == (Level.OK, "complete and valid")
-    assert {one.level for one in others} == {Level.WARNING}
-    details = json.dumps([one.detail for one in others])
+    assert {finding.level for finding in others} == {Level.WARNING}
+    details = json.dumps([finding.detail for finding in others])
     assert "RECEIVER_UPSTREAM_URL: " in details
     assert "RECEIVER_ADMIN_PASSWORD: " in details
 

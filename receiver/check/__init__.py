@@ -25,7 +25,7 @@ def run_checks(environment: Mapping[str, str], *, url: str | None, now: datetime
     found += check_files(settings)
     if found[-1].level is not Level.FAIL:
         found += check_database(settings, now)
-    readable = not any(one.name == "database" and one.level is Level.FAIL for one in found)
+    readable = not any(finding.name == "database" and finding.level is Level.FAIL for finding in found)
     found += check_upstream(settings, now, note=readable)
     return [*found, *check_from_outside(settings, url, readable=readable, now=now)]
 

@@ -62,11 +62,13 @@ class CallResults:
         )  # first: the upstream's pause must hold even if no response can be stored
         responses = [
             (
-                one.call,
-                poll_delivery(one.response.body, one.call.task_id, now=now, secrets=self._secrets),
+                finished_call.call,
+                poll_delivery(
+                    finished_call.response.body, finished_call.call.task_id, now=now, secrets=self._secrets
+                ),
             )
-            for one in finished
-            if isinstance(one.response, PollResponse)
+            for finished_call in finished
+            if isinstance(finished_call.response, PollResponse)
         ]
         try:
             self._intake.accept_answers([delivery for _, delivery in responses])
@@ -95,15 +97,17 @@ class CallResults:
         with self._database.write() as connection:
             now, health = self._clock(connection), upstream_status.read_health(connection)
             # Responses before failures: of calls that ended together they show that the upstream works.
-            for one in finished:
-                if isinstance(one.response, PollResponse):
-                    health = upstream_health.after_answer(health, started_at=one.call.started_at, now=now)
+            for finished_call in finished:
+                if isinstance(finished_call.response, PollResponse):
+                    health = upstream_health.after_answer(
+                        health, started_at=finished_call.call.started_at, now=now
+                    )
             counts: Tallies = Counter()
             steps: list[tuple[Task, Task]] = []
-            for one in sorted(finished, key=lambda one: one.call.task_id):
-                call_quota.release(connection, one.call, ended_at=now, period_s=self._period_s)
-                effect = self._effect(connection, health, one, now)
-                counts.update(_counts_of(one, health, effect.health, now))
+            for finished_call in sorted(finished, key=lambda finished_call: finished_call.call.task_id):
+                call_quota.release(connection, finished_call.call, ended_at=now, period_s=self._period_s)
+                effect = self._effect(connection, health, finished_call, now)
+                counts.update(_counts_of(finished_call, health, effect.health, now))
                 health, steps = effect.health, [*steps, *effect.steps]
             upstream_status.save_health(connection, health)
             tasks.save(connection, steps, also=counts)

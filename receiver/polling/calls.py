@@ -32,7 +32,11 @@ class CallsUnderWay:
 
     def take_finished(self, *, wait_s: float) -> Sequence[FinishedCall]:
         """The calls that have ended or are overdue; waits up to `wait_s` for the first."""
-        finished = [one for one in self._take(wait_s) if self._deadlines.pop(one.call, None) is not None]
+        finished = [
+            finished_call
+            for finished_call in self._take(wait_s)
+            if self._deadlines.pop(finished_call.call, None) is not None
+        ]
         now = time.monotonic()
         overdue = [call for call, deadline in self._deadlines.items() if deadline <= now]
         for call in overdue:

@@ -17,7 +17,7 @@ def wants_body_of(tokens: Collection[str]) -> Callable[[bytes], bool]:
         if found is None:
             return True
         token = unquote_to_bytes(found[1])
-        matches = [hmac.compare_digest(token, one) for one in token_bytes]
+        matches = [hmac.compare_digest(token, known_token) for known_token in token_bytes]
         return any(matches)
 
     return wants_body

@@ -67,7 +67,7 @@ class UpstreamClient:
 
 
 def _why(error: BaseException) -> str:
-    if any(isinstance(one, TooLargeError) for one in _chain(error)):
+    if any(isinstance(cause, TooLargeError) for cause in _chain(error)):
         return TOO_LARGE
     if isinstance(error, requests.exceptions.SSLError):
         return "TLS certificate not accepted"

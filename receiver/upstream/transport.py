@@ -128,7 +128,7 @@ def _addresses(host: str, port: int | None) -> list[str]:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return [host]
-    return list(dict.fromkeys(str(one[4][0]) for one in found)) or [host]
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found)) or [host]
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

@@ -1,4 +1,4 @@
-"""Short ways to say what was told, so that a test reads as its sentence."""
+"""Short ways to say what was delivered, so that a test reads as its sentence."""
 
 from itertools import product
 

@@ -16,8 +16,8 @@ def after(seconds):
 
 
 def waits_s(attempt, *, jitter=0.0, cadence=CADENCE):
-    look = cadence.after_poll(NOW, attempt=attempt, jitter=jitter, deadline=FAR)
-    return (look - NOW).total_seconds()
+    next_poll_at = cadence.after_poll(NOW, attempt=attempt, jitter=jitter, deadline=FAR)
+    return (next_poll_at - NOW).total_seconds()
 
 
 def test_a_quiet_task_is_polled_after_the_grace():

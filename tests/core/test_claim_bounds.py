@@ -61,10 +61,10 @@ FULL = reconcile(TaskState(), callback(50, size=4980))
 @given(TOLD)
 def test_the_size_is_about_what_the_stored_state_is_larger_by(observations):
     claimed = state = TaskState()
-    for one in observations:
-        state = reconcile(state, one)
-        if one.source is Source.CALLBACK:
-            claimed = reconcile(claimed, one)
+    for observation in observations:
+        state = reconcile(state, observation)
+        if observation.source is Source.CALLBACK:
+            claimed = reconcile(claimed, observation)
     assert claimed_size(claimed) <= len(dump_state(claimed).encode()) <= claimed_size(claimed) + 300
     assert claimed_size(state) <= claimed_size(claimed), "what record-info tells too is claimed no more"
 

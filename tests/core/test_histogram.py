@@ -36,8 +36,8 @@ def test_a_quantile_read_off_buckets_is_right_to_within_five_per_cent(spans, sha
 
 @LAWS
 @given(SPANS, SPANS)
-def test_a_longer_span_is_never_in_a_lower_bucket(one, other):
-    assert (bucket(one) <= bucket(other)) if one <= other else (bucket(one) >= bucket(other))
+def test_a_longer_span_is_never_in_a_lower_bucket(span, other):
+    assert (bucket(span) <= bucket(other)) if span <= other else (bucket(span) >= bucket(other))
 
 
 @LAWS

@@ -44,8 +44,8 @@ VALUES = ("x", "y", "1", 1, 1.0, 2, 0.5)
 
 def some_of(names):
     """Objects with none, one, or two of these fields, each with any of the values."""
-    one = [{name: value} for name, value in product(names, VALUES)]
-    return [{}, *one, *({**a, **b} for a, b in zip(one, one[len(VALUES) + 1 :], strict=False))]
+    single = [{name: value} for name, value in product(names, VALUES)]
+    return [{}, *single, *({**a, **b} for a, b in zip(single, single[len(VALUES) + 1 :], strict=False))]
 
 
 # A row: its id or none, its audio or none, and some other fields. Few draws make a law cheap to try.

@@ -152,7 +152,7 @@ def test_signing_in_costs_the_others_nothing():
     assert undo_failure(NOBODY).failures == 0
 
 
-# How the owner is told
+# What the owner is shown
 
 
 def test_a_lockout_begins_once_with_the_failure_that_makes_it():

@@ -584,9 +584,9 @@ def test_a_huge_integer_is_no_code_and_no_duration(number):
 
 
 def test_order_of_keys_and_white_space_do_not_make_other_content():
-    one = parse_callback(b'{"code":200,"data":{"task_id":"t","callbackType":"text"}}')
+    first = parse_callback(b'{"code":200,"data":{"task_id":"t","callbackType":"text"}}')
     other = parse_callback(b'{ "data": {"callbackType": "text",\n "task_id": "t"}, "code": 200 }')
-    assert one.digest == other.digest
+    assert first.digest == other.digest
 
 
 def test_another_value_and_another_order_of_rows_make_other_content():
@@ -790,8 +790,8 @@ def test_a_readable_task_id_is_found_beside_an_unreadable_spelling():
 
 
 def test_of_two_task_ids_the_order_of_keys_does_not_choose():
-    one, other = b'{"data": {"task_id": "a", "taskId": "b"}}', b'{"data": {"taskId": "b", "task_id": "a"}}'
-    assert parse_callback(one).task_id == parse_callback(other).task_id
+    first, other = b'{"data": {"task_id": "a", "taskId": "b"}}', b'{"data": {"taskId": "b", "task_id": "a"}}'
+    assert parse_callback(first).task_id == parse_callback(other).task_id
 
 
 @pytest.mark.parametrize(

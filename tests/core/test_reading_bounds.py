@@ -320,9 +320,9 @@ def test_a_large_body_is_read_in_bounded_memory_of_which_little_is_kept(name: st
     tracemalloc.start()
     try:
         parsed = parse_callback(LARGE[name])
-        kept, most = tracemalloc.get_traced_memory()
+        current, most = tracemalloc.get_traced_memory()
         assert most < 120 * SIZE
-        assert kept < 2 * SIZE
+        assert current < 2 * SIZE
         assert parsed.kind in ParseOutcome
     finally:
         tracemalloc.stop()

@@ -154,10 +154,10 @@ def test_a_later_stage_beats_an_earlier_one():
 
 
 def test_within_one_stage_the_value_itself_decides():
-    one, other = (poll("SUCCESS", started("a", title=title)) for title in ("Aaa", "Zzz"))
+    first, other = (poll("SUCCESS", started("a", title=title)) for title in ("Aaa", "Zzz"))
     assert (
-        shown(state_after(one, other))
-        == shown(state_after(other, one))
+        shown(state_after(first, other))
+        == shown(state_after(other, first))
         == {"id:a": {"id": "a", "title": "Zzz"}}
     )
 
@@ -270,8 +270,8 @@ def test_an_error_that_is_not_shown_is_known_all_the_same():
 
 
 def test_a_detail_that_is_a_word_and_one_that_is_a_number_can_be_told_of_one_task():
-    one, other = poll("FAILED", errorCode="sensitive"), poll("FAILED", errorCode=400)
-    assert state_after(one, other) == state_after(other, one)
+    first, other = poll("FAILED", errorCode="sensitive"), poll("FAILED", errorCode=400)
+    assert state_after(first, other) == state_after(other, first)
 
 
 # Conflict

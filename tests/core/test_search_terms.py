@@ -81,9 +81,9 @@ def test_folding_twice_is_folding_once(text):
 @LAWS
 @given(st.text(max_size=30))
 def test_whatever_is_told_is_found_by_each_of_its_own_words(text):
-    kept = search_terms(text).split()
+    terms = search_terms(text).split()
     for word in text.split():
-        assert set(search_terms(word).split()) <= set(kept)
+        assert set(search_terms(word).split()) <= set(terms)
 
 
 @LAWS

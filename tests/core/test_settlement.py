@@ -33,7 +33,7 @@ def test_without_word_from_anybody_a_policy_asks_for_suspects_and_has_a_key():
     assert Policy() == SUSPECT == Policy(confirm=Confirm.SUSPECT, can_confirm=True)
 
 
-# One row for each end that can be told: the outcome under never, suspect, always, and without a key.
+# One row for each end that can be reported: the outcome under never, suspect, always, and without a key.
 ENDS = {
     "nothing": ((), IN_PROGRESS, IN_PROGRESS, IN_PROGRESS, IN_PROGRESS),
     "claimed success": ((CLAIMED_SUCCESS,), SUCCEEDED, SUCCEEDED, IN_PROGRESS, SUCCEEDED),
@@ -252,12 +252,14 @@ def test_music_that_only_a_claim_told_of_is_not_recovered():
 
 DISPUTES = {
     "another audio": callback("SUCCESS", started("a", audioUrl="https://z.example/a.mp3"), ready("b")),
-    "another audio, told earlier": callback("TEXT_SUCCESS", started("a", audioUrl="https://z.example/a.mp3")),
+    "another audio, claimed earlier": callback(
+        "TEXT_SUCCESS", started("a", audioUrl="https://z.example/a.mp3")
+    ),
     "another lesser audio": callback("SUCCESS", started("a", audioUrl="http://0.example/a.mp3"), ready("b")),
     "another title": callback("SUCCESS", ready("a", title="Zzz"), ready("b")),
     "one more link": callback("SUCCESS", ready("a", sourceImageUrl="https://z.example/1"), ready("b")),
     "one more track": callback("SUCCESS", ready("a"), ready("b"), ready("c")),
-    "one more track, told earlier": callback("FIRST_SUCCESS", ready("c")),
+    "one more track, claimed earlier": callback("FIRST_SUCCESS", ready("c")),
     "one track less": callback("SUCCESS", ready("a")),
     "a failure": CLAIMED_FAILURE,
 }

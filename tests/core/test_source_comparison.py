@@ -125,8 +125,11 @@ def test_no_field_that_is_shown_on_a_tasks_page_is_missing(observations):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=5))
 def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(observations):
-    one, other = state_after(*observations[::2]), state_after(*observations[1::2])
-    there, back = cells(compare(one, other, join(one, other))), cells(compare(other, one, join(one, other)))
+    first, other = state_after(*observations[::2]), state_after(*observations[1::2])
+    there, back = (
+        cells(compare(first, other, join(first, other))),
+        cells(compare(other, first, join(first, other))),
+    )
     assert there == {place: (b, a, stored) for place, (a, b, stored) in back.items()}
 
 

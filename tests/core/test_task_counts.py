@@ -131,7 +131,7 @@ def test_a_row_that_was_only_made_counts_for_nothing():
         answered(FRESH, None),
         on_duplicate(FRESH, now=at(1)),
     ],
-    ids=["registered", "told of", "told unreadably", "asked about", "told again"],
+    ids=["registered", "called back", "unreadable", "polled", "called back again"],
 )
 def test_a_task_anybody_named_is_in_progress(first):
     assert counted(first) == {(TASK, "in_progress"): 1}

@@ -214,11 +214,11 @@ def test_what_record_info_knows_as_music_is_polled_on_as_music():
     assert ask(polled, MUSIC).settlement.outcome is SUCCEEDED
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["early", "at the deadline"])
-def test_music_that_is_reported_after_it_ended_is_asked_about_again(kept):
-    ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S if kept else DAY_S)
+@pytest.mark.parametrize("early", [True, False], ids=["early", "at the deadline"])
+def test_music_that_is_reported_after_it_ended_is_asked_about_again(early):
+    ended = poll_on(registered(DONE), until_s=MUSIC_IS_KNOWN_S if early else DAY_S)
     assert ended.settlement.settled
-    later = MUSIC_IS_KNOWN_S + 50 if kept else DAY_S + 50
+    later = MUSIC_IS_KNOWN_S + 50 if early else DAY_S + 50
     music = on_callback(ended, callback("FIRST_SUCCESS", ready("a")), now=at(later), rules=RULES)
     assert (music.settlement.outcome, music.gave_up_at) == (IN_PROGRESS, None)
     assert music.next_poll_at is not None

@@ -45,8 +45,8 @@ def complaints(page: Page) -> list[str]:
         page.set_viewport_size({"width": 390 if mode == "phone" else 1280, "height": 844})
         report = page.evaluate("rules => axe.run(rules)", rules | {"resultTypes": ["violations"]})
         found += [
-            f"{mode}: {one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}"
-            for one in report["violations"]
+            f"{mode}: {violation['impact']} {violation['id']}: {violation['nodes'][0]['html'][:200]}"
+            for violation in report["violations"]
         ]
     return found
 
@@ -112,7 +112,9 @@ def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(page: Page,
         reached[focused["number"]] = focused
     assert "Skip to content" in next(iter(reached.values()))["html"]
     assert [html for number, html in reachable.items() if number not in reached] == []
-    assert [one["html"] for one in reached.values() if not (one["visible"] and one["ringed"])] == []
+    assert [
+        element["html"] for element in reached.values() if not (element["visible"] and element["ringed"])
+    ] == []
 
 
 def tab_to(page: Page, selector: str) -> None:

@@ -164,8 +164,8 @@ def test_rebuilding_changes_nothing_and_pruning_drops_only_what_is_old(
     changing = ("nextPollAt", "lastPolledAt", "polls")
     after = server.get("/api/tasks?limit=200")["tasks"]
     assert [
-        {name: value for name, value in one.items() if name not in changing} for one in after
-    ] == [{name: value for name, value in one.items() if name not in changing} for one in before]  # fmt: skip
+        {name: value for name, value in task.items() if name not in changing} for task in after
+    ] == [{name: value for name, value in task.items() if name not in changing} for task in before]  # fmt: skip
 
 
 def test_check_finds_its_way_back_from_outside(server: Deployment, folder: Path) -> None:
@@ -174,11 +174,12 @@ def test_check_finds_its_way_back_from_outside(server: Deployment, folder: Path)
     is_known = {
         "polling"
     }  # by then the poller may know as well that the upstream of these tests is not there
-    assert {one["name"]: one["level"] for one in found if one["level"] != "warning" and one["name"] not in is_known} == {
+    levels = {finding["name"]: finding["level"] for finding in found}
+    assert {name: level for name, level in levels.items() if level != "warning" and name not in is_known} == {
         "settings": "ok", "disk": "ok", "database": "ok", "poller": "ok", "callback URL": "ok",
         "upstream": "FAIL",
     }  # fmt: skip
-    details = " ".join(one["detail"] for one in found)
+    details = " ".join(finding["detail"] for finding in found)
     for words in (
         "reaches this receiver",
         "use https://",
@@ -261,7 +262,7 @@ def test_check_tells_in_plain_words_what_is_wrong(tmp_path: Path) -> None:
     assert result_of(run("upgrade", "--json", folder=tmp_path))["from"] is None
     assert "already" in run("upgrade", folder=tmp_path).stdout
     found = json.loads(run("check", "--json", folder=tmp_path).stdout)
-    assert {one["name"]: one["ok"] for one in found} == {
+    assert {finding["name"]: finding["ok"] for finding in found} == {
         "settings": True, "disk": True, "database": True, "poller": False, "upstream": False, "callback URL": True,
     }  # fmt: skip
 
@@ -356,7 +357,9 @@ def test_who_may_not_look_is_told_so_and_what_is_made_is_for_its_owner(tmp_path:
             assert done.exit_code == 1
             assert f"{place}/receiver.db: Permission denied" in done.stderr
         found = json.loads(run("check", "--json", folder=place).stdout)
-    assert "run this as the server's user" in next(one["detail"] for one in found if one["level"] == "FAIL")
+    assert "run this as the server's user" in next(
+        finding["detail"] for finding in found if finding["level"] == "FAIL"
+    )
 
 
 def test_the_settings_can_be_checked_alone(tmp_path: Path) -> None:

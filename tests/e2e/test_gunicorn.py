@@ -54,10 +54,10 @@ def workers_of(receiver: Deployment) -> set[int]:
 
 
 def test_a_stopping_server_gives_the_lease_back_at_once_and_finishes_what_it_began(tmp_path: Path) -> None:
-    with deployed(tmp_path, 2, **FAST) as (one, two), ThreadPoolExecutor() as pool:
-        one.post("/api/tasks", {"taskId": "waited-for"})
-        eventually(lambda: one.poller["holder"])
-        first, other = (one, two) if one.holder_pid in workers_of(one) else (two, one)
+    with deployed(tmp_path, 2, **FAST) as (group_a, group_b), ThreadPoolExecutor() as pool:
+        group_a.post("/api/tasks", {"taskId": "waited-for"})
+        eventually(lambda: group_a.poller["holder"])
+        first, other = (group_a, group_b) if group_a.holder_pid in workers_of(group_a) else (group_b, group_a)
         reader = pool.submit(first.get, "/api/tasks/waited-for?wait=60")
         half_sent = HalfSent(first, "half-sent")
         first.process.send_signal(signal.SIGTERM)
@@ -78,7 +78,7 @@ def test_a_reload_keeps_the_callbacks_that_are_on_their_way_and_moves_the_poller
         half_sent = [HalfSent(receiver, f"half-{number}") for number in range(3)]
         receiver.process.send_signal(signal.SIGHUP)
         eventually(lambda: receiver.holder_pid not in old, within_s=5, why="a new worker takes over")
-        assert all(b" 200 " in one.finish() for one in half_sent)
+        assert all(b" 200 " in request.finish() for request in half_sent)
         assert {receiver.get(f"/api/tasks/half-{number}")["callbacks"] for number in range(3)} == {1}
 
 
@@ -113,21 +113,21 @@ def test_two_groups_of_three_workers_keep_one_quota_and_one_poller_even_when_it_
     with (
         SimulatorServer(Simulator(speed=1, api_key="upstream-key")) as upstream,
         deployed(tmp_path, 2, WORKERS="3", UPSTREAM_URL=upstream.url, POLL_LIMIT="8/second", **FAST) as (
-            one,
-            two,
+            group_a,
+            group_b,
         ),
     ):
         for number in range(30):
             task_id = f"task-{number}"
             upstream.simulator.put(task_id, {"code": 200, "data": {"taskId": task_id, "status": "PENDING"}})
-            (one, two)[number % 2].post("/api/tasks", {"taskId": task_id})
+            (group_a, group_b)[number % 2].post("/api/tasks", {"taskId": task_id})
         eventually(lambda: upstream.simulator.stats()["calls"] >= 20)
-        holder, killed_at = one.holder_pid, time.monotonic()
+        holder, killed_at = group_a.holder_pid, time.monotonic()
         os.kill(holder, signal.SIGKILL)
-        eventually(lambda: one.holder_pid != holder, within_s=15, why="another one takes over")
+        eventually(lambda: group_a.holder_pid != holder, within_s=15, why="another one takes over")
         assert time.monotonic() - killed_at < 15
-        seen = upstream.simulator.stats()["calls"]
-        eventually(lambda: upstream.simulator.stats()["calls"] >= seen + 30, within_s=40)
+        calls_before = upstream.simulator.stats()["calls"]
+        eventually(lambda: upstream.simulator.stats()["calls"] >= calls_before + 30, within_s=40)
         stats = upstream.simulator.stats()
         assert stats["busiestSecond"] <= 8
         assert stats["busiestTaskSecond"] <= 3
@@ -192,8 +192,8 @@ def test_the_log_is_one_line_a_callback_and_holds_no_secret(tmp_path: Path) -> N
         requests.post(receiver.callback_url, json=callback("logged"), timeout=20)
         requests.post(f"{receiver.url}/callbacks/an-attackers-guess-1", json=callback("x"), timeout=20)
         lines = [line for line in receiver.log.read_text().splitlines() if line.startswith("{")]
-        told = [json.loads(line) for line in lines]
-        assert [one["result"] for one in told if one.get("task") == "logged"] == ["accepted"]
+        entries = [json.loads(line) for line in lines]
+        assert [entry["result"] for entry in entries if entry.get("task") == "logged"] == ["accepted"]
         for secret in (receiver.callback_url.rsplit("/", 1)[1], "an-attackers-guess-1", "of logged"):
             assert secret not in receiver.log.read_text()
 
@@ -202,11 +202,11 @@ def test_the_log_is_one_line_a_callback_and_holds_no_secret(tmp_path: Path) -> N
 def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path, command: Sequence[str]) -> None:
     broken = Deployment(tmp_path, 0, {"WORKERS": "none", "SECRET_KEY": "short"}, command=command)
     assert broken.process.wait(timeout=30) == os.EX_CONFIG
-    told = broken.log.read_text()
+    log = broken.log.read_text()
     broken.session.close()
-    assert "RECEIVER_WORKERS: " in told
-    assert "RECEIVER_SECRET_KEY: " in told
-    assert "Traceback" not in told
+    assert "RECEIVER_WORKERS: " in log
+    assert "RECEIVER_SECRET_KEY: " in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
@@ -252,9 +252,9 @@ def test_preloading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
         eventually(lambda: receiver.poller["holder"], why="a worker polls")
         assert receiver.holder_pid in workers_of(receiver)
-        told = receiver.log.read_text()
-        assert told.index("creating the tables") < told.index("Booting"), "a worker may time out"
-        assert "warning receiver.store" not in told
+        log = receiver.log.read_text()
+        assert log.index("creating the tables") < log.index("Booting"), "a worker may time out"
+        assert "warning receiver.store" not in log
         assert requests.post(receiver.callback_url, json=callback("t"), timeout=20).status_code == 200
 
 
@@ -272,10 +272,10 @@ def test_bodies_are_taken_whole_or_not_at_all(tmp_path: Path) -> None:
     with deployed(tmp_path, MAX_BODY_BYTES="1000") as (receiver,):
         head = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\n".encode()
         chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
-        one = b"%x\r\n%s\r\n" % (len(body), body)
+        chunk = b"%x\r\n%s\r\n" % (len(body), body)
         padding = b"3e8\r\n" + b" " * 1000 + b"\r\n"
-        assert b" 200 " in exchange(receiver.port, chunked + one + b"0\r\n\r\n")
-        assert b" 413 " in exchange(receiver.port, chunked + one + padding + b"0\r\n\r\n")
+        assert b" 200 " in exchange(receiver.port, chunked + chunk + b"0\r\n\r\n")
+        assert b" 413 " in exchange(receiver.port, chunked + chunk + padding + b"0\r\n\r\n")
         assert b" 400 " in exchange(receiver.port, chunked + b"zz\r\n")
         assert b" 400 " in exchange(receiver.port, head + b"Content-Length: 900\r\n\r\n{}", half_close=True)
         assert b" 413 " in exchange(receiver.port, head + b"Content-Length: 1001\r\n\r\n" + b" " * 1001)

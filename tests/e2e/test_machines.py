@@ -62,8 +62,8 @@ def any_machine_takes_callbacks_and_one_polls(machines: Machines) -> None:
     assert [send(machines, name, f"to-{name}") for name in NODES] == [200, 200]
     assert machines.nodes["two"].get("/api/tasks/to-one")["callbacks"] == 1
     for number in range(30):
-        told = {"taskId": f"task-{number}", "status": "PENDING"}
-        machines.simulator.put(f"task-{number}", {"code": 200, "data": told})
+        record = {"taskId": f"task-{number}", "status": "PENDING"}
+        machines.simulator.put(f"task-{number}", {"code": 200, "data": record})
         machines.nodes["one"].post("/api/tasks", {"taskId": f"task-{number}"})
     eventually(lambda: machines.holder(asked="one") in NODES)
     assert machines.holder(asked="one") == machines.holder(asked="two")
@@ -80,7 +80,7 @@ def when_the_polling_machine_is_cut_off_the_other_takes_over(machines: Machines)
         assert time.monotonic() - cut_at < TAKEOVER_S
         polls_go_on(machines)
         assert send(machines, left, "while-cut") == 200
-        with machines.wires.inside(cut):  # its own proxy still reaches it, and must be told in time
+        with machines.wires.inside(cut):  # its own proxy still reaches it, and must get word in time
             assert send(machines, cut, "cannot-be-stored") == 503
     finally:
         machines.wires.mend(cut)

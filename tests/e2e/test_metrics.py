@@ -28,13 +28,13 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Deployme
     given = {"WORKERS": str(WORKERS), "POLLER": "off", "LOG_FORMAT": "json"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
-        with deployed(folder, **given) as (one,):
+        with deployed(folder, **given) as (first,):
             patch.setenv("GUNICORN_CMD_ARGS", "--preload")
-            two = Deployment(folder, 1, given)
-            eventually(lambda: two.ready, within_s=30)
-            yield [one, two]
-            one.process.terminate()  # both at the same time
-            two.stop()
+            second = Deployment(folder, 1, given)
+            eventually(lambda: second.ready, within_s=30)
+            yield [first, second]
+            first.process.terminate()  # both at the same time
+            second.stop()
     assert not list(folder.glob("receiver-metrics-*")), "nothing is left behind"
 
 
@@ -100,12 +100,12 @@ def test_each_worker_tells_of_all_and_a_killed_one_takes_nothing_with_it(
 
 def test_all_machines_tell_the_same_of_the_database(machines: list[Deployment]) -> None:
     send(machines[0], "shared", 5)
-    one, two = read(machines[0]), read(machines[1])
+    first, second = read(machines[0]), read(machines[1])
     moving = re.compile("duration_seconds|_age_seconds|disk_free_bytes")
-    assert one["callbacks_total accepted"] >= 5
-    same = {name: value for name, value in one.items() if not moving.search(name)}
-    assert same == {name: value for name, value in two.items() if not moving.search(name)}
-    assert one["poller_heartbeat_age_seconds"] == two["poller_heartbeat_age_seconds"] == float("inf")
+    assert first["callbacks_total accepted"] >= 5
+    same = {name: value for name, value in first.items() if not moving.search(name)}
+    assert same == {name: value for name, value in second.items() if not moving.search(name)}
+    assert first["poller_heartbeat_age_seconds"] == second["poller_heartbeat_age_seconds"] == float("inf")
 
 
 def test_each_line_of_the_log_is_json_and_none_quotes_a_sender(machines: list[Deployment]) -> None:
@@ -122,13 +122,13 @@ def test_each_line_of_the_log_is_json_and_none_quotes_a_sender(machines: list[De
             assert b" 4" in connection.makefile("rb").readline()
     text = ""
 
-    def all_told() -> bool:
+    def all_logged() -> bool:
         nonlocal text
         text = machine.log.read_text()
         return text.count("Invalid request from ip=127.0.0.1") >= len(rejected) - 1
 
-    eventually(all_told)
+    eventually(all_logged)
     entries = [json.loads(line) for line in text.splitlines()]
-    assert {one["logger"] for one in entries} >= {"gunicorn.error", "receiver.intake"}
+    assert {entry["logger"] for entry in entries} >= {"gunicorn.error", "receiver.intake"}
     for hidden in (CALLBACK_TOKEN, "secret-token", "lyrics"):
         assert hidden not in text

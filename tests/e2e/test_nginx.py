@@ -235,9 +235,9 @@ def test_the_sender_is_who_nginx_heard_whatever_he_tells_of_himself(site: Site) 
     before = site.receiver.log.read_text().count(f"from={SENDER}")
     (answer,) = site.proxy.send(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
     assert answer.status == 404
-    told = site.receiver.log.read_text()
-    assert told.count(f"from={SENDER}") == before + 1
-    assert "6.6.6.6" not in told
+    log = site.receiver.log.read_text()
+    assert log.count(f"from={SENDER}") == before + 1
+    assert "6.6.6.6" not in log
 
 
 def test_a_person_signs_in_by_https_and_is_known_by_his_address(site: Site) -> None:

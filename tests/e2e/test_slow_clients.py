@@ -156,15 +156,18 @@ def test_a_wrong_token_is_refused_before_its_body_is_here(receiver: Deployment) 
 def test_two_requests_in_one_packet_and_one_and_a_half_are_each_answered(receiver: Deployment) -> None:
     body = json.dumps(callback("piped")).encode()
     head = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    one = head.encode() + body
-    with raw(receiver, one + one + one[:-10]) as connection, connection.makefile("rb") as answers:
+    request_bytes = head.encode() + body
+    with (
+        raw(receiver, request_bytes + request_bytes + request_bytes[:-10]) as connection,
+        connection.makefile("rb") as answers,
+    ):
         for _ in range(2):
             assert answers.readline().startswith(b"HTTP/1.1 200 ")
             length = next(int(line[15:]) for line in answers if line.lower().startswith(b"content-length"))
             while answers.readline() != b"\r\n":
                 pass
             answers.read(length)
-        connection.sendall(one[-10:])
+        connection.sendall(request_bytes[-10:])
         assert answers.readline().startswith(b"HTTP/1.1 200 ")
 
 

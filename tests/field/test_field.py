@@ -186,7 +186,7 @@ def test_30_a_status_in_small_letters_settles_at_the_first_poll(field: Field) ->
 def test_32_a_query_is_kept_shown_and_found_and_names_an_orphan(field: Field) -> None:
     field.play("32")
     assert field.get("/tasks/f32/deliveries")["deliveries"][0]["query"] == "song_id=42&userId=7"
-    assert [one["taskId"] for one in field.get("/tasks", q="42")["tasks"]] == ["f32"]
+    assert [task["taskId"] for task in field.get("/tasks", q="42")["tasks"]] == ["f32"]
     assert field.task("32")["label"] == "song_id=42&userId=7"
 
 
@@ -198,8 +198,8 @@ def test_33_an_owners_secret_in_param_is_not_stored(field: Field) -> None:
     assert "perSongSecret" not in shown
     assert CALLBACK_TOKEN not in shown
     stored = Path(field.runtime.database.url.database or "")
-    kept = b"".join(path.read_bytes() for path in stored.parent.glob(f"{stored.name}*"))
-    assert b"perSongSecret" not in kept
+    stored_bytes = b"".join(path.read_bytes() for path in stored.parent.glob(f"{stored.name}*"))
+    assert b"perSongSecret" not in stored_bytes
 
 
 def test_41_a_large_midi_callback_is_stored(field: Field) -> None:

@@ -69,8 +69,8 @@ def test_a_task_takes_about_as_long_as_a_real_one() -> None:
 
 def test_speed_divides_every_duration() -> None:
     slow, fast = draw("callback-delayed"), draw("callback-delayed", speed=100)
-    for one, other in zip(slow.callbacks, fast.callbacks, strict=True):
-        assert (other.at - START) * 100 == pytest.approx(one.at - START, rel=1e-3)
+    for slow_callback, fast_callback in zip(slow.callbacks, fast.callbacks, strict=True):
+        assert (fast_callback.at - START) * 100 == pytest.approx(slow_callback.at - START, rel=1e-3)
 
 
 def test_record_info_has_the_envelope_of_the_wire() -> None:

@@ -73,9 +73,9 @@ def test_a_poison_shifts_no_other_draw() -> None:
     faults = dict.fromkeys(set(FAULTS) - set(POISONS), 0.2)
     plain, other = Simulator(faults=faults, seed=3), Simulator(faults={**faults, "poison-html": 1.0}, seed=3)
     for _ in range(20):
-        one, two = plain.submit(CALLBACK), other.submit(CALLBACK)
-        assert one == two
-        known, changed = plain.truth(one), other.truth(two)
+        task_id, other_id = plain.submit(CALLBACK), other.submit(CALLBACK)
+        assert task_id == other_id
+        known, changed = plain.truth(task_id), other.truth(other_id)
         assert known is not None
         assert changed is not None
         assert changed["faults"] == [*known["faults"], "poison-html"]  # type: ignore[misc]

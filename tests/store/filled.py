@@ -133,7 +133,7 @@ def main(target: Path) -> None:
         runtime.database.engine.dispose()
     rows = {name: found for name, found in tables.items() if found}
     target.write_text(
-        json.dumps({"version": version, "rows": rows, "told": recorded}, ensure_ascii=False, indent=0)
+        json.dumps({"version": version, "rows": rows, "shown": recorded}, ensure_ascii=False, indent=0)
     )
 
 

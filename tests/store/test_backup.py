@@ -101,7 +101,7 @@ def test_a_restored_database_is_the_backup_and_the_other_is_kept(
     assert (contents.tasks, previous) == (1, Path(f"{place}.before-restore-20260101T120000Z"))
     with runtime.database.read() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert [one.task_id for one in deliveries.of_task(connection, "t-1")] == ["t-1"]
+        assert [row.task_id for row in deliveries.of_task(connection, "t-1")] == ["t-1"]
         assert not deliveries.of_task(connection, "t-2")
         assert not login_attempts.session_open(connection, "key", now=T0), (
             "who signed out must stay signed out"

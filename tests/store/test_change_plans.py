@@ -122,7 +122,11 @@ def test_no_statement_of_a_change_or_a_deletion_reads_a_whole_table(
     with statements(filled) as executed:
         do(filled)
     kinds = ("SELECT", "UPDATE", "DELETE")
-    mine = [one for one in executed if one[0].startswith(kinds) and "set_config" not in one[0]]
+    mine = [
+        statement
+        for statement in executed
+        if statement[0].startswith(kinds) and "set_config" not in statement[0]
+    ]
     assert len(mine) >= 3
     for statement, parameters in mine:
         assert not walks(filled, statement, parameters), statement

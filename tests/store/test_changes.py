@@ -51,8 +51,8 @@ def changes(
 
 def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None:
     stored_tasks = [a_task(number, runtime) for number in range(120)]
-    for one in reversed(stored_tasks):
-        store(runtime, [one])
+    for stored_task in reversed(stored_tasks):
+        store(runtime, [stored_task])
     filters = at_most_three_of(
         (None, "in_progress", "failed"),
         (None, "SUCCESS"),
@@ -69,18 +69,22 @@ def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None
             )
             plain = replace(chosen, text=None, due_before=DUE_BEFORE)
             expected = [
-                one.task_id for one in reversed(stored_tasks) if fits(one, plain) and found_by(one, text)
+                stored_task.task_id
+                for stored_task in reversed(stored_tasks)
+                if fits(stored_task, plain) and found_by(stored_task, text)
             ]
-            assert [one.task_id for one in changes(connection, chosen, limit=40)] == expected, chosen
+            assert [
+                stored_task.task_id for stored_task in changes(connection, chosen, limit=40)
+            ] == expected, chosen
             sizes.add(len(expected))
     assert len(sizes) > 15, "the filters really tell tasks apart"
 
 
-def found_by(one: Task, text: str | None) -> bool:
+def found_by(stored_task: Task, text: str | None) -> bool:
     if text is None:
         return True
-    begins_id = bool(text) and one.task_id.startswith(text)
-    return begins_id or (bool(text) and fits(one, TaskFilter(text=text)))
+    begins_id = bool(text) and stored_task.task_id.startswith(text)
+    return begins_id or (bool(text) and fits(stored_task, TaskFilter(text=text)))
 
 
 def test_a_task_moves_to_the_end_when_it_changes_and_only_then(runtime: Runtime) -> None:
@@ -92,8 +96,10 @@ def test_a_task_moves_to_the_end_when_it_changes_and_only_then(runtime: Runtime)
     accept(runtime, "b", "text", now=T0)  # brings nothing new to show, but is news to the state
     with runtime.database.read() as connection:
         found = list(changes(connection))
-    assert [one.task_id for one in found] == ["c", "a", "b"]
-    assert [one.changed_at for one in found] == sorted({one.changed_at for one in found if one.changed_at})
+    assert [stored_task.task_id for stored_task in found] == ["c", "a", "b"]
+    assert [stored_task.changed_at for stored_task in found] == sorted(
+        {stored_task.changed_at for stored_task in found if stored_task.changed_at}
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,8 +110,8 @@ def test_the_times_of_changes_grow_whatever_the_clocks_say(runtime: Runtime, ste
         accept(runtime, f"t{4 - number}", "text", now=T0 + number * step)
     with runtime.database.read() as connection:
         found = list(changes(connection, since=T0 - timedelta(days=9999)))
-    assert [one.task_id for one in found] == ["t4", "t3", "t2", "t1", "t0"]
-    assert len({one.changed_at for one in found}) == 5
+    assert [stored_task.task_id for stored_task in found] == ["t4", "t3", "t2", "t1", "t0"]
+    assert len({stored_task.changed_at for stored_task in found}) == 5
 
 
 def test_since_a_time_means_at_that_time_or_later(runtime: Runtime) -> None:
@@ -114,7 +120,10 @@ def test_since_a_time_means_at_that_time_or_later(runtime: Runtime) -> None:
     with runtime.database.read() as connection:
         middle = tasks.load(connection, "t1")
         assert middle and middle.changed_at
-        assert [one.task_id for one in changes(connection, since=middle.changed_at)] == ["t1", "t2"]
+        assert [stored_task.task_id for stored_task in changes(connection, since=middle.changed_at)] == [
+            "t1",
+            "t2",
+        ]
 
 
 def test_the_times_still_grow_when_the_last_changed_task_was_deleted(runtime: Runtime) -> None:
@@ -135,7 +144,9 @@ def test_a_page_of_changes_looks_at_so_many_at_most_and_the_pages_still_reach_th
     with runtime.database.read() as connection:
         first = find_changes(connection, TaskFilter(label="rare"), since=LONG_AGO, after=None, limit=5)
         assert (list(first.tasks), first.next is None) == ([], False)
-        assert [one.task_id for one in changes(connection, TaskFilter(label="rare"))] == ["rare"]
+        assert [stored_task.task_id for stored_task in changes(connection, TaskFilter(label="rare"))] == [
+            "rare"
+        ]
 
 
 def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
@@ -162,11 +173,11 @@ def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
             last = done.is_set()
             with nodes[0].database.read() as connection:
                 page = find_changes(connection, EVERY_TASK, since=since, after=after, limit=5)
-            for one in page.tasks:
-                assert one.changed_at
-                stored_tasks[one.task_id] = one.version
-                since = one.changed_at
-                after = None if by_time else (one.changed_at, one.task_id)
+            for changed_task in page.tasks:
+                assert changed_task.changed_at
+                stored_tasks[changed_task.task_id] = changed_task.version
+                since = changed_task.changed_at
+                after = None if by_time else (changed_task.changed_at, changed_task.task_id)
             after = page.next if by_time else after
             if last and page.next is None:
                 return stored_tasks

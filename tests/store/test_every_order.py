@@ -52,7 +52,7 @@ STORIES = {
         record_info("CALLBACK_EXCEPTION", DONE_A, DONE_B),
         record_info("PENDING"),
     ),
-    "a failure that callbacks told two ways, and stray rows": (
+    "a failure that callbacks claimed in two ways, and stray rows": (
         stage("text", {"prompt": "words"}),
         stage("error", code=500),
         stage("complete", {"title": "no id"}, code=501),

@@ -50,7 +50,7 @@ def test_there_is_a_filled_database_of_each_earlier_version() -> None:
     params=[(version, store) for version in EARLIER for store in ("sqlite", "postgresql")], ids="-".join
 )
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Mapping[str, Any]]]:
-    """A database as that version made and filled it, and what its program told of it."""
+    """A database as that version made and filled it, and what its program showed of it."""
     version, store = request.param
     url = f"sqlite:///{tmp_path}/old.db"
     if store == "postgresql":
@@ -64,7 +64,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Databa
         command.upgrade(config, version)
         _insert(connection, filled["rows"])
     database.engine.dispose()
-    yield database, filled["told"]
+    yield database, filled["shown"]
     database.engine.dispose()
 
 
@@ -97,16 +97,16 @@ def upgraded(database: Database) -> Runtime:
 
 
 def with_repeated_bodies(recorded: dict[str, Any]) -> dict[str, Any]:
-    """As earlier versions told it, which had no pages and gave the body of each repetition again."""
+    """As earlier versions showed it, which had no pages and gave the body of each repetition again."""
     for page in recorded["deliveries"].values():
-        bodies = {one["id"]: one["body"] for one in page["deliveries"]}
+        bodies = {row["id"]: row["body"] for row in page["deliveries"]}
         assert page.pop("next") is None
-        for one in page["deliveries"]:
-            one["body"] = bodies.get(one["repeats"], one["body"])
-    for one in [one for page in recorded["deliveries"].values() for one in page["deliveries"]] + recorded[
+        for row in page["deliveries"]:
+            row["body"] = bodies.get(row["repeats"], row["body"])
+    for row in [row for page in recorded["deliveries"].values() for row in page["deliveries"]] + recorded[
         "quarantine"
     ]:
-        one.pop("repeats")
+        row.pop("repeats")
     return recorded
 
 
@@ -152,7 +152,7 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
     assert not database.schema_versions().pending
     client = build_app(runtime).test_client()
     expected = as_it_is_shown_now(recorded)
-    assert what_was_told_before(with_repeated_bodies(views(client)), expected) == expected
+    assert what_was_shown_before(with_repeated_bodies(views(client)), expected) == expected
     with runtime.database.read() as connection:
         options = {"include_object": lambda _, name, *__: not name.startswith("task_words")}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
@@ -162,15 +162,20 @@ def test_everything_reads_the_same_after_the_upgrade(old: tuple[Database, Mappin
             task.task_id for task in task_list.find(connection, TaskFilter(flag=Flag.PROBLEM), limit=9).tasks
         }
         assert flagged == {"both", "observed-task"}
-        causes = [one.cause for one in quarantine.find(connection, QuarantineFilter(), limit=9)]
+        causes = [entry.cause for entry in quarantine.find(connection, QuarantineFilter(), limit=9)]
         assert causes == ["unreadable", "no_task_id", "not_json", "no_task_id", "no_task_id"]
         capped_ids = {task.task_id for task in everything if counts_against_cap(task)}
         counted = select(task.c.task_id).where(task.c.capped_bytes > TASK_OVERHEAD_BYTES)
         assert set(connection.scalars(counted)) == capped_ids
         assert capped_ids and len(capped_ids) < len(everything)
-        for one in everything:
-            times = (one.last_callback_at, one.last_polled_at, one.registered_at, one.first_seen_at)
-            assert one.changed_at == (one.settled_at or max(filter(None, times)))
+        for stored in everything:
+            times = (
+                stored.last_callback_at,
+                stored.last_polled_at,
+                stored.registered_at,
+                stored.first_seen_at,
+            )
+            assert stored.changed_at == (stored.settled_at or max(filter(None, times)))
         for words, found in {"СЕВЕР вет": {"confirmed"}, "заказ": {"confirmed"}, "lant": {"both"}}.items():
             page = task_list.find(connection, TaskFilter(text=words), limit=9)
             assert {task.task_id for task in page.tasks} == found
@@ -186,7 +191,7 @@ def test_an_upgraded_database_goes_on_as_a_new_one_would(old: tuple[Database, Ma
     assert (json_of(sent)["result"], json_of(new)["result"]) == ("accepted", "accepted")
     after = views(client)
     assert len(after["tasks"]) == len(recorded["tasks"]) + 1
-    ids = [one["id"] for found in after["deliveries"].values() for one in found["deliveries"]]
+    ids = [row["id"] for found in after["deliveries"].values() for row in found["deliveries"]]
     assert len(ids) == len(set(ids))
     with runtime.database.read() as connection:
         numbers = connection.scalars(text("SELECT number FROM task ORDER BY number")).all()
@@ -217,25 +222,27 @@ def test_what_claims_alone_ended_is_judged_again_by_a_rebuild(
 def outcomes(runtime: Runtime) -> dict[str, Outcome]:
     with runtime.database.read() as connection:
         return {
-            one.task_id: one.settlement.outcome
-            for one in task_list.find(connection, TaskFilter(), limit=99).tasks
+            stored.task_id: stored.settlement.outcome
+            for stored in task_list.find(connection, TaskFilter(), limit=99).tasks
         }
 
 
-def what_was_told_before(now: Any, before: Any) -> Any:
+def what_was_shown_before(now: Any, before: Any) -> Any:
     """The view without what only a newer program tells."""
     if isinstance(now, dict) and isinstance(before, dict):
-        return {key: what_was_told_before(now[key], value) for key, value in before.items() if key in now}
+        return {key: what_was_shown_before(now[key], value) for key, value in before.items() if key in now}
     if isinstance(now, list) and isinstance(before, list) and len(now) == len(before):
-        return [what_was_told_before(a, b) for a, b in zip(now, before, strict=True)]
+        return [what_was_shown_before(a, b) for a, b in zip(now, before, strict=True)]
     return now
 
 
 def as_it_is_shown_now(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
     """Claims are shown no more where record-info listed the tracks, nor an error where the status is no failure."""
     shown = deepcopy(dict(recorded))
-    tasks = {one["taskId"]: one for one in shown["tasks"]}
-    tasks["confirmed"]["tracks"] = [one for one in tasks["confirmed"]["tracks"] if one["id"] != "confirmed-a"]
+    tasks = {shown_task["taskId"]: shown_task for shown_task in shown["tasks"]}
+    tasks["confirmed"]["tracks"] = [
+        track for track in tasks["confirmed"]["tracks"] if track["id"] != "confirmed-a"
+    ]
     tasks["both"] |= {"errorCode": None, "errorMessage": None}
     return shown
 

@@ -130,8 +130,8 @@ def test_a_backup_put_in_its_place_by_hand_is_the_database_from_then_on(
     client.application.extensions["receiver"].database.engine.dispose()
     assert stored(file, "kept", "later", "after", "after-2") == {"kept", "after", "after-2"}
     assert stored(former, "kept", "later", "after") == {"kept", "later"}
-    for one in (file, former):
-        connection = sqlite3.connect(one)
+    for path in (file, former):
+        connection = sqlite3.connect(path)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
 

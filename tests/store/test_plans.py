@@ -53,7 +53,7 @@ def test_no_list_walks_over_the_whole_table_or_sorts_it(runtime: Runtime) -> Non
             TaskFilter(text="tides", outcome="failed", status="SUCCESS"),
         ]:
             task_list.find(connection, chosen, limit=50)
-        queries = [one for one in said if one[0].startswith("SELECT")]
+        queries = [entry for entry in said if entry[0].startswith("SELECT")]
         assert len(queries) > len(filters)
         for statement, parameters in queries:
             plan = [

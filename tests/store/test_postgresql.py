@@ -45,12 +45,12 @@ def at_once(count: int, work: Callable[[int], object]) -> None:
     """All of them begin together, and none may fail."""
     start = threading.Barrier(count)
 
-    def one(number: int) -> None:
+    def begin(number: int) -> None:
         start.wait()
         work(number)
 
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(one, range(count)))
+        list(pool.map(begin, range(count)))
 
 
 def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
@@ -96,7 +96,7 @@ def test_the_same_content_at_two_nodes_at_once_is_accepted_once(new_runtime: Cal
 
     at_once(2, node)
     for pair in zip(*results, strict=True):
-        assert sorted(one.result for one in pair) == ["accepted", "duplicate"]
+        assert sorted(stored.result for stored in pair) == ["accepted", "duplicate"]
 
 
 def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
@@ -162,7 +162,7 @@ def test_of_many_pollers_that_reach_for_the_lease_at_once_one_has_it(
             taken.append(lease.take(connection, holder=f"node-{number}", now=now, ttl_s=10))
 
     at_once(8, reach)
-    held = [one for one in taken if one]
+    held = [held_lease for held_lease in taken if held_lease]
     assert len(held) == 1
     with database.read() as connection:
         assert lease.read(connection) == held[0]

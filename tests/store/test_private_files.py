@@ -53,8 +53,8 @@ def test_backups_copies_and_what_is_put_back_are_too(tmp_path: Path) -> None:
         target = Database(f"sqlite:///{tmp_path}/copy.db")
         target.migrate()
         copy_rows(source, target, tell=lambda _: None)
-        for one in (source, target):
-            one.engine.dispose()
+        for opened in (source, target):
+            opened.engine.dispose()
         restore(tmp_path / "backup.db", tmp_path / "receiver.db", now=T0, tell=lambda *_: None)
         used(tmp_path / "receiver.db").engine.dispose()
     assert len(modes(tmp_path)) >= 6
@@ -77,9 +77,9 @@ def test_a_start_takes_from_strangers_what_an_older_version_gave_them_and_leaves
 def test_a_file_that_is_there_is_not_opened_and_closed_beside_sqlite(tmp_path: Path) -> None:
     """Closing it would give up the locks of this process, and another one could write at the same time."""
     database = used(tmp_path / "receiver.db")
-    with database.read() as one, database.read() as other:
-        assert one.scalar(text("SELECT 1")) == other.scalar(text("SELECT 1")) == 1
-        assert one is not other
+    with database.read() as connection, database.read() as other:
+        assert connection.scalar(text("SELECT 1")) == other.scalar(text("SELECT 1")) == 1
+        assert connection is not other
         # In WAL mode each open connection holds a shared lock on one byte of the file.
         inode = (tmp_path / "receiver.db").stat().st_ino
         locks = Path("/proc/locks").read_text(encoding="utf-8").splitlines()

@@ -80,14 +80,14 @@ def fits(task: Task, filters: TaskFilter) -> bool:
         and filters.status in (None, task.state.status.word)
         and filters.label in (None, task.label)
         and filters.settled in (None, task.settlement.settled)
-        and all(any(one.startswith(word) for one in said) for word in (filters.text or "").split())
+        and all(any(term.startswith(word) for term in said) for word in (filters.text or "").split())
     )
 
 
 def at_most_three_of(*filters: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """Every choice of filters with three of them set at most, and one with all."""
     choices = list(product(*filters))
-    few = [chosen for chosen in choices if sum(one is not None for one in chosen) <= 3]
+    few = [chosen for chosen in choices if sum(value is not None for value in chosen) <= 3]
     yield from [*few, choices[-1]]
 
 

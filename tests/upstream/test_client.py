@@ -257,7 +257,7 @@ def resolver(*addresses: str) -> Callable[..., object]:
 
     def getaddrinfo(host: str, *args: object, **more: object) -> list[object]:
         hosts = addresses if host == "upstream.example" else (host,)
-        return [one for name in hosts for one in real(name, *args, **more)]  # type: ignore[arg-type]
+        return [address for name in hosts for address in real(name, *args, **more)]  # type: ignore[arg-type]
 
     return getaddrinfo
 
@@ -283,14 +283,14 @@ def test_many_addresses_that_do_not_answer_take_no_longer_than_one(monkeypatch: 
         full.bind(("0.0.0.0", 0))
         full.listen(0)
         waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", full.getsockname()[1]))
+        for connection in waiting:
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", full.getsockname()[1]))
         url = f"http://upstream.example:{full.getsockname()[1]}"
         client = UpstreamClient(url=url, api_key="key", timeout_s=TIMEOUT_S, concurrency=1)
         began = time.monotonic()
         assert isinstance(client.fetch("t", now=T0), PollFailure)
         assert time.monotonic() - began < SOON_S < TIMEOUT_S * len(ADDRESSES)
         client.close()
-        for one in waiting:
-            one.close()
+        for connection in waiting:
+            connection.close()

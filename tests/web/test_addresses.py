@@ -150,20 +150,20 @@ class TestQuery:
 
     def test_it_is_kept_with_the_delivery_without_secrets(self, client: FlaskClient) -> None:
         assert client.post(f"{URL}?{self.QUERY}", data=body()).status_code == 200
-        assert [one["query"] for one in deliveries(client)] == [self.KEPT]
+        assert [row["query"] for row in deliveries(client)] == [self.KEPT]
 
     def test_it_is_kept_with_a_duplicate_and_with_what_cannot_be_read(self, client: FlaskClient) -> None:
         for query, data in (("n=1", body()), ("n=2", body()), ("n=3", body(data="x"))):
             client.post(f"{URL}?{query}", data=data)
         client.post(f"{URL}?n=4", data=b"<html>")
-        assert [one["query"] for one in deliveries(client)] == ["n=1", "n=2", "n=3"]
+        assert [row["query"] for row in deliveries(client)] == ["n=1", "n=2", "n=3"]
         quarantine = client.get("/api/quarantine", headers=BEARER).json
         assert quarantine is not None
         assert quarantine["deliveries"][0]["query"] == "n=4"
 
     def test_without_one_it_is_null(self, client: FlaskClient) -> None:
         client.post(URL, data=body())
-        assert [one["query"] for one in deliveries(client)] == [None]
+        assert [row["query"] for row in deliveries(client)] == [None]
 
     @pytest.mark.parametrize("sought", ["42", "song_id", "userId", "song_id=42"])
     def test_a_task_is_found_by_it(self, client: FlaskClient, sought: str) -> None:
@@ -172,7 +172,7 @@ class TestQuery:
         client.post(f"{URL}?other=1", data=body("task-2"))
         found = client.get("/api/tasks", query_string={"q": sought}, headers=BEARER).json
         assert found is not None
-        assert [one["taskId"] for one in found["tasks"]] == ["task-1"]
+        assert [task["taskId"] for task in found["tasks"]] == ["task-1"]
 
     def test_a_task_is_found_by_its_words_without_their_escapes(self, client: FlaskClient) -> None:
         client.post(f"{URL}?name=%D0%9F%D0%B5%D1%81%D0%BD%D1%8F+one", data=body())

@@ -109,8 +109,8 @@ def test_a_task_has_the_documented_fields_in_their_order_and_no_others(api: Api)
     registered = api.post("/tasks", 201, {"taskId": "task-1"})
     api.callback("task-1")
     task = api.get("/tasks/task-1")
-    for one in (registered, task, api.get("/tasks")["tasks"][0], api.post("/tasks/task-1/poll", 202)):
-        assert list(one) == FIELDS
+    for shown in (registered, task, api.get("/tasks")["tasks"][0], api.post("/tasks/task-1/poll", 202)):
+        assert list(shown) == FIELDS
     assert list(task["tracks"][0]) == TRACK_FIELDS
     assert (task["product"], task["results"]) == ("music", [])
     assert task["registeredAt"] == registered["registeredAt"] == registered["changedAt"]
@@ -167,13 +167,13 @@ def test_deliveries_come_in_order_of_arrival_with_their_bodies(api: Api) -> None
     api.callback("task-1", kind="first")
     api.callback("task-1", kind="text")
     rows = api.get("/tasks/task-1/deliveries")["deliveries"]
-    assert [(one["source"], one["result"], one["status"]) for one in rows] == [
+    assert [(row["source"], row["result"], row["status"]) for row in rows] == [
         ("callback", "accepted", "TEXT_SUCCESS"),
         ("callback", "accepted", "FIRST_SUCCESS"),
         ("callback", "duplicate", "TEXT_SUCCESS"),
     ]
-    assert [one["repeats"] for one in rows] == [None, None, rows[0]["id"]]
-    assert [bool(one["body"]) for one in rows] == [True, True, False], "each content's body once"
+    assert [row["repeats"] for row in rows] == [None, None, rows[0]["id"]]
+    assert [bool(row["body"]) for row in rows] == [True, True, False], "each content's body once"
     assert rows[0]["receivedAt"] <= rows[1]["receivedAt"]
 
 
@@ -188,9 +188,9 @@ def test_deliveries_are_told_in_pages_without_loss(api: Api) -> None:
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
-    ids = [one["id"] for one in collected]
+    ids = [row["id"] for row in collected]
     assert ids == sorted(set(ids))
-    assert [one["repeats"] for one in collected] == [None] * 4 + ids[:3]
+    assert [row["repeats"] for row in collected] == [None] * 4 + ids[:3]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=-1"])
@@ -226,9 +226,9 @@ def test_a_page_of_large_bodies_is_shorter_and_nothing_is_left_out(
         api.client.post(f"/callbacks/{CALLBACK_TOKEN}", data=large_body(number, task_id))
     first = api.get(f"{path}?limit=200")
     rest = api.get(f"{path}?limit=200&cursor={first['next']}")
-    sizes = [len(one["body"].encode()) for one in first["deliveries"]]
+    sizes = [len(row["body"].encode()) for row in first["deliveries"]]
     assert PAGE_BYTES / 2 < sum(sizes) <= PAGE_BYTES
-    assert len({one["id"] for page in (first, rest) for one in page["deliveries"]}) == count
+    assert len({row["id"] for page in (first, rest) for row in page["deliveries"]}) == count
     assert rest["next"] is None
 
 
@@ -244,7 +244,7 @@ def test_a_body_larger_than_a_page_is_a_page_of_its_own(api: Api, runtime: Runti
     with runtime.database.write() as connection:
         deliveries.add(connection, [row, row])
     first = api.get("/tasks/t/deliveries")
-    assert [len(one["body"]) for one in first["deliveries"]] == [PAGE_BYTES + 1]
+    assert [len(row["body"]) for row in first["deliveries"]] == [PAGE_BYTES + 1]
     assert len(api.get(f"/tasks/t/deliveries?cursor={first['next']}")["deliveries"]) == 1
 
 
@@ -261,7 +261,7 @@ def test_the_quarantine_is_listed_in_pages(api: Api) -> None:
         api.client.post(f"/callbacks/{CALLBACK_TOKEN}", data=f"no json {number}")
     first = api.get("/quarantine?limit=2")
     rest = api.get(f"/quarantine?limit=2&cursor={first['next']}")
-    bodies = [one["body"] for one in first["deliveries"] + rest["deliveries"]]
+    bodies = [row["body"] for row in first["deliveries"] + rest["deliveries"]]
     assert bodies == ["no json 2", "no json 1", "no json 0"]
     assert rest["next"] is None
 

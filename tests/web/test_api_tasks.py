@@ -32,7 +32,7 @@ def api(runtime: Runtime) -> Api:
 
 
 def listed(api: Api, query: str) -> list[str]:
-    return [one["taskId"] for one in api.get(f"/tasks?{query}")["tasks"]]
+    return [found_task["taskId"] for found_task in api.get(f"/tasks?{query}")["tasks"]]
 
 
 def delete(api: Api, task_id: str, status: int = 204) -> None:
@@ -71,7 +71,7 @@ def test_a_label_is_changed_and_removed_and_written_down(api: Api, runtime: Runt
     assert (listed(api, "label=two"), listed(api, "q=tw")) == ([], [])
     with runtime.database.read() as connection:
         done = audit_log.of_task(connection, "t", limit=9)
-    assert [(one.kind, one.actor.via, one.detail) for one in done] == [
+    assert [(action.kind, action.actor.via, action.detail) for action in done] == [
         ("labelled", "API", {"label": None}),
         ("labelled", "API", {"label": "two"}),
     ]
@@ -127,13 +127,13 @@ def test_a_program_reads_on_from_the_last_change_that_it_knows(api: Api) -> None
     for name in ("a", "b", "c"):
         api.post("/tasks", 201, {"taskId": name})
     first = api.get("/tasks?changedSince=2020-01-01T00:00:00Z")
-    assert ([one["taskId"] for one in first["tasks"]], first["next"]) == (["a", "b", "c"], None)
+    assert ([found_task["taskId"] for found_task in first["tasks"]], first["next"]) == (["a", "b", "c"], None)
     since = first["tasks"][-1]["changedAt"]
     eventually(lambda: api.post("/tasks", 200, {"taskId": "c"}) and utc_now().isoformat()[:23] > since[:23])
     api.callback("b", kind="first")
     api.callback("a")
     again = api.get(f"/tasks?changedSince={since}")["tasks"]
-    assert [one["taskId"] for one in again] == ["c", "b", "a"], "the last one known comes again"
+    assert [found_task["taskId"] for found_task in again] == ["c", "b", "a"], "the last one known comes again"
     assert listed(api, f"changedSince={since}&settled=true") == ["a"]
 
 
@@ -143,7 +143,7 @@ def test_changes_are_read_in_pages_whose_cursor_is_theirs_alone(api: Api) -> Non
     query, cursor, collected = "changedSince=2020-01-01T00:00:00Z&limit=2", "", []
     while True:
         page = api.get(f"/tasks?{query}{cursor}")
-        collected += [one["taskId"] for one in page["tasks"]]
+        collected += [found_task["taskId"] for found_task in page["tasks"]]
         if page["next"] is None:
             break
         cursor = f"&cursor={page['next']}"
@@ -182,7 +182,7 @@ def test_a_deleted_task_is_gone_with_all_that_was_told_of_it(api: Api, runtime: 
     )
     with runtime.database.read() as connection:
         assert connection.scalar(select(func.count()).select_from(delivery)) == 3
-        [line] = [one for one in audit_log.newest(connection, limit=9) if one.kind == "deleted"]
+        [line] = [action for action in audit_log.newest(connection, limit=9) if action.kind == "deleted"]
     assert (line.task_id, line.actor.via, line.detail) == ("gone", "API", {"outcome": "succeeded"})
     delete(api, "gone", 404)
 
@@ -217,7 +217,7 @@ def test_a_callback_after_deletion_makes_an_orphan_that_knows_nothing_of_before(
     api.callback("t", kind="text")  # the same content, which is no repetition now
     again = api.get("/tasks/t")
     assert (again["registered"], again["label"], again["callbacks"]) == (False, None, 1)
-    assert [one["result"] for one in api.get("/tasks/t/deliveries")["deliveries"]] == ["accepted"]
+    assert [row["result"] for row in api.get("/tasks/t/deliveries")["deliveries"]] == ["accepted"]
 
 
 def test_many_deliveries_are_deleted_in_several_transactions(api: Api, runtime: Runtime) -> None:
@@ -302,8 +302,8 @@ def test_deleting_and_calling_back_at_once_never_fails_and_leaves_totals_right(
     with ThreadPoolExecutor(3) as pool:
         calling = [pool.submit(call_back, number) for number in range(2)]
         removing = pool.submit(remove)
-        for one in calling:
-            one.result()
+        for future in calling:
+            future.result()
         assert removing.result() > 0
     stored, counted = totals(nodes[0])
     assert stored == counted
@@ -328,7 +328,7 @@ def test_however_many_readers_wait_a_callback_is_answered(new_runtime: Callable[
 
     with ThreadPoolExecutor(5) as readers:
         waiting = [readers.submit(read, number) for number in range(5)]
-        eventually(lambda: sum(one.done() for one in waiting) == 3)
+        eventually(lambda: sum(future.done() for future in waiting) == 3)
         api.callback("t")
-        responses = sorted(one.result(timeout=20) for one in waiting)
+        responses = sorted(future.result(timeout=20) for future in waiting)
     assert responses == [(False, True)] * 3 + [(True, False)] * 2

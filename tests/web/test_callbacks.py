@@ -48,7 +48,7 @@ def test_a_readable_callback_is_accepted_and_stored(client: FlaskClient) -> None
     assert response.status_code == 200
     expected = {"result": "accepted", "taskId": "task-1", "status": "SUCCESS", "outcome": "succeeded"}
     assert response.json == expected
-    assert [one["result"] for one in stored(client, "task-1")] == ["accepted"]
+    assert [row["result"] for row in stored(client, "task-1")] == ["accepted"]
 
 
 def test_the_same_content_again_is_a_duplicate_and_changes_nothing(client: FlaskClient) -> None:

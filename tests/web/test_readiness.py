@@ -41,18 +41,18 @@ def problems(client: FlaskClient) -> dict[str, str]:
     """What `/readyz` names, by level."""
     answer = client.get("/readyz")
     assert answer.json is not None
-    return {one["name"]: one["level"] for one in answer.json["problems"]}
+    return {problem["name"]: problem["level"] for problem in answer.json["problems"]}
 
 
 def everywhere(client: FlaskClient, runtime: Runtime, name: str, words: str) -> int:
     """The alarm stands at all four places; returns what `/readyz` answered."""
     ready = client.get("/readyz")
     assert ready.json is not None
-    assert name in {one["name"] for one in ready.json["problems"]}
+    assert name in {problem["name"] for problem in ready.json["problems"]}
     assert f'receiver_alarm{{name="{name}"}} 0.0' not in client.get("/metrics").text
     sign_in(client)
     assert words in client.get("/admin/").text
-    found = {one.name: one.detail for one in check_database(runtime.settings, utc_now())}
+    found = {finding.name: finding.detail for finding in check_database(runtime.settings, utc_now())}
     assert words in found[name]
     return ready.status_code
 
@@ -277,7 +277,7 @@ else:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 report["nearly"] = ready()
 report["page"] = client.get("/admin/").text
-report["check"] = [str(one) for one in (*check_files(settings), *check_database(settings, utc_now()))]
+report["check"] = [str(finding) for finding in (*check_files(settings), *check_database(settings, utc_now()))]
 report["sent"] = [send(number, 60_000) for number in range(60)]
 report["after"] = ready()
 report["metrics"] = client.get("/metrics").text
@@ -321,7 +321,9 @@ class TestFullDisk:
         report = on_a_small_disk(tmp_path, "tmpfs", left)
         assert (report["first"], report["ready"]["status"]) == (200, 200)
         assert report["nearly"]["status"] == 503
-        assert {"database_unavailable", "disk_low"} <= {one["name"] for one in report["nearly"]["problems"]}
+        assert {"database_unavailable", "disk_low"} <= {
+            problem["name"] for problem in report["nearly"]["problems"]
+        }
         assert 503 in report["sent"]
         for page in (report["page"], report["page_after"]):
             assert "Action required" in page
@@ -346,7 +348,7 @@ class TestFullDisk:
         assert report["nearly"]["status"] == 200, "tried a moment ago, and there is room on the disk"
         assert 503 in report["sent"]
         assert report["after"]["status"] == 503, "tried in full, as callbacks have failed since"
-        names = {one["name"] for one in report["after"]["problems"]}
+        names = {problem["name"] for problem in report["after"]["problems"]}
         assert "callbacks_failed" in names
         assert 'receiver_alarm{name="callbacks_failed"} 2.0' in report["metrics"]
 

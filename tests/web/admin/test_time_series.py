@@ -39,7 +39,9 @@ def steps_of(subject: str, *counts: Mapping[str, int]) -> TimeSeries:
 
 
 def plot_of(key: str, subject: str, *counts: Mapping[str, int], calls_per_s: float = 2) -> Plot:
-    (plot,) = (one for one in draw(steps_of(subject, *counts), calls_per_s=calls_per_s) if one.key == key)
+    (plot,) = (
+        drawn for drawn in draw(steps_of(subject, *counts), calls_per_s=calls_per_s) if drawn.key == key
+    )
     return plot
 
 
@@ -58,7 +60,7 @@ def test_the_steps_of_a_window_follow_each_other_and_the_last_holds_now(now: dat
     assert steps.starts[0] == start
     assert steps.starts[-1] <= now < steps.starts[-1] + length
     assert all(after - before == length for before, after in pairwise(steps.starts))
-    assert all(one.minute == 0 and (length == HOUR or one.hour == 0) for one in steps.starts)
+    assert all(start.minute == 0 and (length == HOUR or start.hour == 0) for start in steps.starts)
     assert len(steps.buckets) == len(steps.starts)
 
 

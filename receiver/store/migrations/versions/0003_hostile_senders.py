@@ -43,7 +43,7 @@ def _add_query() -> None:
 
 
 def _cap_bodies() -> None:
-    """Bodies of tasks which nobody registered and record-info never told of: anybody can make more of them."""
+    """Bodies of tasks that nobody registered and record-info never reported: anybody can make more of them."""
     op.add_column("delivery", sa.Column("capped_bytes", sa.Integer()))
     op.execute(
         "UPDATE delivery SET capped_bytes = length(body) WHERE body IS NOT NULL AND source = 'callback'"
