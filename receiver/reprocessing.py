@@ -177,7 +177,7 @@ def _save(connection: Connection, reprocessed: Sequence[Reprocessed], stored: Ma
         hour, source = hourly_counts.hour_of(step.before.received_at), step.before.source
         counts[hour, source, step.before.result] -= 1
         counts[hour, source, step.after.result] += 1
-        counts[hour, "reread", source] += step.after.result is not step.before.result
+        counts[hour, hourly_counts.REREAD, source] += step.after.result is not step.before.result
     quarantine.rewrite(connection, [step.after for step in reprocessed if step.after != step.before])
     tasks.save(connection, [(stored[task_id], task) for task_id, task in after.items()], also=counts)
 

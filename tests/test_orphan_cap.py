@@ -13,6 +13,7 @@ from receiver.app import build_app
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.maintenance import Maintenance
 from receiver.operations import delete_task, every_task_id, label_task, rebuild_task, register_task
+from receiver.polling.overdue import give_up_overdue
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts, task_list, tasks
 from receiver.store.body_cap import BodyCap
@@ -54,7 +55,9 @@ def register(runtime: Runtime, task_id: str) -> None:
 
 
 def give_up(runtime: Runtime) -> None:
-    runtime.intake.give_up_overdue(first_seen_before=T0, now=T0 + timedelta(days=1))
+    give_up_overdue(
+        runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0 + timedelta(days=1)
+    )
 
 
 def drop(runtime: Runtime, most_bytes: int) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from receiver.check.finding import Finding, fail, ok, warning
 from receiver.core.observation import Source
+from receiver.core.results import RefusalReason
 from receiver.settings import Settings
 from receiver.store import hourly_counts
 from receiver.store.database import Database, StoreUnavailableError
@@ -108,5 +109,5 @@ def _refused(database: Database) -> int:
         return (
             hourly_counts.totals(connection, Source.CALLBACK.value)
             .get(Source.CALLBACK.value, {})
-            .get("wrong_token", 0)
+            .get(RefusalReason.WRONG_TOKEN, 0)
         )

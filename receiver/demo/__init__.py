@@ -14,6 +14,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from receiver.core.observation import Source
+from receiver.core.results import RefusalReason
+from receiver.core.settlement import Outcome
 from receiver.demo.comparison import find_mismatches
 from receiver.demo.deployment import SPEED, Access, DemoError, serve_receiver
 from receiver.simulator import POISONS, Simulator, SimulatorServer
@@ -155,12 +158,12 @@ def _report(stats: Mapping[str, Any], *, mismatched: int) -> Report:
     tasks = stats["tasks"]
     return Report(
         tasks=sum(tasks.values()),
-        succeeded=tasks["succeeded"],
-        failed=tasks["failed"],
-        unresolved=tasks["unresolved"],
+        succeeded=tasks[Outcome.SUCCEEDED],
+        failed=tasks[Outcome.FAILED],
+        unresolved=tasks[Outcome.UNRESOLVED],
         recovered=stats["recovered"],
         lostCallbacks=stats["lostCallbacks"],
-        rejected=stats["deliveries"].get("callback", {}).get("wrong_token", 0),
+        rejected=stats["deliveries"].get(Source.CALLBACK, {}).get(RefusalReason.WRONG_TOKEN, 0),
         mismatched=mismatched,
     )
 

@@ -3,7 +3,6 @@
 import logging
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -11,7 +10,6 @@ from datetime import datetime
 from receiver.core.observation import Source
 from receiver.core.results import RefusalReason
 from receiver.core.task import Rules
-from receiver.core.task_events import give_up
 from receiver.group_commit import GroupCommit
 from receiver.intake.batch import Batch, Result
 from receiver.intake.delivery import Delivery
@@ -23,11 +21,6 @@ from receiver.store.database import Database, StoreUnavailableError
 from receiver.store.recent_failures import UnsavedFailures
 
 log = logging.getLogger("receiver.intake")
-
-OVERDUE_BATCH_SIZE = 256
-GIVE_UP_BATCH_SIZE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
-MAX_GIVE_UP_S = 0.5  # between two passes of the poller
-PAUSE_S = 0.01  # in which waiting writers get the database
 
 
 class Intake:
@@ -107,31 +100,6 @@ class Intake:
                 self._unsaved_refusals += counts
             self.failures.put_back(failures)
             raise
-
-    def give_up_overdue(self, *, first_seen_before: datetime, now: datetime) -> int:
-        """Settle tasks about which nothing more will come, for about `MAX_GIVE_UP_S`; returns how many.
-
-        A few in a transaction, so that no callback is held up; what is left is for the next call.
-        """
-        with self._database.read() as connection:
-            ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=OVERDUE_BATCH_SIZE)
-        given_up, ends = 0, time.monotonic() + MAX_GIVE_UP_S
-        for first in range(0, len(ids), GIVE_UP_BATCH_SIZE):
-            if first and time.monotonic() >= ends:
-                break
-            given_up += self._give_up(ids[first : first + GIVE_UP_BATCH_SIZE], now)
-            time.sleep(PAUSE_S)
-        return given_up
-
-    def _give_up(self, ids: Sequence[str], now: datetime) -> int:
-        with self._database.write() as connection:
-            steps = [
-                (task, give_up(task, now=now, rules=self._rules))
-                for task in tasks.load_many(connection, ids).values()
-                if not task.settlement.settled
-            ]
-            tasks.save(connection, steps)
-        return len(steps)
 
     def _enforce_caps(self, size: int) -> None:
         """Enforce each cap that `size` more bytes exceed. What was stored is stored, whatever becomes of this."""

@@ -162,8 +162,10 @@ def _counts_of(
 ) -> Tallies:
     """The call, and the seconds that it paused the upstream for."""
     failed = finished.response.trouble.value if isinstance(finished.response, PollFailure) else None
-    counts = hourly_counts.in_hour(finished.call.started_at, {("call", failed or "answered"): 1})
+    counts = hourly_counts.in_hour(
+        finished.call.started_at, {(hourly_counts.CALL, failed or hourly_counts.ANSWERED): 1}
+    )
     if failed and after.paused_until and after.paused_until != before.paused_until:
         paused = max(before.paused_until or now, now)
-        counts.update(hourly_counts.spread(paused, after.paused_until, "pause", failed))
+        counts.update(hourly_counts.spread(paused, after.paused_until, hourly_counts.PAUSE, failed))
     return counts

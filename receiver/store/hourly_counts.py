@@ -16,6 +16,9 @@ from receiver.store.upsert import insert_into
 Tallies = Counter[tuple[datetime, str, str]]
 """How often by (hour, subject, name), such as `(hour, "callback", "duplicate")`."""
 
+# Subjects of `schema.tally`, and the name of a call that got a response; other calls have the name of their trouble.
+CALL, PAUSE, REREAD = "call", "pause", "reread"
+ANSWERED = "answered"
 MAX_FOLD_AGE = timedelta(days=100)
 
 Hourly = Mapping[datetime, Mapping[str, int]]

@@ -21,6 +21,7 @@ from receiver.store.body_cap import BODIES
 from receiver.store.cap import DROPPED
 from receiver.store.database import database_now
 from receiver.store.health_queries import Oldest, read_oldest, read_overview
+from receiver.store.hourly_counts import ANSWERED, CALL, REREAD
 from receiver.store.login_attempts import read_lockout
 from receiver.store.orphan_cap import ORPHANS
 from receiver.web.admin.system_state import overdue_before, with_unsaved
@@ -79,7 +80,7 @@ def read_database_metrics(runtime: Runtime) -> DatabaseMetrics:
         now = database_now(connection)
         due_before = overdue_before(runtime, now)
         overview = read_overview(connection, due_before=due_before, most=COUNT_CAP)
-        counts = hourly_counts.totals(connection, task_counts.TASK, "call", "reread", DROPPED, *Source)
+        counts = hourly_counts.totals(connection, task_counts.TASK, CALL, REREAD, DROPPED, *Source)
         return DatabaseMetrics(
             now=now,
             totals=Totals(counts),
@@ -103,9 +104,9 @@ def _deliveries(totals: Totals) -> Iterator[Metric]:
     for source, results in RESULTS.items():
         counts = {**dict.fromkeys(results, 0), **totals.of(source)}
         # What was reprocessed has left the quarantine's count, and a counter must not fall.
-        counts[DeliveryResult.QUARANTINED] += totals.sum_of("reread", source)
+        counts[DeliveryResult.QUARANTINED] += totals.sum_of(REREAD, source)
         yield _labelled(CounterMetricFamily, f"{source}s", "result", counts)
-    calls = {**dict.fromkeys(["answered", *Trouble], 0), **totals.of("call")}
+    calls = {**dict.fromkeys([ANSWERED, *Trouble], 0), **totals.of(CALL)}
     yield _labelled(CounterMetricFamily, "record_info_calls", "result", calls)
     dropped = {**dict.fromkeys((BODIES, ORPHANS), 0), **totals.of(DROPPED)}
     yield _labelled(CounterMetricFamily, "dropped", "what", dropped)

@@ -5,14 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from receiver.core.histogram import quantile_s
-from receiver.core.results import RefusalReason
+from receiver.core.observation import Source
+from receiver.core.results import DeliveryResult, RefusalReason
+from receiver.core.settlement import Outcome
 from receiver.core.task_counts import LOST_CALLBACK, RECOVERED, SETTLING, TASK
 from receiver.core.times import duration
+from receiver.store.hourly_counts import ANSWERED, CALL, PAUSE
 from receiver.web.admin.time_series import Line, TimeSeries, Value, rounded
 from receiver.web.totals import Totals
 
 Facts = tuple[tuple[str, str], ...]
-OUTCOME_COLOURS = {"succeeded": "green", "failed": "red", "unresolved": "violet", "in_progress": "slate"}
+OUTCOME_COLOURS = {
+    Outcome.SUCCEEDED: "green",
+    Outcome.FAILED: "red",
+    Outcome.UNRESOLVED: "violet",
+    Outcome.IN_PROGRESS: "slate",
+}
 QUANTILES = (("median", 0.5, "blue"), ("95th percentile", 0.95, "violet"))
 PAUSE_COLOURS = ("red", "amber", "violet", "blue", "slate", "green")
 
@@ -43,13 +51,13 @@ def draw(series: TimeSeries, *, calls_per_s: float) -> Sequence[Plot]:
 
 def _callbacks(series: TimeSeries) -> Plot:
     lines = (
-        series.line("callback", "accepted", "green"),
-        series.line("callback", "duplicate", "slate"),
-        series.line("callback", "quarantined", "red"),
-        series.line("callback", "unsupported", "amber"),
-        series.line("callback", "refused", "violet", *RefusalReason),
+        series.line(Source.CALLBACK, DeliveryResult.ACCEPTED, "green"),
+        series.line(Source.CALLBACK, DeliveryResult.DUPLICATE, "slate"),
+        series.line(Source.CALLBACK, DeliveryResult.QUARANTINED, "red"),
+        series.line(Source.CALLBACK, DeliveryResult.UNSUPPORTED, "amber"),
+        series.line(Source.CALLBACK, "refused", "violet", *RefusalReason),
     )
-    reasons = {f"refused: {name}": series.whole.sum_of("callback", name) for name in RefusalReason}
+    reasons = {f"refused: {name}": series.whole.sum_of(Source.CALLBACK, name) for name in RefusalReason}
     facts = (*_sums(lines), *_facts(reasons))
     return Plot(key="callbacks", title="Callbacks", unit="", lines=lines, facts=facts)
 
@@ -102,14 +110,14 @@ def _outcomes(series: TimeSeries) -> Plot:
 
 
 def _polls(series: TimeSeries) -> Plot:
-    calls = series.whole.of("call")
-    failures = sorted(name for name in calls if name != "answered")
+    calls = series.whole.of(CALL)
+    failures = sorted(name for name in calls if name != ANSWERED)
     lines = (
-        series.line("poll", "updated", "green", "accepted"),
-        series.line("poll", "unchanged", "slate", "duplicate"),
-        series.line("poll", "unknown upstream", "blue", "unknown"),
-        series.line("poll", "quarantined", "red"),
-        series.line("call", "failed", "amber", *(failures or ["failed"])),
+        series.line(Source.POLL, "updated", "green", DeliveryResult.ACCEPTED),
+        series.line(Source.POLL, "unchanged", "slate", DeliveryResult.DUPLICATE),
+        series.line(Source.POLL, "unknown upstream", "blue", DeliveryResult.UNKNOWN),
+        series.line(Source.POLL, DeliveryResult.QUARANTINED, "red"),
+        series.line(CALL, "failed", "amber", *(failures or ["failed"])),
     )
     causes = {f"failed: {name}": calls[name] for name in failures}
     facts = (*_sums(lines), *_facts(causes))
@@ -118,10 +126,10 @@ def _polls(series: TimeSeries) -> Plot:
 
 def _budget(series: TimeSeries, calls_per_s: float) -> Plot:
     limit = calls_per_s * series.length.total_seconds()
-    calls = [bucket.sum_of("call") for bucket in series.buckets]
+    calls = [bucket.sum_of(CALL) for bucket in series.buckets]
 
     def share(bucket: Totals) -> float | None:
-        return bucket.sum_of("call") / limit if bucket.of("call") else None
+        return bucket.sum_of(CALL) / limit if bucket.of(CALL) else None
 
     return Plot(
         key="budget",
@@ -138,12 +146,12 @@ def _budget(series: TimeSeries, calls_per_s: float) -> Plot:
 
 
 def _pauses(series: TimeSeries) -> Plot:
-    total = series.whole.of("pause")
+    total = series.whole.of(PAUSE)
     lines = tuple(
         Line(
             label=name.replace("_", " "),
             colour=colour,
-            values=tuple(rounded(bucket.sum_of("pause", name) / 60) for bucket in series.buckets),
+            values=tuple(rounded(bucket.sum_of(PAUSE, name) / 60) for bucket in series.buckets),
         )
         for name, colour in zip(sorted(total) or ["none"], PAUSE_COLOURS, strict=False)
     )

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from receiver.core.observation import Source
 from receiver.core.task_counts import SETTLING, TASK
-from receiver.store.hourly_counts import Hourly, day_of, hour_of
+from receiver.store.hourly_counts import CALL, PAUSE, Hourly, day_of, hour_of
 from receiver.web.totals import Totals
 
-SUBJECTS = ("callback", "poll", "call", "pause", TASK, SETTLING)
+SUBJECTS = (*Source, CALL, PAUSE, TASK, SETTLING)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BUCKET_LENGTHS = {1: HOUR, 7: HOUR, 30: DAY, 90: DAY}
 """The windows in days, and the length of their buckets."""
