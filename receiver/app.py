@@ -11,9 +11,9 @@ from receiver.runtime import Runtime, open_runtime
 from receiver.settings import Settings
 from receiver.store.database import StoreUnavailableError
 from receiver.web import admin, api, callbacks, docs, health, metrics
+from receiver.web.api_errors import register_error_handlers
 from receiver.web.broken_bodies import with_broken_bodies
 from receiver.web.long_polling import LongPollSlots
-from receiver.web.problems import register_problems
 from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import register_request_ids
@@ -58,7 +58,7 @@ def build_app(runtime: Runtime) -> Flask:
     register_request_ids(app)
     register_redirects(app)
     metrics.measure_requests(app, runtime)
-    register_problems(app)
+    register_error_handlers(app)
     for edge in (callbacks, api, health, metrics, docs):
         app.register_blueprint(edge.blueprint)
     admin.register(app)

@@ -1,4 +1,4 @@
-"""Responses to requests that never reach Flask: the same problems (RFC 9457) as the application's own."""
+"""Responses to requests that never reach Flask: the same errors (RFC 9457) as the application's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from uuid import uuid4
 from gunicorn.http.errors import UnsupportedTransferCoding
 
 from receiver.logs import request_id
+from receiver.web.api_errors import CONTENT_TYPE, ErrorResponse
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import CONTENT_TYPE, Problem
 from receiver.web.request_ids import HEADER
 
 BUSY_RETRY_S = 5
@@ -43,7 +43,7 @@ def new_request_id() -> Iterator[str]:
 def refusal(status: int, own_id: str) -> bytes:
     """The whole response, after which the connection is closed."""
     kind = TYPES.get(status, ErrorType.BAD_REQUEST)
-    body = Problem(type=kind, status=kind.status, detail=kind.detail).to_json().encode()
+    body = ErrorResponse(type=kind, status=kind.status, detail=kind.detail).to_json().encode()
     lines = [
         f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}",
         "Connection: close",

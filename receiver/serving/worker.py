@@ -100,7 +100,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """What was wrong stands in gunicorn's log; the client gets a problem in place of its page."""
+        """What was wrong stands in gunicorn's log; the client gets an error in JSON in place of its page."""
         recorder = StatusRecorder()
         with new_request_id() as own_id:
             super().handle_error(req, recorder, addr, exc)

@@ -14,13 +14,13 @@ from receiver.store import changes, deliveries, quarantine, task_list, tasks
 from receiver.store.audit_log import Actor
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.task_list import TaskFilter
+from receiver.web.api_errors import ApiError
 from receiver.web.api_input import NOTHING, json_body, load, parameters
 from receiver.web.current import current_runtime
 from receiver.web.cursors import change_cursor, change_cursor_at, cursor_at, id_cursor, task_cursor
 from receiver.web.endpoints import BY_NAME
 from receiver.web.error_types import ErrorType
 from receiver.web.long_polling import LongPollSlots
-from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.serializers import serialize_delivery, serialize_task
 from receiver.web.stats import gather_stats
@@ -37,7 +37,7 @@ def _authorize() -> None:
     if not f"{request.path}/".startswith("/api/"):
         return
     if not has_bearer_token(current_runtime().settings.api_tokens):
-        raise ProblemError(ErrorType.UNAUTHORIZED, "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
+        raise ApiError(ErrorType.UNAUTHORIZED, "Send Authorization: Bearer <one of RECEIVER_API_TOKENS>.")
 
 
 @blueprint.before_request
@@ -130,9 +130,9 @@ def _load_task(task_id: str) -> Task:
     return task
 
 
-def _unknown_task(task_id: str) -> ProblemError:
+def _unknown_task(task_id: str) -> ApiError:
     detail = f"There is no task {quoted(task_id)}. Register it with POST /api/tasks."
-    return ProblemError(ErrorType.UNKNOWN_TASK, detail)
+    return ApiError(ErrorType.UNKNOWN_TASK, detail)
 
 
 def _wait_until_settled(task: Task, wait_s: float, slots: LongPollSlots) -> Task:

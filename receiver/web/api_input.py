@@ -12,9 +12,9 @@ from receiver.core.payloads.errors import flat_errors
 from receiver.core.product import Product
 from receiver.core.settlement import Outcome
 from receiver.core.validation import MAX_LABEL_CHARS, MAX_TASK_ID_CHARS
+from receiver.web.api_errors import ApiError
 from receiver.web.cursors import ID_CURSOR_PATTERN, TASK_CURSOR_PATTERN
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 from receiver.web.strict_fields import (
     PADDED_TASK_ID_PATTERN,
     Moment,
@@ -121,7 +121,7 @@ PAGE, TASK_PAGE, WAIT, NOTHING = PageSchema(), TaskPageSchema(), WaitSchema(), S
 
 
 def parameters(schema: Schema) -> dict[str, Any]:
-    """The request's query string. Raises `ProblemError` for a parameter given twice: one would be ignored."""
+    """The request's query string. Raises `ApiError` for a parameter given twice: one would be ignored."""
     _refuse_repeated(name for name, values in request.args.lists() if len(values) > 1)
     return load(schema, request.args.to_dict())
 
@@ -132,11 +132,11 @@ def json_body() -> Any:
     raw = request.get_data()
     if raw and request.mimetype and not request.is_json:
         detail = f"Send the body as application/json, not as {request.mimetype}."
-        raise ProblemError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
+        raise ApiError(ErrorType.UNSUPPORTED_MEDIA_TYPE, detail)
     try:
         return json.loads(raw, object_pairs_hook=_object, parse_constant=_refuse_constant) if raw else {}
     except (ValueError, RecursionError):
-        raise ProblemError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.detail) from None
+        raise ApiError(ErrorType.NOT_JSON, ErrorType.NOT_JSON.detail) from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -165,5 +165,5 @@ def load(schema: Schema, values: Any) -> dict[str, Any]:
         raise _invalid(flat_errors(error.messages)) from None
 
 
-def _invalid(errors: Mapping[str, Any]) -> ProblemError:
-    return ProblemError(ErrorType.INVALID_REQUEST, "Correct what `errors` names.", errors=errors)
+def _invalid(errors: Mapping[str, Any]) -> ApiError:
+    return ApiError(ErrorType.INVALID_REQUEST, "Correct what `errors` names.", errors=errors)

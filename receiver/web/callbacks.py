@@ -19,10 +19,10 @@ from receiver.core.signature import problem_with_signature
 from receiver.intake import Delivery, Result, callback_delivery
 from receiver.redaction import redact_query
 from receiver.runtime import Runtime
+from receiver.web.api_errors import ApiError
 from receiver.web.content_encoding import InflatedTooLargeError, decode
 from receiver.web.current import current_runtime
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 from receiver.web.secrets import same_secret
 
 READ_TO_REFUSE = 2
@@ -62,7 +62,7 @@ def _check_address(runtime: Runtime, address: str) -> None:
     token, *rest = address.rstrip("/").split("/")
     if len(rest) > 1 or not same_secret(token, runtime.settings.callback_tokens):
         _refuse(runtime, RefusalReason.WRONG_TOKEN)
-        raise ProblemError(
+        raise ApiError(
             ErrorType.UNKNOWN_CALLBACK_URL,
             "This is not the callback URL. Its last part must be one of RECEIVER_CALLBACK_TOKENS.",
         )
@@ -94,15 +94,15 @@ def _read_at_most(runtime: Runtime, size: int) -> bytes:
         raise _cut_off(runtime) from error
 
 
-def _too_large(runtime: Runtime) -> ProblemError:
+def _too_large(runtime: Runtime) -> ApiError:
     _refuse(runtime, RefusalReason.TOO_LARGE)
     limit = runtime.settings.max_body_bytes
-    return ProblemError(ErrorType.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Nothing is stored.")
+    return ApiError(ErrorType.BODY_TOO_LARGE, f"The body has more than {limit} bytes. Nothing is stored.")
 
 
-def _cut_off(runtime: Runtime) -> ProblemError:
+def _cut_off(runtime: Runtime) -> ApiError:
     _refuse(runtime, RefusalReason.CUT_OFF)
-    return ProblemError(ErrorType.BODY_INCOMPLETE, ErrorType.BODY_INCOMPLETE.detail)
+    return ApiError(ErrorType.BODY_INCOMPLETE, ErrorType.BODY_INCOMPLETE.detail)
 
 
 def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
@@ -119,7 +119,7 @@ def _check_signature(runtime: Runtime, delivery: Delivery) -> None:
     )
     if wrong:
         _refuse(runtime, RefusalReason.BAD_SIGNATURE)
-        raise ProblemError(ErrorType.SIGNATURE_REFUSED, wrong)
+        raise ApiError(ErrorType.SIGNATURE_REFUSED, wrong)
 
 
 def _refuse(runtime: Runtime, reason: RefusalReason) -> None:
@@ -130,10 +130,10 @@ def _refuse(runtime: Runtime, reason: RefusalReason) -> None:
 def _refuse_unreadable(delivery: Delivery) -> None:
     kind, errors = delivery.parsed.kind, delivery.parsed.errors
     if kind is ParseOutcome.NOT_JSON:
-        raise ProblemError(ErrorType.NOT_JSON, f"Stored in quarantine. {TO_SEND}", errors=errors)
+        raise ApiError(ErrorType.NOT_JSON, f"Stored in quarantine. {TO_SEND}", errors=errors)
     if kind is ParseOutcome.NO_TASK_ID:
         detail = "Stored in quarantine. A callback must be a JSON object that names its task."
-        raise ProblemError(ErrorType.NO_TASK_ID, detail, errors=errors)
+        raise ApiError(ErrorType.NO_TASK_ID, detail, errors=errors)
 
 
 def _response_fields(delivery: Delivery, result: Result) -> dict[str, Any]:

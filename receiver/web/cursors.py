@@ -10,8 +10,8 @@ from receiver.core.validation import UNSTORABLE
 from receiver.store.audit_log import Action
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.task_list import TaskPosition
+from receiver.web.api_errors import ApiError
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 from receiver.web.strict_fields import parse_moment
 
 CHANGE = "~"  # no sign of base64
@@ -75,8 +75,8 @@ def page_of(rows: Sequence[Numbered], limit: int) -> tuple[Sequence[Numbered], i
     return page, page[-1].id if len(rows) > limit else None
 
 
-def _bad_cursor() -> ProblemError:
-    return ProblemError(
+def _bad_cursor() -> ApiError:
+    return ApiError(
         ErrorType.INVALID_REQUEST,
         "Take the cursor from `next` of the same list.",
         errors={"cursor": ["Not a cursor of this list."]},

@@ -21,10 +21,10 @@ from receiver.core.system_state import FAILED
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.system_state import system_state_of, unreadable
+from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
 from receiver.web.database_metrics import alarm_metrics, disk_metrics, metric_families, read_database_metrics
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 from receiver.web.secrets import has_bearer_token
 from receiver.web.storage_health import write_probe
 
@@ -75,7 +75,7 @@ def measure_requests(app: Flask, runtime: Runtime) -> None:
 def read_metrics() -> Response:
     if not (_is_local_request() or has_bearer_token(current_runtime().settings.api_tokens)):
         detail = "Ask from this machine, or send Authorization: Bearer <one of RECEIVER_API_TOKENS>."
-        raise ProblemError(ErrorType.UNAUTHORIZED, detail)
+        raise ApiError(ErrorType.UNAUTHORIZED, detail)
     collected = [*_database_metrics(), *current_runtime().metrics.collect(), _info_metric()]
     return Response(generate_latest(_Collected(collected)), content_type=CONTENT_TYPE_LATEST)
 

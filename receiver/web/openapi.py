@@ -12,10 +12,10 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
 from receiver.core.validation import MAX_TASK_ID_CHARS
+from receiver.web.api_errors import CONTENT_TYPE
 from receiver.web.api_output import OutputSchema, ProblemSchema
 from receiver.web.endpoints import ENDPOINTS, JSON, Content, Endpoint
 from receiver.web.error_types import COMMON_ERRORS, OTHER_ERRORS, ErrorType
-from receiver.web.problems import CONTENT_TYPE
 from receiver.web.strict_fields import TASK_ID_PATTERN
 
 OPENAPI_VERSION = "3.1.1"

@@ -9,10 +9,10 @@ from receiver.web.admin.action_words import action_words
 from receiver.web.admin.badges import ACTIONS
 from receiver.web.admin.blueprint import blueprint, request_time
 from receiver.web.admin.layout import page
+from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor, page_of
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 50
 
@@ -41,5 +41,5 @@ def list_actions() -> Response:
 def _kind() -> ActionKind | None:
     kind = request.args.get("kind") or None
     if kind not in (None, *ActionKind):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+        raise ApiError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return None if kind is None else ActionKind(kind)

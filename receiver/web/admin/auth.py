@@ -25,8 +25,8 @@ from receiver.store.login_attempts import EVERYBODY
 from receiver.web.admin.blueprint import PREFIX, blueprint, current_actor
 from receiver.web.admin.error_pages import not_found
 from receiver.web.admin.layout import page
+from receiver.web.api_errors import RETRY_AFTER_S
 from receiver.web.current import current_runtime
-from receiver.web.problems import RETRY_AFTER_S
 from receiver.web.secrets import same_secret
 from receiver.web.storage_health import short_cause
 

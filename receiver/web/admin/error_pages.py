@@ -10,7 +10,7 @@ from receiver.web.admin.blueprint import blueprint
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.layout import page
 from receiver.web.admin.system_state import unreadable
-from receiver.web.problems import Problem, describe
+from receiver.web.api_errors import ErrorResponse, describe
 from receiver.web.storage_health import short_cause
 
 log = logging.getLogger(__name__)
@@ -40,16 +40,16 @@ def _unavailable(error: StoreUnavailableError) -> Response:
     if g.get("signed_in"):
         g.health = build_banner(unreadable(error))
     detail = f"Nothing was saved: {short_cause(str(error))}. Try again in a moment."
-    return _problem_page(describe(error), "Database unavailable", detail)
+    return _page_of(describe(error), "Database unavailable", detail)
 
 
 @blueprint.errorhandler(Exception)
 def _failed(error: Exception) -> Response:
-    problem = describe(error)
-    return _problem_page(problem, problem.type.title, problem.detail)
+    described = describe(error)
+    return _page_of(described, described.type.title, described.detail)
 
 
-def _problem_page(problem: Problem, title: str, detail: str) -> Response:
-    response = error_page(problem.status, title, detail)
-    response.headers.update(problem.headers)
+def _page_of(described: ErrorResponse, title: str, detail: str) -> Response:
+    response = error_page(described.status, title, detail)
+    response.headers.update(described.headers)
     return response

@@ -21,10 +21,10 @@ from receiver.web.admin.body_preview import MAX_LISTED_CHARS
 from receiver.web.admin.error_pages import error_page
 from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import delivery_row
+from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
 from receiver.web.cursors import id_cursor
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 
 PAGE_SIZE = 25
 CHANGES_SHOWN = 50
@@ -120,7 +120,7 @@ def _filter() -> QuarantineFilter:
     """The deliveries that the URL is about; a value that is not understood must not widen them."""
     only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
     if cause not in (None, *CAUSES):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+        raise ApiError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return QuarantineFilter(
         cause=ParseOutcome(cause) if cause else None,
         include_acknowledged=request.args.get("seen") == "yes",

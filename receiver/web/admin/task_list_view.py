@@ -17,10 +17,10 @@ from receiver.store.task_list import Flag, TaskFilter
 from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time
 from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import TaskRow, task_row
+from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError
 
 FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
@@ -109,7 +109,7 @@ def _filter_arguments() -> dict[str, Any]:
     values = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
     arguments = {name: value for name, value in values.items() if value}
     if arguments.get("flag") not in (None, *FLAGS):
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
+        raise ApiError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
     return arguments
 
 

@@ -7,9 +7,9 @@ from flask import Flask
 from werkzeug.exceptions import BadGateway, BadRequest, ImATeapot, MethodNotAllowed, RequestEntityTooLarge
 
 from receiver.store.database import StoreUnavailableError
+from receiver.web.api_errors import ApiError, describe, register_error_handlers
 from receiver.web.api_input import MAX_BODY_BYTES
 from receiver.web.error_types import ErrorType
-from receiver.web.problems import ProblemError, describe, register_problems
 
 SECRET = "postgresql://receiver:password@db/receiver"
 
@@ -17,14 +17,14 @@ SECRET = "postgresql://receiver:password@db/receiver"
 @pytest.mark.parametrize(
     ("error", "error_type", "status", "headers"),
     [
-        (ProblemError(ErrorType.NOT_JSON, "Send JSON."), ErrorType.NOT_JSON, 400, {}),
+        (ApiError(ErrorType.NOT_JSON, "Send JSON."), ErrorType.NOT_JSON, 400, {}),
         (
-            ProblemError(ErrorType.UNAUTHORIZED, "Send a token."),
+            ApiError(ErrorType.UNAUTHORIZED, "Send a token."),
             ErrorType.UNAUTHORIZED,
             401,
             {"WWW-Authenticate": "Bearer"},
         ),
-        (ProblemError(ErrorType.SIGNATURE_REFUSED, "Sign it."), ErrorType.SIGNATURE_REFUSED, 401, {}),
+        (ApiError(ErrorType.SIGNATURE_REFUSED, "Sign it."), ErrorType.SIGNATURE_REFUSED, 401, {}),
         (BadRequest("of the framework"), ErrorType.BAD_REQUEST, 400, {}),
         (ImATeapot(), ErrorType.BAD_REQUEST, 418, {}),
         (MethodNotAllowed(["GET", "PUT"]), ErrorType.METHOD_NOT_ALLOWED, 405, {"Allow": "GET, PUT"}),
@@ -42,9 +42,11 @@ def test_every_error_has_a_type_own_words_and_its_headers(
     headers: dict[str, str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    problem = describe(error)
-    assert (problem.type, problem.status, problem.headers) == (error_type, status, headers)
-    assert problem.detail.endswith(".") and SECRET not in problem.detail and "framework" not in problem.detail
+    response = describe(error)
+    assert (response.type, response.status, response.headers) == (error_type, status, headers)
+    assert (
+        response.detail.endswith(".") and SECRET not in response.detail and "framework" not in response.detail
+    )
     ours = status >= 500
     assert [record.levelno for record in caplog.records] == ([logging.ERROR] if ours else [])
 
@@ -52,11 +54,11 @@ def test_every_error_has_a_type_own_words_and_its_headers(
 def test_an_error_is_sent_with_its_keys_in_the_documented_order() -> None:
     app = Flask("test")
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    register_problems(app)
+    register_error_handlers(app)
 
     @app.get("/")
     def _fail() -> str:
-        raise ProblemError(ErrorType.INVALID_REQUEST, "Correct it.", errors={"limit": ["Too large."]})
+        raise ApiError(ErrorType.INVALID_REQUEST, "Correct it.", errors={"limit": ["Too large."]})
 
     response = app.test_client().get("/")
     assert (response.status_code, response.content_type) == (422, "application/problem+json")

@@ -18,7 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ErrorResponse:
     """An error as it is sent: `detail` says what to do, `errors` which fields are at fault."""
 
     type: ErrorType
@@ -39,7 +39,7 @@ class Problem:
         return json.dumps(body)
 
 
-class ProblemError(Exception):
+class ApiError(Exception):
     """Ends a request with an error of this type."""
 
     def __init__(
@@ -47,44 +47,46 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         headers = {"WWW-Authenticate": "Bearer"} if error_type is ErrorType.UNAUTHORIZED else {}
-        self.problem = Problem(
+        self.response = ErrorResponse(
             type=error_type, status=error_type.status, detail=detail, errors=errors, headers=headers
         )
 
 
-def register_problems(app: Flask) -> None:
-    """Respond to every error with a problem."""
-    app.register_error_handler(Exception, lambda error: problem_response(describe(error)))
+def register_error_handlers(app: Flask) -> None:
+    """Respond to every error in the one format."""
+    app.register_error_handler(Exception, lambda error: to_http(describe(error)))
 
 
-def describe(error: Exception) -> Problem:
+def describe(error: Exception) -> ErrorResponse:
     """What to send about an error, whoever raised it. Logs those that are the receiver's own fault."""
-    if isinstance(error, ProblemError):
-        return error.problem
+    if isinstance(error, ApiError):
+        return error.response
     if isinstance(error, HTTPException) and (status := error.code or 500) < 500:
         return _describe_http(error, status)
     if isinstance(error, StoreUnavailableError):
         return _describe_unavailable(error)
     log.error("unexpected error", exc_info=error)
     detail = "This is a fault of the receiver, not of the request. Its log has the cause."
-    return Problem(type=ErrorType.INTERNAL_ERROR, status=500, detail=detail)
+    return ErrorResponse(type=ErrorType.INTERNAL_ERROR, status=500, detail=detail)
 
 
-def _describe_http(error: HTTPException, status: int) -> Problem:
+def _describe_http(error: HTTPException, status: int) -> ErrorResponse:
     if isinstance(error, ClientDisconnected):
-        return Problem(type=ErrorType.BODY_INCOMPLETE, status=status, detail=ErrorType.BODY_INCOMPLETE.detail)
+        return ErrorResponse(
+            type=ErrorType.BODY_INCOMPLETE, status=status, detail=ErrorType.BODY_INCOMPLETE.detail
+        )
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
     error_type, detail = {
         404: (ErrorType.NOT_FOUND, ErrorType.NOT_FOUND.detail),
         405: (ErrorType.METHOD_NOT_ALLOWED, f"Use one of these methods: {headers.get('Allow')}."),
         413: (ErrorType.BODY_TOO_LARGE, "The body is larger than this endpoint reads. Nothing is stored."),
     }.get(status, (ErrorType.BAD_REQUEST, ErrorType.BAD_REQUEST.detail))
-    return Problem(type=error_type, status=status, detail=detail, headers=headers)
+    return ErrorResponse(type=error_type, status=status, detail=detail, headers=headers)
 
 
-def _describe_unavailable(error: StoreUnavailableError) -> Problem:
+def _describe_unavailable(error: StoreUnavailableError) -> ErrorResponse:
     log.error("the database cannot be used: %s", error)
-    return Problem(
+    return ErrorResponse(
         type=ErrorType.DATABASE_UNAVAILABLE,
         status=503,
         detail=f"The database cannot be used now. Nothing is stored. Send it again after {RETRY_AFTER_S} seconds.",
@@ -92,7 +94,7 @@ def _describe_unavailable(error: StoreUnavailableError) -> Problem:
     )
 
 
-def problem_response(problem: Problem) -> Response:
+def to_http(response: ErrorResponse) -> Response:
     return Response(
-        problem.to_json(), status=problem.status, content_type=CONTENT_TYPE, headers=dict(problem.headers)
+        response.to_json(), status=response.status, content_type=CONTENT_TYPE, headers=dict(response.headers)
     )
