@@ -15,6 +15,71 @@ SHORT_PASSWORD = 12
 SMALL_BODY = 64 * 1024
 Warned = tuple[str, str]
 
+LATE = "Much longer than usual"
+# The setting, when it is warned about, and in what words.
+TIME_RULES: tuple[tuple[str, Callable[[Settings], bool], str], ...] = (
+    (
+        "give_up_after",
+        lambda it: it.give_up_after < it.callback_grace,
+        f"Less than {PREFIX}CALLBACK_GRACE: a task without a callback is given up at its first poll.",
+    ),
+    (
+        "give_up_after",
+        lambda it: it.give_up_after > 30 * DAY,
+        f"{LATE}: a task that never ends is polled for that long.",
+    ),
+    (
+        "callback_grace",
+        lambda it: it.callback_grace > DAY / 2,
+        f"{LATE}: a lost callback is noticed only then.",
+    ),
+    (
+        "poll_interval",
+        lambda it: it.poll_interval < 1,
+        "Less than a second: tasks that take minutes use up the quota.",
+    ),
+    (
+        "poll_max_interval",
+        lambda it: it.poll_max_interval > DAY,
+        f"{LATE}: an end may be noticed a day late.",
+    ),
+    (
+        "poll_limit",
+        lambda it: it.poll_limit.amount * 60 < it.poll_limit.period_s,
+        "Less than a call a minute: tasks wait long for their polls.",
+    ),
+    (
+        "poll_timeout",
+        lambda it: it.poll_timeout > 20,
+        "More than 20 seconds: a call under way is cut off when the server stops.",
+    ),
+    (
+        "poll_timeout",
+        lambda it: it.poll_timeout < 1,
+        "Less than a second: slow answers count as failures.",
+    ),
+    (
+        "poll_tick",
+        lambda it: it.poll_tick > 5,
+        "More than 5 seconds: another process takes over polling after more than 15 seconds.",
+    ),
+    (
+        "poll_tick",
+        lambda it: it.poll_tick < 0.05,
+        "Each pass queries the database: this many passes keep it busy.",
+    ),
+    (
+        "signature_tolerance",
+        lambda it: it.signature_tolerance > 3600,
+        "Over an hour: a recorded signed callback can be replayed for that long.",
+    ),
+    (
+        "signature_tolerance",
+        lambda it: it.signature_tolerance < 10,
+        "Less than 10 seconds: callbacks are refused when the clocks differ a little.",
+    ),
+)
+
 
 def settings_warnings(settings: Settings) -> list[Warned]:
     """Warnings for the operator, by the setting's whole name; no sentence holds a secret."""
@@ -61,70 +126,7 @@ def _way_to_upstream(settings: Settings) -> Iterator[Warned]:
 
 
 def _times(settings: Settings) -> Iterator[Warned]:
-    late = "Much longer than usual"
-    rules: tuple[tuple[str, Callable[[Settings], bool], str], ...] = (
-        (
-            "give_up_after",
-            lambda it: it.give_up_after < it.callback_grace,
-            f"Less than {PREFIX}CALLBACK_GRACE: a task without a callback is given up at its first poll.",
-        ),
-        (
-            "give_up_after",
-            lambda it: it.give_up_after > 30 * DAY,
-            f"{late}: a task that never ends is polled for that long.",
-        ),
-        (
-            "callback_grace",
-            lambda it: it.callback_grace > DAY / 2,
-            f"{late}: a lost callback is noticed only then.",
-        ),
-        (
-            "poll_interval",
-            lambda it: it.poll_interval < 1,
-            "Less than a second: tasks that take minutes use up the quota.",
-        ),
-        (
-            "poll_max_interval",
-            lambda it: it.poll_max_interval > DAY,
-            f"{late}: an end may be noticed a day late.",
-        ),
-        (
-            "poll_limit",
-            lambda it: it.poll_limit.amount * 60 < it.poll_limit.period_s,
-            "Less than a call a minute: tasks wait long for their polls.",
-        ),
-        (
-            "poll_timeout",
-            lambda it: it.poll_timeout > 20,
-            "More than 20 seconds: a call under way is cut off when the server stops.",
-        ),
-        (
-            "poll_timeout",
-            lambda it: it.poll_timeout < 1,
-            "Less than a second: slow answers count as failures.",
-        ),
-        (
-            "poll_tick",
-            lambda it: it.poll_tick > 5,
-            "More than 5 seconds: another process takes over polling after more than 15 seconds.",
-        ),
-        (
-            "poll_tick",
-            lambda it: it.poll_tick < 0.05,
-            "Each pass queries the database: this many passes keep it busy.",
-        ),
-        (
-            "signature_tolerance",
-            lambda it: it.signature_tolerance > 3600,
-            "Over an hour: a recorded signed callback can be replayed for that long.",
-        ),
-        (
-            "signature_tolerance",
-            lambda it: it.signature_tolerance < 10,
-            "Less than 10 seconds: callbacks are refused when the clocks differ a little.",
-        ),
-    )
-    yield from ((name, sentence) for name, holds, sentence in rules if holds(settings))
+    yield from ((name, sentence) for name, holds, sentence in TIME_RULES if holds(settings))
 
 
 def _sizes(settings: Settings) -> Iterator[Warned]:

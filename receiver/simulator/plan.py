@@ -1,7 +1,7 @@
 """The course of one task, decided when it is submitted."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -95,13 +95,7 @@ def draw_plan(
 
     text_at, first_at, complete_at = after(24, 36), after(85, 115), after(145, 175)
     ending = draw_one(tuple(ENDING_FAULTS), faults, rng)
-    settled_at = {
-        "create-task-failed": after(3, 8),
-        "sensitive-word": after(5, 15),
-        "generate-audio-failed": first_at,
-        "callback-exception-empty": after(20, 60, complete_at),
-        "success-without-urls": after(60, 120, complete_at),
-    }.get(ending or "", complete_at)
+    settled_at = _draw_settled_at(ending, after, first_at=first_at, complete_at=complete_at)
     known_at = after(8, 20)
     return Plan(
         task_id=task_id,
@@ -118,3 +112,16 @@ def draw_plan(
         text_has_rows=rng.random() < 0.5,
         missing_url=rng.choice(("", None)),
     )
+
+
+def _draw_settled_at(
+    ending: str | None, after: Callable[..., float], *, first_at: float, complete_at: float
+) -> float:
+    """When the upstream is done; all times are drawn, so that the ending changes no later draw."""
+    return {
+        "create-task-failed": after(3, 8),
+        "sensitive-word": after(5, 15),
+        "generate-audio-failed": first_at,
+        "callback-exception-empty": after(20, 60, complete_at),
+        "success-without-urls": after(60, 120, complete_at),
+    }.get(ending or "", complete_at)
