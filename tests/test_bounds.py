@@ -89,7 +89,7 @@ def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: R
 
 
 @BOTH_STORES
-def test_at_most_so_many_errors_are_kept_and_told_whatever_a_reading_gives(runtime: Runtime) -> None:
+def test_at_most_so_many_errors_are_stored_and_shown_whatever_a_reading_gives(runtime: Runtime) -> None:
     errors = {f"rows.{number}": ["Odd.", "x" * 5000] for number in range(5000)}
     sent = replace(callback(stage("t")), parsed=replace(callback(stage("t")).parsed, errors=errors))
     result = runtime.intake.submit(sent)

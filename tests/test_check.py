@@ -222,7 +222,7 @@ def test_an_upstream_url_that_is_wrong_is_named(
         (429, b"", Level.FAIL, "slow down (HTTP 429)"),
     ],
 )
-def test_what_the_upstream_says_is_told_in_plain_words(
+def test_what_the_upstream_says_is_said_in_plain_words(
     runtime: Runtime, tmp_path: Path, status: int, body: bytes, level: Level, words: str
 ) -> None:
     with serving(status=status, body=body) as upstream:

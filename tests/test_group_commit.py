@@ -38,7 +38,7 @@ def test_all_who_wait_meanwhile_share_the_next_transaction() -> None:
     assert [sorted(batch) for batch in store.batches] == [["first"], ["a", "b", "c"]]
 
 
-def test_who_waits_for_a_database_that_hangs_is_told_in_time_and_leaves_nothing_behind() -> None:
+def test_who_waits_for_a_database_that_hangs_is_answered_in_time_and_leaves_nothing_behind() -> None:
     store = Store()
     group = GroupCommit(store.accept, timeout_s=0.1)
     with ThreadPoolExecutor() as pool:

@@ -143,7 +143,7 @@ def test_old_bodies_go_unless_a_task_still_needs_them_and_every_row_stays(runtim
     assert prune(runtime) == 0
 
 
-def test_what_rows_told_that_an_operator_has_dropped_stays_in_the_state(runtime: Runtime) -> None:
+def test_what_rows_reported_that_an_operator_has_dropped_stays_in_the_state(runtime: Runtime) -> None:
     tell(runtime, SETTLED)
     with runtime.database.write() as connection:
         connection.execute(text("DELETE FROM delivery"))

@@ -106,7 +106,7 @@ def test_a_preview_tells_what_would_change_and_changes_nothing(runtime: Runtime)
     assert reprocessing.summarize(planned) == Summary(total=2, readable=1, changing=1)
 
 
-def test_what_the_preview_told_is_what_happens(runtime: Runtime) -> None:
+def test_what_the_preview_showed_is_what_happens(runtime: Runtime) -> None:
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
     store(
         runtime,

@@ -17,7 +17,7 @@ def warned(folder: Path, **changes: str) -> dict[str, str]:
     return dict(settings_warnings(load_settings(environment(folder, **changes))))
 
 
-def test_of_usual_settings_nothing_is_told(tmp_path: Path) -> None:
+def test_of_usual_settings_nothing_is_said(tmp_path: Path) -> None:
     assert warned(tmp_path) == {}
     assert warned(tmp_path, UPSTREAM_URL="https://api.example.org", SIGNING_KEY=LONG) == {}
 
@@ -29,16 +29,14 @@ def test_of_usual_settings_nothing_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "weak", ["a" * 40, "password" * 5, "qwertyuiopasdfghjklzxcvbnmqwertyuiop", "1234567890" * 4]
 )
-def test_a_secret_that_is_easy_to_guess_is_told_of_and_not_shown(
-    tmp_path: Path, name: str, weak: str
-) -> None:
+def test_a_secret_that_is_easy_to_guess_is_named_and_not_shown(tmp_path: Path, name: str, weak: str) -> None:
     warnings = warned(tmp_path, **{name: weak})
     assert list(warnings) == [f"RECEIVER_{name}"]
     assert "Easy to guess" in warnings[f"RECEIVER_{name}"]
     assert weak not in str(warnings)
 
 
-def test_a_weak_token_behind_a_good_one_is_told_of(tmp_path: Path) -> None:
+def test_a_weak_token_behind_a_good_one_is_named(tmp_path: Path) -> None:
     assert list(warned(tmp_path, API_TOKENS=f"{LONG},{'a' * 16}")) == ["RECEIVER_API_TOKENS"]
 
 
@@ -73,7 +71,7 @@ def test_a_weak_token_behind_a_good_one_is_told_of(tmp_path: Path) -> None:
         ("THREADS", {"WORKERS": "100", "THREADS": "100"}),
     ],
 )
-def test_a_value_that_is_probably_a_mistake_is_told_of(
+def test_a_value_that_is_probably_a_mistake_is_named(
     tmp_path: Path, name: str, changes: dict[str, str]
 ) -> None:
     assert list(warned(tmp_path, **changes)) == [f"RECEIVER_{name}"]
@@ -92,7 +90,7 @@ def test_a_value_that_is_probably_a_mistake_is_told_of(
         {"GIVE_UP_AFTER": "90"},
     ],
 )
-def test_what_is_all_right_is_not_told_of(tmp_path: Path, changes: dict[str, str]) -> None:
+def test_what_is_all_right_is_not_named(tmp_path: Path, changes: dict[str, str]) -> None:
     assert warned(tmp_path, **changes) == {}
 
 

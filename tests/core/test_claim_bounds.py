@@ -91,7 +91,7 @@ def test_tracks_past_the_bound_are_too_much_however_little_each_tells():
     assert not exceeds_claim_limits(most, poll(99, size=0, first=99))
 
 
-def test_tracks_that_record_info_told_are_no_claims_and_make_room():
+def test_tracks_that_record_info_reported_are_no_claims_and_make_room():
     most = reconcile(TaskState(), callback(MAX_CLAIMED_TRACKS, size=0))
     confirmed = reconcile(most, poll(2, size=0))
     assert claimed_tracks(confirmed) == MAX_CLAIMED_TRACKS - 2

@@ -304,7 +304,9 @@ def test_claims_never_settle_a_task_where_all_must_be_confirmed(claims, register
 
 @law
 @given(st.data(), final_answers(), st.lists(observations(), max_size=5))
-def test_a_confirmed_success_with_playable_tracks_is_never_left_whatever_else_is_told(data, final, others):
+def test_a_confirmed_success_with_playable_tracks_is_never_left_whatever_else_is_reported(
+    data, final, others
+):
     history = data.draw(st.permutations([final, *others]), label="arrival")
     state = state_after(*history)
     assert state.status.word == Status.SUCCESS

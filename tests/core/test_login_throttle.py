@@ -167,7 +167,7 @@ def test_a_lockout_begins_once_with_the_failure_that_makes_it():
     assert lockout == Lockout(networks=7, began_at=at(99))
 
 
-def test_a_lockout_is_over_a_while_after_the_last_failure_and_the_next_one_is_told_of_again():
+def test_a_lockout_is_over_a_while_after_the_last_failure_and_the_next_one_is_shown_again():
     lasting = Lockout(networks=7, began_at=START)
     assert lasting.updated(ALL_LOCKED, now=at(899)) == lasting
     over = lasting.updated(ALL_LOCKED, now=at(5000))

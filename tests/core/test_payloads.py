@@ -155,7 +155,7 @@ def test_every_sample_is_read_as_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[0] is ParseOutcome.PARSED])
-def test_every_readable_sample_tells_its_task_and_who_told_it(name):
+def test_every_readable_sample_names_its_task_and_its_source(name):
     observation = read_sample(name).observation
     assert observation.task_id == read_sample(name).task_id
     assert observation.source is (Source.POLL if name.startswith("ri-") else Source.CALLBACK)
@@ -798,7 +798,7 @@ def test_of_two_task_ids_the_order_of_keys_does_not_choose():
     ("data", "field"),
     [({"taskId": "t", "status": "PENDING", "response": "x"}, "data.response"), ("x", "data")],
 )
-def test_a_body_of_another_shape_is_told_by_field(data, field):
+def test_a_body_of_another_shape_is_described_by_field(data, field):
     parsed = parse_callback(json.dumps({"task_id": "t", "data": data}).encode())
     assert (parsed.kind, list(parsed.errors)) == (ParseOutcome.UNREADABLE, [field])
 

@@ -41,12 +41,12 @@ def reprocessed(task, observation, *, now=500, policy=RULES.policy):
 # Told of
 
 
-def test_a_row_that_was_only_made_is_not_told_of():
+def test_a_row_that_was_only_made_is_not_known():
     assert not FRESH.is_known
     assert not request_poll(FRESH, now=at(1)).is_known
 
 
-def test_a_task_is_told_of_once_anybody_named_it_readable_or_not():
+def test_a_task_is_known_once_anybody_named_it_readable_or_not():
     observations = (
         registered(),
         called_back(FRESH, PENDING),

@@ -204,7 +204,7 @@ def test_a_time_is_bounded(value: Any) -> None:
     assert named in ([], ["createTime"])
 
 
-def test_only_the_first_32_rows_are_read_and_the_rest_is_told() -> None:
+def test_only_the_first_32_rows_are_read_and_the_rest_is_named() -> None:
     rows = [{"id": str(number), "audio_url": URL} for number in range(1000)]
     for parsed in (
         stage(rows),

@@ -85,13 +85,13 @@ def test_callback_exception_without_every_track_playable_stays_what_it_is(tracks
     assert state_after(poll("CALLBACK_EXCEPTION", *tracks)).status.word == "CALLBACK_EXCEPTION"
 
 
-def test_callback_exception_is_success_with_tracks_that_callbacks_told_of_but_unconfirmed():
+def test_callback_exception_is_success_with_tracks_that_callbacks_reported_but_unconfirmed():
     observations = callback("FIRST_SUCCESS", ready("a")), poll("CALLBACK_EXCEPTION", started("a"))
     status = state_after(*observations).status
     assert (status.word, status.confirmed) == (Status.SUCCESS, False)
 
 
-def test_callback_exception_is_not_success_while_one_track_told_elsewhere_is_missing():
+def test_callback_exception_is_not_success_while_one_track_reported_elsewhere_is_missing():
     observations = (
         callback("TEXT_SUCCESS", started("b")),
         callback("", ready("a")),
@@ -134,7 +134,7 @@ def test_a_value_beats_none_even_when_none_was_confirmed_later():
     assert shown(listed)["id:a"] == {"id": "a", "title": "Song"}
 
 
-def test_a_title_that_record_info_never_told_is_shown_and_a_url_that_it_never_told_is_not():
+def test_a_title_that_record_info_never_reported_is_shown_and_a_url_that_it_never_reported_is_not():
     claim = callback("SUCCESS", ready("a", title="Song", imageUrl="https://elsewhere.example/x.jpeg"))
     state = state_after(claim, poll("SUCCESS", ready("a")))
     assert shown(state)["id:a"] == {"id": "a", "title": "Song", "audioUrl": "https://cdn.example/a.mp3"}
@@ -206,7 +206,7 @@ def test_a_stray_playable_row_does_not_make_an_incomplete_answer_complete():
     assert not state_after(poll("SUCCESS", started("a")), callback("SUCCESS", ready("stray"))).playable
 
 
-def test_what_record_info_listed_does_not_become_playable_by_a_url_that_a_callback_told():
+def test_what_record_info_listed_does_not_become_playable_by_a_url_that_a_callback_claimed():
     assert not state_after(poll("SUCCESS", started("a")), callback("FIRST_SUCCESS", ready("a"))).playable
 
 
@@ -269,7 +269,7 @@ def test_an_error_that_is_not_shown_is_known_all_the_same():
     )
 
 
-def test_a_detail_that_is_a_word_and_one_that_is_a_number_can_be_told_of_one_task():
+def test_a_detail_that_is_a_word_and_one_that_is_a_number_can_be_reported_of_one_task():
     first, other = poll("FAILED", errorCode="sensitive"), poll("FAILED", errorCode=400)
     assert state_after(first, other) == state_after(other, first)
 
@@ -286,7 +286,7 @@ def test_a_detail_that_is_a_word_and_one_that_is_a_number_can_be_told_of_one_tas
         (callback("FAILED"), poll("CALLBACK_EXCEPTION", ready("a"))),
     ],
 )
-def test_a_failure_and_a_success_both_told_are_a_conflict_that_stays(observations):
+def test_a_failure_and_a_success_both_reported_are_a_conflict_that_stays(observations):
     for state in (
         state_after(*observations),
         state_after(*reversed(observations)),

@@ -80,7 +80,7 @@ def test_folding_twice_is_folding_once(text):
 
 @LAWS
 @given(st.text(max_size=30))
-def test_whatever_is_told_is_found_by_each_of_its_own_words(text):
+def test_whatever_is_stored_is_found_by_each_of_its_own_words(text):
     terms = search_terms(text).split()
     for word in text.split():
         assert set(search_terms(word).split()) <= set(terms)

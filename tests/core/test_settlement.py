@@ -179,7 +179,7 @@ def test_an_unsettled_task_has_lost_no_callback_yet():
         ((poll("FAILED"), poll("SUCCESS")), FAILED),
     ],
 )
-def test_a_task_given_up_settles_by_what_record_info_told(observations, outcome):
+def test_a_task_given_up_settles_by_what_record_info_reported(observations, outcome):
     for policy in POLICIES:
         for registered in (True, False):
             assert outcome_of(*observations, policy=policy, registered=registered, gave_up=True) is outcome
@@ -241,7 +241,7 @@ def test_giving_up_turns_no_claim_into_an_end_that_had_to_be_confirmed(case, pla
     assert outcome_of(*observations, policy=policy, registered=False, gave_up=True) is orphan[place]
 
 
-def test_music_that_only_a_claim_told_of_is_not_recovered():
+def test_music_that_is_only_claimed_is_not_recovered():
     claim = callback("TEXT_SUCCESS", ready("a"))
     assert settlement_of(claim, gave_up=True).outcome is SUCCEEDED
     assert not settlement_of(claim, gave_up=True).recovered
@@ -356,5 +356,5 @@ def test_no_claim_takes_a_confirmed_success_apart_that_listed_no_rows():
     assert outcome_of(*confirmed, callback("", started("b"))) is Outcome.SUCCEEDED
 
 
-def test_a_callback_exception_told_by_a_callback_is_no_success_it_claimed():
+def test_a_callback_exception_reported_by_a_callback_is_no_success_it_claimed():
     assert settlement_of(callback("CALLBACK_EXCEPTION", ready("a"))).recovered

@@ -58,11 +58,11 @@ def test_a_signature_is_valid_up_to_the_tolerance_and_stale_after_it_both_ways(s
     assert "more than 300 seconds" in problem(now=NOW + sign_of_time * timedelta(seconds=301))
 
 
-def test_the_tolerance_may_be_a_fraction_and_is_told():
+def test_the_tolerance_may_be_a_fraction_and_is_shown():
     assert "more than 0.5 seconds" in problem(now=NOW + timedelta(seconds=1), tolerance_s=0.5)
 
 
-def test_a_forger_is_not_told_whether_the_time_was_right():
+def test_a_forger_is_not_shown_whether_the_time_was_right():
     stale = problem(signature="forged", now=NOW + timedelta(days=1))
     assert stale == problem(signature="forged")
 

@@ -44,7 +44,7 @@ def cells(rows):
     return {(row.track, row.name): (row.callback, row.record_info, row.stored) for row in rows}
 
 
-def test_of_a_task_nobody_told_of_there_is_nothing_to_compare():
+def test_of_a_task_nobody_reported_there_is_nothing_to_compare():
     assert compared() == []
 
 
@@ -65,7 +65,7 @@ def test_a_difference_is_two_values_that_are_not_the_same():
     assert not [row for row in rows if row.has_single_source]
 
 
-def test_what_one_side_never_told_is_no_difference():
+def test_what_one_side_never_reported_is_no_difference():
     rows = compared(callback("SUCCESS", ready("a", prompt="la")), poll("SUCCESS", ready("a")))
     assert [row.name for row in rows if row.has_single_source] == ["prompt"]
     assert not [row for row in rows if row.differs]
@@ -101,7 +101,7 @@ def test_the_task_comes_first_then_its_tracks_those_stored_before_those_only_one
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=6))
-def test_every_row_is_of_a_value_somebody_told_and_each_place_has_one_row(observations):
+def test_every_row_is_of_a_value_somebody_reported_and_each_place_has_one_row(observations):
     rows = compared(*observations)
     assert len(cells(rows)) == len(rows)
     assert [row for group in by_track(rows).values() for row in group] == rows

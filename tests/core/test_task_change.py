@@ -50,7 +50,7 @@ def test_record_info_confirming_what_a_callback_said_changes_only_how_far_it_is_
     assert history == {"confirmed": ("no", "yes"), "version": ("1", "2")}
 
 
-def test_a_contradiction_is_told_as_a_conflict():
+def test_a_contradiction_is_shown_as_a_conflict():
     before = called_back(registered(), CLAIMED_SUCCESS)
     history = find_change(before, called_back(before, CLAIMED_FAILURE))
     assert history["conflict"] == ("no", "yes")
@@ -70,7 +70,7 @@ def test_a_row_with_an_id_that_takes_the_place_of_those_without_is_not_counted_t
     assert history["ready"] == ("1/2", "2/2")
 
 
-def test_giving_up_is_told_by_its_outcome():
+def test_giving_up_is_shown_by_its_outcome():
     before = registered()
     assert find_change(before, given_up())["outcome"] == ("in_progress", "unresolved")
 

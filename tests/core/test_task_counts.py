@@ -155,7 +155,7 @@ def test_a_task_that_is_reopened_takes_its_settling_back():
     }
 
 
-def test_music_that_no_callback_told_of_is_recovered_and_its_callback_lost():
+def test_music_that_no_callback_reported_is_recovered_and_its_callback_lost():
     found = answered(registered(), CONFIRMED_SUCCESS)
     assert counted(found)[TASK, RECOVERED] == counted(found)[TASK, LOST_CALLBACK] == 1
     late = called_back(found, CLAIMED_SUCCESS, now=200)

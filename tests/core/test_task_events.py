@@ -278,7 +278,7 @@ def test_a_lossy_callback_is_mended_by_a_poll_that_no_other_callback_calls_off()
 @pytest.mark.parametrize(
     "observation", [None, PENDING, poll("ODD")], ids=["unknown", "pending", "an odd status"]
 )
-def test_lost_values_are_asked_for_until_record_info_has_told_the_end(observation):
+def test_lost_values_are_asked_for_until_record_info_has_reported_the_end(observation):
     task = on_callback(registered(), CLAIMED_SUCCESS, now=at(40), rules=RULES, lossy=True)
     task = answered(task, observation, now=41)
     assert (task.settlement.settled, task.next_poll_at) == (True, at(71))
@@ -291,7 +291,7 @@ def test_a_request_about_a_settled_task_is_met_by_one_answer():
     assert answered(task, PENDING, now=61).next_poll_at is None
 
 
-def test_what_record_info_has_told_needs_no_mending():
+def test_what_record_info_has_reported_needs_no_mending():
     task = answered(registered(), CONFIRMED_SUCCESS)
     assert on_callback(task, CLAIMED_SUCCESS, now=at(140), rules=RULES, lossy=True).next_poll_at is None
 

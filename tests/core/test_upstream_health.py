@@ -275,7 +275,7 @@ def test_a_small_retry_after_does_not_make_the_pause_shorter(retry_s):
     assert failed(trouble=Trouble.LIMITED, retry_after_s=retry_s).paused_until == at(2)
 
 
-def test_retry_after_of_one_incident_is_the_longest_that_was_told():
+def test_retry_after_of_one_incident_is_the_longest_that_was_asked_for():
     health = failed(trouble=Trouble.LIMITED, retry_after_s=60)
     assert failed(health, "b", Trouble.LIMITED, began=0.5, now=3).paused_until == at(61)
     health = failed(trouble=Trouble.LIMITED)

@@ -161,7 +161,7 @@ def test_every_sample_answer_has_its_trouble(name):
         (200, {"code": 200, "data": ""}, Trouble.NOT_RECORD_INFO),
     ],
 )
-def test_trouble_is_found_wherever_it_is_told(http_status, body, trouble):
+def test_trouble_is_found_wherever_it_is_reported(http_status, body, trouble):
     assert classify_response(http_status, json.dumps(body).encode()) is trouble
 
 

@@ -99,7 +99,7 @@ def test_what_is_open_reaches_the_receiver(site: Site) -> None:
         assert response.status == status, path
 
 
-def test_the_sender_is_who_caddy_heard_whatever_he_tells_of_himself(site: Site) -> None:
+def test_the_sender_is_the_peer_of_caddy_whatever_it_says_of_itself(site: Site) -> None:
     (response,) = site.proxy.send(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
     assert response.status == 404
     assert f"from={SENDER}" in site.receiver.log.read_text()

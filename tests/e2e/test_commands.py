@@ -245,7 +245,7 @@ def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(
     assert not before - with_body
 
 
-def test_a_reader_who_leaves_early_is_no_failure_to_be_told(server: Deployment, folder: Path) -> None:
+def test_a_reader_who_leaves_early_is_no_failure_to_report(server: Deployment, folder: Path) -> None:
     with start("tasks", "--json", folder=folder) as command:
         assert command.stdout
         assert command.stderr
@@ -285,7 +285,7 @@ def test_a_command_leaves_tables_of_another_version_alone(tmp_path: Path, versio
     database.engine.dispose()
 
 
-def test_what_keeps_a_command_from_working_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_what_keeps_a_command_from_working_is_said_without_a_traceback(tmp_path: Path) -> None:
     missing = run("tasks")
     assert missing.exit_code == 1
     assert "RECEIVER_CALLBACK_TOKENS" in missing.stderr
@@ -305,7 +305,7 @@ def test_the_simulators_faults_are_listed_and_checked() -> None:
     assert run("simulator", "--fault", "callback-lost=2").exit_code == 2
 
 
-def test_what_was_told_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+def test_what_came_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     run("upgrade", folder=tmp_path)
     run("register", "[b]x", "--label", "order [17] [/b]", folder=tmp_path)
     runtime = open_runtime(load_settings(environment(tmp_path)), migrate=True)
@@ -345,7 +345,7 @@ def shut_out(folder: Path) -> Iterator[None]:
         folder.chmod(0o700)
 
 
-def test_who_may_not_look_is_told_so_and_what_is_made_is_for_its_owner(tmp_path: Path) -> None:
+def test_who_may_not_read_gets_an_error_and_what_is_made_is_for_its_owner(tmp_path: Path) -> None:
     place = tmp_path / "data"
     before = os.umask(0o022)
     run("upgrade", folder=place)
@@ -383,7 +383,7 @@ def test_a_message_about_settings_names_a_command_that_lists_them() -> None:
         assert "`receiver settings` lists all" in run(*arguments).output
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert version("receiver") in run("--version").stdout
 
 

@@ -91,7 +91,7 @@ def test_a_callback_is_taken_in_whatever_way_it_is_sent(site: Site, way: str, ra
     assert site.receiver.get(f"/api/tasks/{way}")["status"] == "SUCCESS"
 
 
-def test_a_sender_that_asks_first_is_told_to_go_on(site: Site) -> None:
+def test_a_sender_that_asks_first_may_go_on(site: Site) -> None:
     raw = request("POST", CALLBACKS, callback("asking"), {"Expect": "100-continue"})
     head, body = raw.split(b"\r\n\r\n")
     with site.proxy.connect() as connection, connection.makefile("rb") as stream:
@@ -231,7 +231,7 @@ def test_http_at_the_port_of_https_is_a_problem(site: Site) -> None:
     assert (answer.status, answer.is_problem) == (400, True), answer
 
 
-def test_the_sender_is_who_nginx_heard_whatever_he_tells_of_himself(site: Site) -> None:
+def test_the_sender_is_the_peer_of_nginx_whatever_it_says_of_itself(site: Site) -> None:
     before = site.receiver.log.read_text().count(f"from={SENDER}")
     (answer,) = site.proxy.send(request("POST", "/callbacks/forged", b"{}", FORGED), source=SENDER)
     assert answer.status == 404
@@ -301,7 +301,7 @@ def test_a_callback_that_one_machine_dies_of_is_handed_to_the_other(site: Site, 
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_without_a_receiver_the_sender_is_told_to_come_again(tmp_path: Path, there: bool) -> None:
+def test_without_a_receiver_the_sender_is_asked_to_come_again(tmp_path: Path, there: bool) -> None:
     with (
         dying_machine() as dying,
         nginx_before(tmp_path / "proxy", f"127.0.0.1:{dying if there else free_port()}") as proxy,

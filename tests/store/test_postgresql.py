@@ -53,7 +53,7 @@ def at_once(count: int, work: Callable[[int], object]) -> None:
         list(pool.map(begin, range(count)))
 
 
-def test_the_same_tasks_told_of_at_several_nodes_at_once_never_deadlock(
+def test_the_same_tasks_reported_at_several_nodes_at_once_never_deadlock(
     new_runtime: Callable[..., Runtime],
 ) -> None:
     nodes = [new_runtime() for _ in range(4)]

@@ -76,7 +76,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("database_url", "what"), CASES, indirect=["database_url"])
-def test_what_is_wrong_with_one_statement_is_told_apart_from_what_is_wrong_with_the_database(
+def test_what_is_wrong_with_one_statement_is_distinguished_from_what_is_wrong_with_the_database(
     runtime: Runtime, what: Callable[[Connection], None]
 ) -> None:
     with pytest.raises(StatementRefusedError) as refused, runtime.database.write() as connection:

@@ -125,7 +125,7 @@ def test_a_refused_address_is_a_404_counted_and_logged(
 
 
 @pytest.mark.parametrize("path", SAME)
-def test_a_person_who_looks_is_told_that_this_is_a_callback_url(runtime: Runtime, path: str) -> None:
+def test_a_person_who_looks_is_shown_that_this_is_a_callback_url(runtime: Runtime, path: str) -> None:
     client = build_app(runtime).test_client()
     response = request(client, path, method="GET", query="hub.challenge=1")
     assert (response.status_code, response.mimetype) == (200, "text/plain")

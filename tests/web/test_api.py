@@ -152,7 +152,7 @@ def test_filters_combine(api: Api) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=201", "limit=x", "outcome=fine", "cursor=%21", "cursor=YWJj"]
 )
-def test_a_wrong_query_is_told_by_field(api: Api, query: str) -> None:
+def test_a_wrong_query_is_described_by_field(api: Api, query: str) -> None:
     assert api.get(f"/tasks?{query}", 422)["errors"]
 
 
@@ -177,7 +177,7 @@ def test_deliveries_come_in_order_of_arrival_with_their_bodies(api: Api) -> None
     assert rows[0]["receivedAt"] <= rows[1]["receivedAt"]
 
 
-def test_deliveries_are_told_in_pages_without_loss(api: Api) -> None:
+def test_deliveries_are_listed_in_pages_without_loss(api: Api) -> None:
     for number in range(7):
         api.callback("task-1", url=f"https://e.org/{number % 4}")
     collected, cursor = [], ""
@@ -194,7 +194,7 @@ def test_deliveries_are_told_in_pages_without_loss(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=x", "cursor=-1"])
-def test_a_wrong_page_of_deliveries_is_told_by_field(api: Api, query: str) -> None:
+def test_a_wrong_page_of_deliveries_is_described_by_field(api: Api, query: str) -> None:
     api.callback("task-1")
     assert api.get(f"/tasks/task-1/deliveries?{query}", 422)["errors"].keys() == {query.partition("=")[0]}
 
@@ -332,7 +332,7 @@ def test_an_unknown_path_is_a_problem_too(api: Api) -> None:
         ("/tasks/t?wait=inf", {"wait"}),
     ],
 )
-def test_odd_input_is_told_by_field_and_never_our_fault(api: Api, path: str, fields: set[str]) -> None:
+def test_odd_input_is_described_by_field_and_never_our_fault(api: Api, path: str, fields: set[str]) -> None:
     assert api.get(path, 422)["errors"].keys() == fields
 
 

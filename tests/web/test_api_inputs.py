@@ -479,7 +479,7 @@ def test_an_unknown_path_is_a_404_and_only_for_those_who_may(client: FlaskClient
         problem(client.open(path, method=method), 401)
 
 
-def test_without_a_token_no_path_and_no_method_can_be_told_from_another(client: FlaskClient) -> None:
+def test_without_a_token_no_path_and_no_method_can_be_distinguished_from_another(client: FlaskClient) -> None:
     for path in ("/api/nosuch", "/api/tasks", "/api/tasks/none", "/api/tasks/known"):
         for method in ("GET", "PUT", "DELETE", "OPTIONS"):
             problem(client.open(f"{path}?nosuch=1", method=method), 401)

@@ -166,7 +166,7 @@ def totals(runtime: Runtime) -> tuple[dict[str, dict[str, int]], dict[str, dict[
     return {subject: counts for subject, counts in nonzero.items() if counts}, counted_anew(everything)
 
 
-def test_a_deleted_task_is_gone_with_all_that_was_told_of_it(api: Api, runtime: Runtime) -> None:
+def test_a_deleted_task_is_gone_with_all_that_was_reported_of_it(api: Api, runtime: Runtime) -> None:
     for name in ("gone", "stays"):
         api.post("/tasks", 201, {"taskId": name, "label": "mine"})
         api.callback(name, kind="text")

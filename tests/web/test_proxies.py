@@ -65,7 +65,7 @@ def test_one_proxy_is_believed_about_address_scheme_and_host(new_runtime: Callab
         *((1, junk, PEER) for junk in JUNK),
     ],
 )
-def test_the_sender_is_whom_the_first_believed_proxy_heard(count: int, forwarded: str, address: str) -> None:
+def test_the_sender_is_the_peer_of_the_first_trusted_proxy(count: int, forwarded: str, address: str) -> None:
     assert observed_behind(count, {"X-Forwarded-For": forwarded}) == (address, "http://receiver.test/")
 
 
