@@ -56,7 +56,7 @@ def test_no_message_names_a_file_that_only_the_repository_has() -> None:
 def test_every_command_that_a_message_names_exists() -> None:
     named = {(where, name) for where, text in SAID for name in COMMAND.findall(text)}
     assert {name for _, name in named} >= {"upgrade", "settings", "check"}
-    assert not [one for one in named if one[1] not in main.commands]
+    assert not [reference for reference in named if reference[1] not in main.commands]
 
 
 @pytest.mark.parametrize(

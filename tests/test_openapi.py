@@ -209,7 +209,9 @@ def test_a_key_that_is_added_later_breaks_no_client_and_one_too_many_is_refused(
 
 def test_the_pattern_of_a_task_id_is_the_rule_of_the_code() -> None:
     document_rule = document()["components"]["schemas"]["NewTask"]["properties"]["taskId"]["pattern"]
-    [in_path] = [one["schema"] for one in document()["paths"]["/api/tasks/{taskId}"]["parameters"]]
+    [in_path] = [
+        parameter["schema"] for parameter in document()["paths"]["/api/tasks/{taskId}"]["parameters"]
+    ]
     ids = (
         *("a", "9f3c-task", "...", "..a", ".a.", "é🎵", "5", "-5", "x" * 200, "a'b", '"', "%", "?", "#"),
         *(

@@ -226,11 +226,11 @@ def test_arguments_of_gunicorn_that_break_a_promise_stop_the_start(
     monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
     broken = Deployment(tmp_path, 0, {}, command=command)
     assert broken.process.wait(timeout=30) == os.EX_CONFIG
-    told = broken.log.read_text()
+    log = broken.log.read_text()
     broken.session.close()
-    assert f"  {arguments.split(maxsplit=1)[0]}: " in told
-    assert "Booting worker" not in told
-    assert "Traceback" not in told
+    assert f"  {arguments.split(maxsplit=1)[0]}: " in log
+    assert "Booting worker" not in log
+    assert "Traceback" not in log
 
 
 def test_tables_of_a_newer_version_stop_the_start_and_are_not_touched(tmp_path: Path) -> None:
