@@ -1,6 +1,5 @@
 """Commands that copy the database: backup, restore, copy."""
 
-import os
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import click
 from receiver.cli.context import open_database, settings
 from receiver.cli.output import as_json, count, example, notify, print_result, progress
 from receiver.clock import utc_now
-from receiver.settings import load_settings
+from receiver.settings import with_database
 from receiver.store.backup import Contents, back_up, database_file, restore
 from receiver.store.database_copy import copy_rows, count_rows, refuse_while_in_use
 from receiver.web.serializers import iso
@@ -29,6 +28,8 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
     source = _sqlite_file("back up PostgreSQL with pg_dump")
     if not source.exists():
         raise click.ClickException(f"There is no database {source}.")
+    if file.exists() and not force:
+        raise click.ClickException(f"{file} exists already: give another name, or --force to overwrite it.")
     with progress("Copying") as report:
         contents = back_up(source, file, overwrite=force, tell=report)
     print_result(_serialize(contents, file), f"{file}: {_words(contents)}", as_json=as_json)
@@ -67,10 +68,15 @@ def copy_(url: str, as_json: bool) -> None:
     all rows with their ids, or nothing. Keep passwords out of the URL: PostgreSQL's client reads them from ~/.pgpass
     or PGPASSWORD.
     """
-    source = open_database(settings())
+    given = settings()
+    try:
+        changed = with_database(given, url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from None
+    source = open_database(given)
     source.require_current_tables()
     refuse_while_in_use(source)
-    target = open_database(load_settings(os.environ | {"RECEIVER_DATABASE_URL": url}), may_create=True)
+    target = open_database(changed, may_create=True)
     target.migrate()
     total = count_rows(source)
     with progress("Copying") as report:

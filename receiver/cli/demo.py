@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -38,11 +39,35 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
     sys.exit(1 if report.mismatched else 0)
 
 
+class FaultType(click.ParamType[tuple[str, float]]):
+    name = "fault"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        name, _, chance = str(value).partition("=")
+        try:
+            return name, float(chance)
+        except ValueError:
+            self.fail(f"{value!r} is not NAME=PROBABILITY, such as callback-lost=0.2", param)
+
+
+FAULT = FaultType()
+
+
 @click.command(epilog=example("receiver simulator --port 9000 --fault callback-lost=0.2 --speed 10"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=int, default=9000, show_default=True, help="0: any free one.")
-@click.option("--fault", "faults", multiple=True, metavar="NAME=PROBABILITY", help="Repeatable.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="Times faster than real.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="0: any free one."
+)
+@click.option("--fault", "faults", type=FAULT, multiple=True, metavar="NAME=PROBABILITY", help="Repeatable.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Times faster than real.",
+)
 @click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
 @click.option("--api-key", default="", help="Reject calls with another key.")
 @click.option("--signing-key", default="", help="Sign callbacks with this key.")
@@ -51,7 +76,7 @@ def demo(count: int, seed: int | None, leave: bool) -> None:
 def simulator(
     host: str,
     port: int,
-    faults: tuple[str, ...],
+    faults: tuple[tuple[str, float], ...],
     speed: float,
     seed: int | None,
     api_key: str,
@@ -67,12 +92,9 @@ def simulator(
         click.echo(json.dumps(dict(FAULTS)) if as_json else "\n".join(lines))
         return
     try:
-        probabilities = {
-            name: float(chance) for name, _, chance in (fault.partition("=") for fault in faults)
-        }
         seed = random.randrange(1_000_000) if seed is None else seed
         upstream = Simulator(
-            faults=probabilities, speed=speed, seed=seed, api_key=api_key, signing_key=signing_key
+            faults=dict(faults), speed=speed, seed=seed, api_key=api_key, signing_key=signing_key
         )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None

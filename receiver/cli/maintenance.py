@@ -60,9 +60,12 @@ def upgrade(as_json: bool) -> None:
     versions = database.schema_versions()
     database.migrate()
     before, after = versions.tables, versions.program
-    words = f"Migrated the tables from version {before or 'none'} to {after}."
-    already = f"The tables already have version {after}."
-    print_result({"from": before, "to": after}, words if versions.pending else already, as_json=as_json)
+    words = f"Migrated the tables from version {before} to {after}."
+    if not versions.pending:
+        words = f"The tables already have version {after}."
+    elif before is None:
+        words = f"Created the tables, of version {after}."
+    print_result({"from": before, "to": after}, words, as_json=as_json)
 
 
 @click.command(epilog=example("receiver rebuild"))

@@ -1,7 +1,7 @@
 """All settings, read once from the environment and checked whole."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,14 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
             "\n".join(["These settings are wrong:", *lines, "`receiver settings` lists all."])
         )
     return settings
+
+
+def with_database(settings: Settings, url: str) -> Settings:
+    """The settings on another database. Raises ValueError with what is wrong about the URL."""
+    try:
+        return replace(settings, database_url=SCHEMA.fields["database_url"].deserialize(url))
+    except ValidationError as error:
+        raise ValueError(" ".join(map(str, error.messages))) from None
 
 
 def _equal_secrets(values: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

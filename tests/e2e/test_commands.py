@@ -260,6 +260,7 @@ def test_check_tells_in_plain_words_what_is_wrong(tmp_path: Path) -> None:
     assert "receiver upgrade" in fresh.stdout
     assert not list(tmp_path.iterdir()), "looking makes nothing"
     assert result_of(run("upgrade", "--json", folder=tmp_path))["from"] is None
+    assert "Created the tables" in run("upgrade", folder=tmp_path / "another").stdout
     assert "already" in run("upgrade", folder=tmp_path).stdout
     found = json.loads(run("check", "--json", folder=tmp_path).stdout)
     assert {finding["name"]: finding["ok"] for finding in found} == {
@@ -301,8 +302,60 @@ def test_what_keeps_a_command_from_working_is_said_without_a_traceback(tmp_path:
 def test_the_simulators_faults_are_listed_and_checked() -> None:
     assert result_of(run("simulator", "--list-faults", "--json")).keys() == FAULTS.keys()
     assert all(name in run("simulator", "--list-faults").stdout for name in FAULTS)
-    assert run("simulator", "--fault", "no-such-fault=1").exit_code == 2
-    assert run("simulator", "--fault", "callback-lost=2").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--fault", "no-such-fault=1", "--list-faults"),
+        ("--fault", "callback-lost=2", "not between 0 and 1"),
+        ("--fault", "callback-lost=nan", "not between 0 and 1"),
+        ("--fault", "callback-lost", "is not NAME=PROBABILITY"),
+        ("--fault", "callback-lost=", "is not NAME=PROBABILITY"),
+        ("--fault", "callback-lost=often", "is not NAME=PROBABILITY"),
+        ("--fault", "", "is not NAME=PROBABILITY"),
+        ("--speed", "0", "x>0"),
+        ("--speed", "-1", "x>0"),
+        ("--port", "65536", "0<=x<=65535"),
+        ("--port", "-1", "0<=x<=65535"),
+    ],
+)
+def test_a_wrong_option_of_the_simulator_is_named(option: str, value: str, words: str) -> None:
+    done = run("simulator", option, value)
+    assert done.exit_code == 2, done.output
+    assert option in done.stderr
+    assert words in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "sqlite://", "c.db", "postgresql+psycopg://u@h:0/x"])
+def test_a_wrong_target_of_a_copy_is_named_as_the_option_that_it_is(tmp_path: Path, url: str) -> None:
+    run("upgrade", folder=tmp_path)
+    done = run("copy", "--to", url, folder=tmp_path)
+    assert done.exit_code == 2, done.output
+    assert "--to" in done.stderr
+    assert "RECEIVER_DATABASE_URL" not in done.stderr
+
+
+def test_a_database_named_in_a_file_is_copied_too(tmp_path: Path) -> None:
+    run("upgrade", folder=tmp_path)
+    (tmp_path / "url").write_text(f"sqlite:///{tmp_path}/receiver.db", encoding="utf-8")
+    given = {"DATABASE_URL": "", "DATABASE_URL_FILE": str(tmp_path / "url")}
+    done = run("copy", "--to", f"sqlite:///{tmp_path}/copy.db", folder=tmp_path, **given)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "copy.db").exists()
+
+
+def test_a_file_in_the_way_of_a_backup_is_overwritten_only_by_force(tmp_path: Path) -> None:
+    run("upgrade", folder=tmp_path)
+    target = tmp_path / "copy.db"
+    target.write_text("mine", encoding="utf-8")
+    refused = run("backup", str(target), folder=tmp_path)
+    assert (refused.exit_code, "--force" in refused.stderr, target.read_text(encoding="utf-8")) == (
+        1,
+        True,
+        "mine",
+    )
+    assert run("backup", str(target), "--force", folder=tmp_path).exit_code == 0
 
 
 def test_what_came_from_outside_is_shown_and_not_obeyed(tmp_path: Path) -> None:
