@@ -34,23 +34,28 @@ def check_from_outside(
     if isinstance(parts, str):
         yield fail(NAME, parts)
         return
-    host = parts.hostname or ""
-    addresses = http_probe.addresses(host)
+    addresses = http_probe.addresses(parts.hostname or "")
     if not addresses:
-        yield fail(NAME, f"the name {host} does not resolve")
+        yield fail(NAME, f"the name {parts.hostname} does not resolve")
         return
     if parts.scheme == "http":
         yield warning(NAME, "http:// exposes the token in the path on the network: use https://")
     if not any(address.is_global for address in addresses):
         places = ", ".join(sorted({str(address) for address in addresses}))
         yield warning(NAME, f"{places} is a private address: the upstream cannot reach it")
-    base = url.rstrip("/")
+    yield from _server(settings, url.rstrip("/"), parts, readable=readable, now=now)
+
+
+def _server(
+    settings: Settings, base: str, parts: SplitResult, *, readable: bool, now: datetime
+) -> Iterator[Finding]:
+    """What responds at the address: its certificate, whether it is this receiver, and what it shows anybody."""
     alive = http_probe.send_probe(f"{base}/healthz")
     if alive.status != 200:
         yield fail(NAME, f"{base}/healthz: {alive.why or f'HTTP {alive.status}'}")
         return
     if parts.scheme == "https":
-        yield from _certificate(host, parts.port or 443, now)
+        yield from _certificate(parts.hostname or "", parts.port or 443, now)
     yield (
         _callbacks_arrive(settings, base)
         if readable

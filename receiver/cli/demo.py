@@ -6,11 +6,14 @@ import signal
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from receiver.cli.output import as_json, console, example, notify
+
+if TYPE_CHECKING:
+    from receiver.simulator import SimulatorServer
 
 
 @click.command(epilog=example("receiver demo --tasks 40 --seed 7 --exit"))
@@ -91,14 +94,18 @@ def simulator(
         lines = [f"{name:26}{meaning}" for name, meaning in FAULTS.items()]
         click.echo(json.dumps(dict(FAULTS)) if as_json else "\n".join(lines))
         return
+    seed = random.randrange(1_000_000) if seed is None else seed
     try:
-        seed = random.randrange(1_000_000) if seed is None else seed
         upstream = Simulator(
             faults=dict(faults), speed=speed, seed=seed, api_key=api_key, signing_key=signing_key
         )
     except ValueError as error:
         raise click.BadParameter(f"{error} (see --list-faults)", param_hint="--fault") from None
-    server = SimulatorServer(upstream, host=host, port=port)
+    _serve(SimulatorServer(upstream, host=host, port=port), seed=seed, as_json=as_json)
+
+
+def _serve(server: "SimulatorServer", *, seed: int, as_json: bool) -> None:
+    """Serve until Ctrl-C."""
     try:
         server.start()
     except OSError as error:
