@@ -4,6 +4,8 @@ BIN := .venv/bin
 # The versions that were tested together; `make constraints` renews them.
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start many processes of Python; each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-min coverage lint audit constraints screenshots clean
 .DEFAULT_GOAL := test

@@ -24,8 +24,19 @@ PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
 
 
+BROWSER_FIXTURES = {"browser", "site"}
+SERVERS_OF_A_MODULE = {"caddy", "metrics", "nginx", "unreadable_requests", "slow_clients", "wheel"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: else all wait for one of them in the end."""
+    """Tests that share a server or a browser run in one process, and the longest first."""
+    for item in items:
+        name = item.path.stem.removeprefix("test_")
+        if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())) and name != "wheel":
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        elif item.path.parent.name == "e2e" and name in SERVERS_OF_A_MODULE:
+            item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 

@@ -92,7 +92,7 @@ def at_most_three_of(*filters: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) -> None:
-    stored_tasks = [a_task(number, runtime) for number in range(300)]
+    stored_tasks = [a_task(number, runtime) for number in range(150)]
     store(runtime, stored_tasks)
     outcomes = (None, "in_progress", "succeeded", "failed")
     statuses = (None, "SUCCESS", "ODD", "GENERATE_AUDIO_FAILED", "none such")
@@ -107,7 +107,7 @@ def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) 
                 due_before=DUE_BEFORE,
             )  # fmt: skip
             expected = [task.task_id for task in reversed(stored_tasks) if fits(task, filters)]
-            assert [key for page in pages(connection, filters, limit=70) for key in page] == expected
+            assert [key for page in pages(connection, filters, limit=40) for key in page] == expected
             sizes.add(len(expected))
     assert len(sizes) > 20, "the filters really tell tasks apart"
 

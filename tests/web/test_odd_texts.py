@@ -76,27 +76,31 @@ def send(client: FlaskClient, method: str, path: str, form: dict[str, str] | Non
 
 
 @BOTH_STORES
-def test_no_path_with_an_odd_text_is_our_fault(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_no_path_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     form = {"csrf_token": token_of(client, "/admin/"), "label": "x"}
+    wrong = []
     for kind, text in ODD.items():
         for rule, method, path in addresses(client, text):
             if kind != FIRST and not rule.arguments and rule.endpoint != "callbacks.receive":
                 continue  # the same path again
-            with subtests.test(kind=kind, method=method, rule=rule.rule):
-                status = send(client, method, path, form)
-                assert status < 500
-                if rule.arguments and kind.startswith("NUL"):
-                    assert status in (400, 404, 405, 422)
+            status = send(client, method, path, form)
+            refuses = bool(rule.arguments) and kind.startswith("NUL")
+            if status >= 500 or (refuses and status not in (400, 404, 405, 422)):
+                wrong.append((kind, method, rule.rule, status))
+    assert wrong == []
 
 
 @BOTH_STORES
-def test_no_query_with_an_odd_text_is_our_fault(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_no_query_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     form = {"csrf_token": token_of(client, "/admin/")}
-    for rule, method, path in addresses(client, "1"):
-        for name in TAKEN.get(rule.endpoint, ()) if method in ("GET", "POST") else ():
-            for kind, text in ODD.items():
-                with subtests.test(kind=kind, method=method, path=path, name=name):
-                    assert send(client, method, f"{path}?{name}={text}", form) < 500
+    answers = [
+        (kind, method, path, name, send(client, method, f"{path}?{name}={text}", form))
+        for rule, method, path in addresses(client, "1")
+        for name in (TAKEN.get(rule.endpoint, ()) if method in ("GET", "POST") else ())
+        for kind, text in ODD.items()
+    ]
+    assert len(answers) > 10 * len(ODD)
+    assert [answer for answer in answers if answer[-1] >= 500] == []
 
 
 @BOTH_STORES
@@ -111,7 +115,7 @@ def test_a_callback_is_taken_whatever_its_query_and_the_last_part_of_its_address
 
 
 @BOTH_STORES
-def test_no_form_with_an_odd_text_is_our_fault(client: FlaskClient, subtests: pytest.Subtests) -> None:
+def test_no_form_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     token = token_of(client, "/admin/")
     paths = [
         path
@@ -120,9 +124,9 @@ def test_no_form_with_an_odd_text_is_our_fault(client: FlaskClient, subtests: py
     ]
     for kind, path in product(ODD, paths):
         text = unquote_to_bytes(ODD[kind])
-        with subtests.test(kind=kind, path=path):
-            form = {"csrf_token": token, "label": text, "password": text}
-            assert client.post(path, data=urlencode(form), content_type=FORM).status_code < 500
+        form = {"csrf_token": token, "label": text, "password": text}
+        answer = client.post(path, data=urlencode(form), content_type=FORM)
+        assert answer.status_code < 500, (kind, path)
     for kind, encoded in ODD.items():  # one check stands before all forms
         form = {"csrf_token": unquote_to_bytes(encoded)}
         assert client.post(paths[0], data=urlencode(form), content_type=FORM).status_code == 400, kind
@@ -167,17 +171,16 @@ REQUESTS = (
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_odd_header_is_our_fault(client: FlaskClient, subtests: pytest.Subtests, scheme: str) -> None:
+def test_no_odd_header_is_our_fault(client: FlaskClient, scheme: str) -> None:
     form = urlencode({"csrf_token": token_of(client, "/admin/"), "label": "x"})
     for (name, value), (method, path) in product(HEADERS, REQUESTS):
-        with subtests.test(header=name, value=value[:40], method=method, path=path):
-            response = client.open(
-                path,
-                method=method,
-                buffered=True,
-                base_url=f"{scheme}://localhost",
-                content_type=FORM if method == "POST" and name != "Content-Type" else None,
-                headers=(BEARER if path.startswith("/api") else {}) | {name: value},
-                data=form if method == "POST" else None,
-            )
-            assert response.status_code < 500
+        response = client.open(
+            path,
+            method=method,
+            buffered=True,
+            base_url=f"{scheme}://localhost",
+            content_type=FORM if method == "POST" and name != "Content-Type" else None,
+            headers=(BEARER if path.startswith("/api") else {}) | {name: value},
+            data=form if method == "POST" else None,
+        )
+        assert response.status_code < 500, (name, value[:40], method, path)
