@@ -113,24 +113,26 @@ EVIL_TEXTS = {
 
 
 def cost_s(work):
-    best = 9.0
-    for _ in range(3):
-        started = time.process_time()
-        work()
-        best = min(best, time.process_time() - started)
-    return best
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def any_of_three(holds):
+    """Whatever else this machine is doing."""
+    return any(holds() for _ in range(3))
 
 
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_folding_twice_as_much_costs_about_twice_as_much(text):
-    half = cost_s(lambda: fold_text(text[: len(text) // 2]))
-    assert cost_s(lambda: fold_text(text)) <= 3 * half + 0.05
+    half = text[: len(text) // 2]
+    assert any_of_three(lambda: cost_s(lambda: fold_text(text)) <= 3 * cost_s(lambda: fold_text(half)) + 0.05)
 
 
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_the_words_of_many_long_texts_are_found_in_no_time(text):
     texts = [f"{number} {text}" for number in range(100)]
-    assert cost_s(lambda: search_terms(*texts)) < 0.1
+    assert any_of_three(lambda: cost_s(lambda: search_terms(*texts)) < 0.1)
 
 
 def test_a_run_of_marks_does_not_hide_the_word_that_it_stands_in():
