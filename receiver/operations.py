@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,14 @@ MAX_EARLIER_DELIVERIES = 20
 PAUSE_S = 0.002  # between two transactions, in which waiting writers get the database
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """The task after an operation, and whether that changed anything."""
+
+    task: Task
+    changed: bool
+
+
 def register_task(
     runtime: Runtime, task_id: str, *, label: str | None, now: datetime, actor: Actor
 ) -> tuple[Task, bool]:
@@ -68,26 +76,30 @@ def _with_earlier_claims(connection: Connection, task: Task, *, rules: Rules) ->
 
 def label_task(
     runtime: Runtime, task_id: str, *, label: str | None, now: datetime, actor: Actor
-) -> Task | None:
+) -> Effect | None:
     """Set the task's label, or remove it; None when the task is unknown."""
     with _locked(runtime, task_id) as (connection, before):
-        if before is None or before.label == label:
-            return before
+        if before is None:
+            return None
+        if before.label == label:
+            return Effect(task=before, changed=False)
         task = replace(before, label=label)
         tasks.save(connection, [(before, task)])
         _record_label(connection, task, now=now, actor=actor)
-    return task
+    return Effect(task=task, changed=True)
 
 
-def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> Task | None:
+def request_task_poll(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> Effect | None:
     """Have the task polled as soon as the quota allows; None when it is unknown."""
     with _locked(runtime, task_id) as (connection, before):
         if before is None:
             return None
+        if before.poll_requested and before.next_poll_at is not None and before.next_poll_at <= now:
+            return Effect(task=before, changed=False)  # another request would only put it off
         task = request_poll(before, now=now)
         tasks.save(connection, [(before, task)])
         audit_log.record(connection, ActionKind.POLL_REQUESTED, actor, now=now, task_id=task_id)
-    return task
+    return Effect(task=task, changed=True)
 
 
 def delete_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> bool:
@@ -109,20 +121,26 @@ def delete_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) 
         time.sleep(PAUSE_S)
 
 
-def acknowledge_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> None:
-    """Acknowledge the task's problem, if it has one."""
-    with _locked(runtime, task_id) as (connection, task):
-        if task is not None and task.problem:
-            tasks.save(connection, [(task, acknowledge(task))])
-            audit_log.record(connection, ActionKind.ACKNOWLEDGED, actor, now=now, task_id=task_id)
+def acknowledge_task(runtime: Runtime, task_id: str, *, now: datetime, actor: Actor) -> Effect | None:
+    """Acknowledge the task's problem, if it has one; None when the task is unknown."""
+    with _locked(runtime, task_id) as (connection, before):
+        if before is None:
+            return None
+        if not before.problem:
+            return Effect(task=before, changed=False)
+        task = acknowledge(before)
+        tasks.save(connection, [(before, task)])
+        audit_log.record(connection, ActionKind.ACKNOWLEDGED, actor, now=now, task_id=task_id)
+    return Effect(task=task, changed=True)
 
 
 def acknowledge_tasks(runtime: Runtime, task_ids: Collection[str]) -> int:
     """The same for many tasks, without an entry in the audit log; returns how many had a problem."""
     with runtime.database.write() as connection:
         loaded = tasks.load_many(connection, task_ids).values()
-        tasks.save(connection, [(task, acknowledge(task)) for task in loaded])
-    return sum(task.problem is not None for task in loaded)
+        problems = [task for task in loaded if task.problem]
+        tasks.save(connection, [(task, acknowledge(task)) for task in problems])
+    return len(problems)
 
 
 def record_action(

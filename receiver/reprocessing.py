@@ -91,9 +91,10 @@ def reprocess(
     for first in range(0, len(found), BATCH_SIZE):
         batch = found[first : first + BATCH_SIZE]
         summary += summarize(_reprocess_batch(runtime, batch, now=now, actor=actor))
-    with runtime.database.write() as connection:
-        detail = {"lookedAt": summary.total, "readable": summary.readable, "changing": summary.changing}
-        audit_log.record(connection, ActionKind.READ_AGAIN, actor, now=now, detail=detail)
+    if summary.total:
+        with runtime.database.write() as connection:
+            detail = {"lookedAt": summary.total, "readable": summary.readable, "changing": summary.changing}
+            audit_log.record(connection, ActionKind.READ_AGAIN, actor, now=now, detail=detail)
     return summary, older
 
 

@@ -130,9 +130,10 @@ def poll(task_id: str, as_json: bool) -> None:
 
     The running poller calls record-info as soon as the quota allows.
     """
-    task = request_task_poll(open_runtime(), task_id, now=utc_now(), actor=COMMAND)
-    if task is None:
+    requested = request_task_poll(open_runtime(), task_id, now=utc_now(), actor=COMMAND)
+    if requested is None:
         raise _unknown(task_id)
+    task = requested.task
     print_result(
         serialize_task(task), f"{task_id}: due now, {task.settlement.outcome.value}", as_json=as_json
     )

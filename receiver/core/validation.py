@@ -22,12 +22,10 @@ def parse_task_id(value: Any) -> str | None:
     return None if refused or text in (".", "..") or not 0 < len(text) <= MAX_TASK_ID_CHARS else text
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, *, max_chars: int = MAX_QUOTED_CHARS) -> str:
     """The text for a sentence: in quotation marks, cut, and without characters that would not be shown."""
-    shown = "".join(
-        character if character.isprintable() else "\ufffd" for character in text[:MAX_QUOTED_CHARS]
-    )
-    return f"'{shown}{'…' if len(text) > MAX_QUOTED_CHARS else ''}'"
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in text[:max_chars])
+    return f"'{shown}{'…' if len(text) > max_chars else ''}'"
 
 
 def is_label(text: str) -> bool:

@@ -147,10 +147,10 @@ def _wait_until_settled(task: Task, wait_s: float, slots: LongPollSlots) -> Task
 
 @blueprint.patch("/tasks/<task_id>")
 def change_task(task_id: str) -> Response:
-    task = label_task(current_runtime(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
-    if task is None:
+    labelled = label_task(current_runtime(), task_id, label=g.body["label"], now=utc_now(), actor=_caller())
+    if labelled is None:
         raise _unknown_task(task_id)
-    return jsonify(serialize_task(task))
+    return jsonify(serialize_task(labelled.task))
 
 
 @blueprint.delete("/tasks/<task_id>")
@@ -179,10 +179,10 @@ def _delivery_page(page: Sequence[StoredDelivery], last_id: int | None) -> Respo
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> tuple[Response, int]:
-    task = request_task_poll(current_runtime(), task_id, now=utc_now(), actor=_caller())
-    if task is None:
+    requested = request_task_poll(current_runtime(), task_id, now=utc_now(), actor=_caller())
+    if requested is None:
         raise _unknown_task(task_id)
-    return jsonify(serialize_task(task)), 202
+    return jsonify(serialize_task(requested.task)), 202
 
 
 @blueprint.get("/quarantine")

@@ -120,10 +120,11 @@ NEW_TASK, LABEL = NewTaskSchema(), LabelSchema()
 PAGE, TASK_PAGE, WAIT, NOTHING = PageSchema(), TaskPageSchema(), WaitSchema(), StrictSchema()
 
 
-def parameters(schema: Schema) -> dict[str, Any]:
+def parameters(schema: Schema, *, without_empty: bool = False) -> dict[str, Any]:
     """The request's query string. Raises `ApiError` for a parameter given twice: one would be ignored."""
     _refuse_repeated(name for name, values in request.args.lists() if len(values) > 1)
-    return load(schema, request.args.to_dict())
+    given = request.args.to_dict()
+    return load(schema, {name: value for name, value in given.items() if value.strip() or not without_empty})
 
 
 def json_body() -> Any:

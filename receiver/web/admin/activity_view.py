@@ -2,24 +2,23 @@
 
 import json
 
-from flask import Response, request
+from flask import Response
 
 from receiver.core.times import humanize
 from receiver.store import hourly_counts
-from receiver.web.admin import activity, time_series
+from receiver.web.admin import activity, queries, time_series
 from receiver.web.admin.activity import Plot
-from receiver.web.admin.blueprint import blueprint, request_time
+from receiver.web.admin.blueprint import blueprint, read_query, request_time
 from receiver.web.admin.layout import page
 from receiver.web.admin.time_series import BUCKET_LENGTHS, SUBJECTS, TimeSeries
 from receiver.web.current import current_runtime
 
-DEFAULT_DAYS = 7
 ROWS_SHOWN = 48
 
 
 @blueprint.get("/activity")
 def show_activity() -> Response:
-    now, days = request_time(), _days()
+    now, days = request_time(), read_query(queries.ACTIVITY)["days"]
     start = time_series.since(now, days)
     with current_runtime().database.read() as connection:
         counts = hourly_counts.by_hour(connection, SUBJECTS, since=start)
@@ -55,8 +54,3 @@ def plot_json(plot: Plot, series: TimeSeries) -> str:
         },
         separators=(",", ":"),
     )
-
-
-def _days() -> int:
-    days = request.args.get("days", "")
-    return int(days) if days in {str(length) for length in BUCKET_LENGTHS} else DEFAULT_DAYS

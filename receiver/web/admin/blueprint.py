@@ -1,13 +1,16 @@
 """The admin page's blueprint, and what every view knows of its request."""
 
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, g, request, url_for
+from marshmallow import Schema
 
 from receiver.clock import utc_now
 from receiver.store.audit_log import Actor
 from receiver.web.admin import system_state
 from receiver.web.admin.assets import FOLDER, versions
+from receiver.web.api_input import parameters
 from receiver.web.current import current_runtime
 
 PREFIX = "/admin"
@@ -24,6 +27,11 @@ def request_time() -> datetime:
 
 def overdue_before() -> datetime | None:
     return system_state.overdue_before(current_runtime(), request_time())
+
+
+def read_query(schema: Schema) -> dict[str, Any]:
+    """What the address asks for. Raises `ApiError`, so that nothing wrong is ignored and widens a filter."""
+    return parameters(schema, without_empty=True)
 
 
 def current_actor() -> Actor:

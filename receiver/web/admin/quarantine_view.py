@@ -4,27 +4,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from flask import Response, flash, redirect, request, url_for
+from flask import Response, flash, redirect, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from receiver import reprocessing
-from receiver.core.payloads import ParseOutcome
 from receiver.core.plurals import quantity
 from receiver.operations import record_action
-from receiver.reprocessing import Reprocessed
+from receiver.reprocessing import Reprocessed, Summary
 from receiver.store import quarantine
 from receiver.store.audit_log import ActionKind
 from receiver.store.quarantine import CAUSES, QuarantineFilter
+from receiver.web.admin import queries
 from receiver.web.admin.badges import cause_badge
-from receiver.web.admin.blueprint import blueprint, current_actor, request_time
+from receiver.web.admin.blueprint import blueprint, current_actor, read_query, request_time
 from receiver.web.admin.body_preview import MAX_LISTED_CHARS
 from receiver.web.admin.error_pages import error_page
 from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import delivery_row
-from receiver.web.api_errors import ApiError
+from receiver.web.admin.queries import SHOW_ALL
 from receiver.web.current import current_runtime
-from receiver.web.cursors import id_cursor
-from receiver.web.error_types import ErrorType
 
 PAGE_SIZE = 25
 CHANGES_SHOWN = 50
@@ -34,7 +32,7 @@ ACKNOWLEDGE_BATCH_SIZE = 500
 
 @blueprint.get("/quarantine")
 def list_quarantine() -> Response:
-    now, filters, before = request_time(), _filter(), id_cursor(request.args.get("before"))
+    now, (filters, before) = request_time(), _filter()
     with current_runtime().database.read() as connection:
         stored, older = quarantine.page(connection, filters, limit=PAGE_SIZE, before=before)
     return page(
@@ -52,7 +50,7 @@ def list_quarantine() -> Response:
 @blueprint.get("/quarantine/read-again")
 def preview_reprocessing() -> Response:
     """What reprocessing would change, and in how many deliveries, before anything is changed."""
-    now, filters, before = request_time(), _filter(), id_cursor(request.args.get("before"))
+    now, (filters, before) = request_time(), _filter()
     with current_runtime().database.read() as connection:
         count = quarantine.count(connection, filters, cap=COUNT_CAP, before=before)
         found = quarantine.find(connection, filters, limit=reprocessing.MAX_DELIVERIES, before=before)
@@ -81,14 +79,11 @@ def preview_reprocessing() -> Response:
 
 @blueprint.post("/quarantine/read-again")
 def reprocess_quarantine() -> AnyResponse:
-    filters, before = _filter(), id_cursor(request.args.get("before"))
+    filters, before = _filter()
     done, older = reprocessing.reprocess(
         current_runtime(), filters, now=request_time(), actor=current_actor(), before=before
     )
-    flash(
-        f"{quantity(done.total, 'delivery', 'deliveries')} reprocessed: {done.readable} parsed,"
-        f" {quantity(done.changing, 'task')} changed, {done.total - done.readable} still in quarantine."
-    )
+    flash(_words(done) if done.total else "Nothing to reprocess: no delivery in quarantine matches.")
     if older is not None and filters.delivery_id is None:
         return redirect(
             url_for("admin.preview_reprocessing", **_filter_arguments(filters), before=older), 303
@@ -98,11 +93,19 @@ def reprocess_quarantine() -> AnyResponse:
     )
 
 
+def _words(done: Summary) -> str:
+    return (
+        f"{quantity(done.total, 'delivery', 'deliveries')} reprocessed: {done.readable} parsed,"
+        f" {quantity(done.changing, 'task')} changed, {done.total - done.readable} still in quarantine."
+    )
+
+
 @blueprint.post("/quarantine/acknowledge")
 def acknowledge_quarantine() -> AnyResponse:
     """Acknowledge all that match, except what has arrived since they were counted."""
-    now, filters, count = request_time(), replace(_filter(), include_acknowledged=False), 0
-    before = id_cursor(request.args.get("before"))
+    now, count = request_time(), 0
+    filters, before = _filter()
+    filters = replace(filters, include_acknowledged=False)
     while True:
         with current_runtime().database.write() as connection:
             ids = quarantine.newest_ids(connection, filters, limit=ACKNOWLEDGE_BATCH_SIZE, before=before)
@@ -110,28 +113,30 @@ def acknowledge_quarantine() -> AnyResponse:
             count += step
         if step < ACKNOWLEDGE_BATCH_SIZE:
             break
-    detail = {"deliveries": count, "cause": filters.cause or "any"}
-    record_action(current_runtime(), ActionKind.ACKNOWLEDGED, now=now, actor=current_actor(), detail=detail)
-    flash(f"{quantity(count, 'delivery', 'deliveries')} acknowledged.")
+    if count:
+        detail = {"deliveries": count, "cause": filters.cause or "any"}
+        record_action(
+            current_runtime(), ActionKind.ACKNOWLEDGED, now=now, actor=current_actor(), detail=detail
+        )
+        flash(f"{quantity(count, 'delivery', 'deliveries')} acknowledged.")
+    else:
+        flash("Nothing to acknowledge: no unacknowledged delivery in quarantine matches.")
     return redirect(url_for("admin.list_quarantine"), 303)
 
 
-def _filter() -> QuarantineFilter:
-    """The deliveries that the URL is about; a value that is not understood must not widen them."""
-    only, cause = id_cursor(request.args.get("only")), request.args.get("cause") or None
-    if cause not in (None, *CAUSES):
-        raise ApiError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
-    return QuarantineFilter(
-        cause=ParseOutcome(cause) if cause else None,
-        include_acknowledged=request.args.get("seen") == "yes",
-        delivery_id=only,
+def _filter() -> tuple[QuarantineFilter, int | None]:
+    """The deliveries that the address is about, and the id before which they begin."""
+    query = read_query(queries.QUARANTINE)
+    filters = QuarantineFilter(
+        cause=query["cause"], include_acknowledged=query["seen"] is not None, delivery_id=query["delivery_id"]
     )
+    return filters, query["before"]
 
 
 def _filter_arguments(filters: QuarantineFilter) -> dict[str, Any]:
     arguments = {
         "cause": filters.cause,
-        "seen": "yes" if filters.include_acknowledged else None,
+        "seen": SHOW_ALL if filters.include_acknowledged else None,
         "only": filters.delivery_id,
     }
     return {name: str(value) for name, value in arguments.items() if value is not None}

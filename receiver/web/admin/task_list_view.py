@@ -14,15 +14,14 @@ from receiver.operations import acknowledge_tasks, record_action
 from receiver.store import Connection, task_list
 from receiver.store.audit_log import ActionKind
 from receiver.store.task_list import Flag, TaskFilter
-from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, request_time
+from receiver.web.admin import queries
+from receiver.web.admin.blueprint import blueprint, current_actor, overdue_before, read_query, request_time
 from receiver.web.admin.layout import page
 from receiver.web.admin.presenters import TaskRow, task_row
-from receiver.web.api_errors import ApiError
+from receiver.web.api_input import MAX_SEARCH_CHARS
 from receiver.web.current import current_runtime
 from receiver.web.cursors import cursor_at, task_cursor
-from receiver.web.error_types import ErrorType
 
-FILTERS = ("outcome", "status", "flag", "q")
 FLAGS = {
     Flag.PROBLEM: "needs attention",
     Flag.OVERDUE: "overdue",
@@ -40,8 +39,9 @@ MAX_ACKNOWLEDGED = 10_000
 
 @blueprint.get("/")
 def list_tasks() -> Response:
-    arguments = _filter_arguments()
-    filters = _filter(arguments)
+    query = read_query(queries.TASK_LIST)
+    filters = _filter(query)
+    arguments = _filter_arguments(filters)
     first_page = not arguments and filters.before is None
     with current_runtime().database.read() as connection:
         found = task_list.find(connection, filters, limit=PAGE_SIZE)
@@ -58,6 +58,7 @@ def list_tasks() -> Response:
         outcomes=list(Outcome),
         statuses=list(Status),
         flags=FLAGS,
+        max_search_chars=MAX_SEARCH_CHARS,
         callback_url=f"{request.host_url}callbacks/{current_runtime().settings.callback_tokens[0]}",
     )
 
@@ -82,35 +83,40 @@ def acknowledge_all() -> AnyResponse:
         if not step:
             break
         count += step
-    record_action(
-        current_runtime(),
-        ActionKind.ACKNOWLEDGED,
-        now=request_time(),
-        actor=current_actor(),
-        detail={"tasks": count},
-    )
-    flash(f"{quantity(count, 'task')} acknowledged. A task will reappear if it changes.")
+    if count:
+        record_action(
+            current_runtime(),
+            ActionKind.ACKNOWLEDGED,
+            now=request_time(),
+            actor=current_actor(),
+            detail={"tasks": count},
+        )
+        flash(f"{quantity(count, 'task')} acknowledged. A task will reappear if it changes.")
+    else:
+        flash("Nothing to acknowledge: there are no unacknowledged problems.")
     return redirect(url_for("admin.list_tasks"), 303)
 
 
-def _filter(arguments: Mapping[str, str]) -> TaskFilter:
+def _filter(query: Mapping[str, Any]) -> TaskFilter:
     return TaskFilter(
-        outcome=arguments.get("outcome"),
-        status=arguments.get("status"),
-        flag=Flag(arguments["flag"]) if "flag" in arguments else None,
-        text=arguments.get("q"),
-        before=task_cursor(request.args.get("cursor") or None),
+        outcome=query["outcome"],
+        status=query["status"],
+        flag=query["flag"],
+        text=query["q"] and query["q"].strip(),
+        before=task_cursor(query["cursor"]),
         due_before=overdue_before(),
     )
 
 
-def _filter_arguments() -> dict[str, Any]:
-    """The filters in the URL; PostgreSQL accepts no NUL in a text."""
-    values = {name: request.args.get(name, "").replace("\0", "").strip() for name in FILTERS}
-    arguments = {name: value for name, value in values.items() if value}
-    if arguments.get("flag") not in (None, *FLAGS):
-        raise ApiError(ErrorType.INVALID_REQUEST, "Unknown filter value. Choose one from the list.")
-    return arguments
+def _filter_arguments(filters: TaskFilter) -> dict[str, Any]:
+    """The same filters, for a link."""
+    arguments = {
+        "outcome": filters.outcome,
+        "status": filters.status,
+        "flag": filters.flag,
+        "q": filters.text,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _needing_attention(connection: Connection) -> Sequence[Task]:

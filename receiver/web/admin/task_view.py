@@ -75,11 +75,16 @@ def _page_without_task(task_id: str) -> Response:
 
 @blueprint.post("/tasks/<task_id>/poll")
 def poll_task(task_id: str) -> AnyResponse:
-    if not current_runtime().settings.upstream_api_key:
+    runtime = current_runtime()
+    with runtime.database.read() as connection:
+        known = tasks.load(connection, task_id) is not None
+    if known and not runtime.settings.upstream_api_key:
         return _back(task_id, "Without an API key nothing can be polled.")
-    task = request_task_poll(current_runtime(), task_id, now=request_time(), actor=current_actor())
-    if task is None:
+    requested = request_task_poll(runtime, task_id, now=request_time(), actor=current_actor())
+    if requested is None:
         return _unknown_task()
+    if not requested.changed:
+        return _back(task_id, "A poll is already queued. The result will appear in the timeline.")
     return _back(task_id, "Poll queued. The result will appear in the timeline.")
 
 
@@ -88,18 +93,27 @@ def set_label(task_id: str) -> AnyResponse:
     label = " ".join(request.form.get("label", "").split())
     if not is_label(label):
         return _back(task_id, f"Label not saved: {LABEL_RULE}.")
-    task = label_task(
+    labelled = label_task(
         current_runtime(), task_id, label=label or None, now=request_time(), actor=current_actor()
     )
-    if task is None:
+    if labelled is None:
         return _unknown_task()
+    if not labelled.changed:
+        return _back(task_id, "This is already the label." if label else "There is no label to remove.")
     return _back(task_id, "Label saved." if label else "Label removed.")
 
 
 @blueprint.post("/tasks/<task_id>/acknowledge")
 def acknowledge(task_id: str) -> AnyResponse:
-    acknowledge_task(current_runtime(), task_id, now=request_time(), actor=current_actor())
-    return _back(task_id, "Acknowledged. The task will reappear if it changes.")
+    done = acknowledge_task(current_runtime(), task_id, now=request_time(), actor=current_actor())
+    if done is None:
+        return _unknown_task()
+    if done.changed:
+        return _back(task_id, "Acknowledged. The task will reappear if it changes.")
+    already = done.task.acknowledged_version == done.task.version
+    return _back(
+        task_id, "Already acknowledged." if already else "Nothing to acknowledge: there is no problem."
+    )
 
 
 @blueprint.get("/deliveries/<int:delivery_id>/body")

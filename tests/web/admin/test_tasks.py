@@ -40,7 +40,7 @@ def test_filters_combine_and_live_in_the_address(admin: FlaskClient) -> None:
 
 
 def test_a_strange_filter_or_cursor_is_no_fault_of_ours(admin: FlaskClient) -> None:
-    assert admin.get("/admin/?outcome=odd&status=%00&q=%25_%5C").status_code == 200
+    assert admin.get("/admin/?status=ODD&q=%25_%5C").status_code == 200
     for path in (
         "/admin/?cursor=odd",
         "/admin/quarantine?before=odd",
