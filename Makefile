@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start many processes of Python; each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-min coverage lint audit constraints screenshots clean
+.PHONY: demo test test-slow test-min coverage lint audit constraints screenshots clean
 .DEFAULT_GOAL := test
 
 .venv/installed: pyproject.toml constraints.txt
@@ -26,9 +26,15 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/installed
 	$(BIN)/receiver demo
 
+# All tests but those that take long.
 test: .venv/installed-test
 	tests/system-packages
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+# The others: the same with every kind of trouble, many rows, or many processes.
+test-slow: .venv/installed-test
+	tests/system-packages
+	$(BIN)/pytest -m slow
 
 # The same with the oldest versions that pyproject.toml allows.
 test-min:

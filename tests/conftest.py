@@ -24,19 +24,8 @@ PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
 
 
-BROWSER_FIXTURES = {"browser", "site"}
-SERVERS_OF_A_MODULE = {"caddy", "metrics", "nginx", "unreadable_requests", "slow_clients", "wheel"}
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a server or a browser run in one process, and the longest first."""
-    for item in items:
-        name = item.path.stem.removeprefix("test_")
-        if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())) and name != "wheel":
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        elif item.path.parent.name == "e2e" and name in SERVERS_OF_A_MODULE:
-            item.add_marker(pytest.mark.xdist_group(name))
+    """The longest first: else all wait for one of them in the end."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 
@@ -71,12 +60,14 @@ def new_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, new_sqlite_file: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, new_sqlite_file: Path) -> Iterator[str]:
     """A database of the test's own: a SQLite file, or where `BOTH_STORES` says so a PostgreSQL database."""
     if getattr(request, "param", "sqlite") == "postgresql":
-        return str(request.getfixturevalue("postgres").new_database())
+        with request.getfixturevalue("postgres").lent_database() as url:
+            yield url
+        return
     shutil.copyfile(new_sqlite_file, tmp_path / "receiver.db")
-    return f"sqlite:///{tmp_path}/receiver.db"
+    yield f"sqlite:///{tmp_path}/receiver.db"
 
 
 @pytest.fixture

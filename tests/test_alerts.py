@@ -152,6 +152,7 @@ def scene(
     }
 
 
+@pytest.mark.slow
 def test_each_rule_fires_for_what_it_names_and_no_other_does(promtool: str, tmp_path: Path) -> None:
     on_each_machine = {"ReceiverDown", "ReceiverDatabaseDown", "ReceiverDiskFull", "ReceiverDiskLow"}
     scenes = [scene(name, changes, {}) for name, changes in QUIET.items()]

@@ -61,6 +61,7 @@ FORGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirm", ["suspect", "always"])
 @pytest.mark.parametrize("status", ["PENDING", "FIRST_SUCCESS", "CALLBACK_EXCEPTION", None])
 @pytest.mark.parametrize("forged", FORGED)
@@ -203,6 +204,7 @@ UNSUPPORTEDS: dict[str, tuple[int, dict[str, object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False], ids=["before it is registered", "after"])
 @pytest.mark.parametrize("confirm", ["suspect", "always"])
 @pytest.mark.parametrize("product", UNSUPPORTEDS)

@@ -140,6 +140,7 @@ def test_a_repetition_of_what_was_dropped_stays_a_repetition(runtime: Runtime) -
     assert (stored_bodies(runtime), rows(runtime)) == ([b"<2>"], 2)
 
 
+@pytest.mark.slow
 def test_a_flood_is_held_within_the_cap_while_it_comes(runtime: Runtime) -> None:
     """By who floods, with what this process stores between two looks as the only excess."""
     runtime = with_cap(runtime, BodyCap(runtime.database, most_bytes=20_000_000))

@@ -74,6 +74,7 @@ def cost_s(runtime: Runtime, body: bytes) -> float:
     return took_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVIL)
 def test_the_largest_body_costs_little_and_no_more_than_in_proportion(runtime: Runtime, kind: str) -> None:
     half, whole = EVIL[kind](LARGEST_BODY // 2), EVIL[kind](LARGEST_BODY)

@@ -91,6 +91,7 @@ def test_all_good_tasks_settle_while_one_trickles(
     working.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRICKLES)
 def test_with_one_call_at_a_time_the_good_tasks_wait_for_one_timeout(
     new_world: Callable[..., World],

@@ -94,6 +94,7 @@ FLOODS: dict[str, Callable[[int], tuple[bytes, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_of_invented_tasks_is_held_within_the_cap_while_it_comes(
     runtime: Runtime, flood: str

@@ -99,7 +99,12 @@ AMONG_200 = {"poison-http-401", "poison-hang", "poison-html"}
 """A refusal, a timeout and an unreadable response; the other kinds take one of these ways, among 20 good tasks."""
 
 
-@pytest.mark.parametrize("kind", POISONS)
+QUICK = {"poison-http-500", "poison-code-401", "poison-other-task"}
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in POISONS]
+)
 def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) -> None:
     (name,) = world.poison(kind)
     a_step = 10 if kind in AMONG_200 else 1
@@ -112,6 +117,7 @@ def test_one_poisoned_task_keeps_no_good_one_waiting(world: World, kind: str) ->
     assert not world.health().paused(world.clock.now)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAILING)
 def test_two_poisoned_tasks_at_once_keep_no_good_one_waiting_for_long(world: World, kind: str) -> None:
     figures = run_among_good_ones(world, world.poison(kind, kind))
@@ -128,6 +134,7 @@ def test_a_poisoned_task_of_every_kind_at_once_keeps_no_good_one_waiting_for_lon
     assert all(world.upstream.calls_about(name) <= 4 for name in poisoned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["poison-http-500", "poison-http-401", "poison-html"])
 def test_twenty_poisoned_tasks_at_the_head_of_the_queue_keep_no_good_one_waiting_for_long(
     world: World, kind: str
@@ -138,6 +145,7 @@ def test_twenty_poisoned_tasks_at_the_head_of_the_queue_keep_no_good_one_waiting
     assert figures.all_s <= 1.5 * ALONE.all_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAILING)
 def test_the_only_due_task_backs_off_and_the_next_good_one_is_asked_at_once(world: World, kind: str) -> None:
     (name,) = world.poison(kind)
@@ -157,6 +165,7 @@ def test_the_only_due_task_backs_off_and_the_next_good_one_is_asked_at_once(worl
         assert world.task("good").polls == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["poison-http-500", "poison-hang", "poison-html", "poison-code-401"])
 def test_an_upstream_that_is_really_down_is_paused_probed_and_found_again(world: World, kind: str) -> None:
     down = {"poison-http-500": "server-error", "poison-hang": "timeout", "poison-html": "html"}
@@ -188,6 +197,7 @@ SLOWING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SLOWING)
 @pytest.mark.parametrize("after_s", ["15", "40"])
 def test_a_task_that_is_always_asked_to_slow_down_pauses_the_others_once(
@@ -234,6 +244,7 @@ def test_two_failing_tasks_that_say_retry_after_keep_no_good_one_waiting_for_lon
 # Who goes first
 
 
+@pytest.mark.slow
 @BOTH_STORES
 @pytest.mark.parametrize("late", [register, request_poll], ids=["registered", "requested"])
 def test_hundreds_of_orphans_keep_no_registered_task_waiting_and_get_on(

@@ -53,6 +53,7 @@ def workers_of(receiver: Deployment) -> set[int]:
     return set(map(int, re.findall(r"Booting worker with pid: (\d+)", receiver.log.read_text())))
 
 
+@pytest.mark.slow
 def test_a_stopping_server_gives_the_lease_back_at_once_and_finishes_what_it_began(tmp_path: Path) -> None:
     with deployed(tmp_path, 2, **FAST) as (group_a, group_b), ThreadPoolExecutor() as pool:
         group_a.post("/api/tasks", {"taskId": "waited-for"})
@@ -82,6 +83,7 @@ def test_a_reload_keeps_the_callbacks_that_are_on_their_way_and_moves_the_poller
         assert {receiver.get(f"/api/tasks/half-{number}")["callbacks"] for number in range(3)} == {1}
 
 
+@pytest.mark.slow
 def test_recycled_workers_lose_no_callback_and_hand_the_poller_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_recycled_workers_lose_no_callback_and_hand_the_poller_on(
         eventually(lambda: receiver.poller["heartbeatAge"] < 5, within_s=5)
 
 
+@pytest.mark.slow
 @pytest.mark.longest
 def test_two_groups_of_three_workers_keep_one_quota_and_one_poller_even_when_it_is_killed(
     tmp_path: Path,
@@ -209,16 +212,10 @@ def test_wrong_settings_stop_the_start_with_one_message(tmp_path: Path, command:
     assert "Traceback" not in log
 
 
-@pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        "--access-logfile -",
-        "--access-logfile /dev/null --preload",
-        "--worker-class sync",
-        "--forwarded-allow-ips '*'",
-        "--bind 127.0.0.1:9",
-    ],
+    ("command", "arguments"),
+    [(GUNICORN, "--access-logfile /dev/null --preload"), (SERVE, "--worker-class sync")],
+    ids=["gunicorn", "serve"],
 )
 def test_arguments_of_gunicorn_that_break_a_promise_stop_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Sequence[str], arguments: str
@@ -246,6 +243,7 @@ def test_tables_of_a_newer_version_stop_the_start_and_are_not_touched(tmp_path: 
     older.session.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preload", [False, True])
 def test_preloading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preload: bool) -> None:
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--preload" if preload else "")
@@ -283,6 +281,7 @@ def test_bodies_are_taken_whole_or_not_at_all(tmp_path: Path) -> None:
         assert receiver.get("/api/quarantine")["deliveries"] == []
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_a_503_in_time_and_heals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +311,7 @@ def test_a_locked_database_is_a_503_in_time_and_heals(
         assert "WORKER TIMEOUT" not in receiver.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_worker_born_while_the_database_is_locked_does_not_stop_the_server(tmp_path: Path) -> None:
     with deployed(tmp_path, WORKERS="2", **FAST) as (receiver,):
         eventually(lambda: receiver.poller["holder"])

@@ -43,6 +43,7 @@ def polls_go_on(machines: Machines) -> None:
     eventually(lambda: machines.simulator.stats()["calls"] > calls, why="tasks are polled")
 
 
+@pytest.mark.slow
 @HOME
 @pytest.mark.longest
 def test_two_machines_outlive_a_cut_a_kill_and_a_crash_within_one_quota(machines: Machines) -> None:

@@ -99,6 +99,7 @@ class Browser:
         self._session.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [GUNICORN, SERVE], ids=["gunicorn", "serve"])
 def test_tokens_and_the_password_are_changed_and_not_one_callback_is_refused(
     tmp_path: Path, command: Sequence[str]

@@ -124,6 +124,7 @@ def test_more_half_requests_than_threads_delay_no_callback(receiver: Deployment,
 LIMITS_S = {"half the headers": worker.HEAD_S, "half a body": worker.BODY_S}
 
 
+@pytest.mark.slow
 @pytest.mark.longest
 def test_half_a_request_is_cut_off_in_time(receiver: Deployment) -> None:
     with ExitStack() as both:
@@ -189,6 +190,7 @@ def test_who_never_closes_a_connection_that_is_over_delays_nobody(receiver: Depl
             connection.close()
 
 
+@pytest.mark.slow
 def test_who_does_not_read_the_answer_keeps_no_thread_for_long(receiver: Deployment) -> None:
     lyrics = [{"id": str(number), "prompt": "la " * 5000} for number in range(12)]
     for number in range(40):
@@ -211,6 +213,7 @@ def test_who_does_not_read_the_answer_keeps_no_thread_for_long(receiver: Deploym
             connection.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_does_not_wait_for_half_requests(tmp_path: Path) -> None:
     with deployed(tmp_path, **SMALL) as (receiver,):
         held = [

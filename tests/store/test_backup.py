@@ -272,6 +272,7 @@ def test_a_full_disk_is_named_as_such(runtime: Runtime, place: Path, tmp_path: P
     assert f"BackupError: There is not enough room in {small}." in done.stderr
 
 
+@pytest.mark.slow
 def test_the_copy_is_of_one_moment_while_others_write(runtime: Runtime, place: Path, tmp_path: Path) -> None:
     tell(runtime, *range(3000))
 

@@ -70,6 +70,7 @@ def walks(runtime: Runtime, statement: str, parameters: Any) -> list[str]:
     return whole + ([] if bounded else sorts)
 
 
+@pytest.mark.slow
 def test_no_list_of_changes_walks_over_the_whole_table_or_sorts_it(filled: Runtime) -> None:
     filters = product(
         (None, "failed"), (None, "SUCCESS"), (None, Flag.CONFLICT), (None, "label 7"), (None, True, False),
@@ -111,6 +112,7 @@ def change(runtime: Runtime) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "do",
     [change, lambda runtime: delete_task(runtime, f"{77:032}", now=T0, actor=SOMEBODY)],

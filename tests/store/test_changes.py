@@ -49,6 +49,7 @@ def changes(
     pytest.fail("no end")
 
 
+@pytest.mark.slow
 def test_any_filters_find_what_fits_in_order_of_change(runtime: Runtime) -> None:
     stored_tasks = [a_task(number, runtime) for number in range(120)]
     for stored_task in reversed(stored_tasks):
@@ -135,6 +136,7 @@ def test_the_times_still_grow_when_the_last_changed_task_was_deleted(runtime: Ru
     assert later and later.changed_at and later.changed_at > T0 + timedelta(hours=1)
 
 
+@pytest.mark.slow
 def test_a_page_of_changes_looks_at_so_many_at_most_and_the_pages_still_reach_the_end(
     runtime: Runtime,
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_page_of_changes_looks_at_so_many_at_most_and_the_pages_still_reach_th
         ]
 
 
+@pytest.mark.slow
 def test_a_reader_loses_nothing_to_writers_on_machines_whose_clocks_differ(
     new_runtime: Callable[..., Runtime],
 ) -> None:

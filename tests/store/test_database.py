@@ -43,6 +43,7 @@ def test_a_database_that_nobody_uses_any_more_leaves_nothing_behind(database_url
     assert engine() is None
 
 
+@pytest.mark.slow
 def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
     spawn = multiprocessing.get_context("spawn")

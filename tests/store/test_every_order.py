@@ -133,7 +133,14 @@ def shown(task: Task) -> dict[str, object]:
 
 
 # The law is the pure core's; one story shows that it holds in the other store too.
-EVERY_STORY = [(name, "sqlite") for name in STORIES] + [(next(iter(STORIES)), "postgresql")]
+FIRST = next(iter(STORIES))
+EVERY_STORY = [
+    (FIRST, "sqlite"),
+    *(
+        pytest.param(name, store, marks=pytest.mark.slow)
+        for name, store in [*((name, "sqlite") for name in STORIES if name != FIRST), (FIRST, "postgresql")]
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "database_url"), EVERY_STORY, indirect=["database_url"])

@@ -132,6 +132,7 @@ def keep_house(runtime: Runtime, _: World) -> None:
     assert pruning.run_once() and pruning.run_once()
 
 
+@pytest.mark.slow
 @BOTH_STORES
 @pytest.mark.parametrize("work", [take_callbacks_in, take_an_answer_in, register_tasks, poll, keep_house])
 def test_no_statement_on_the_way_walks_over_what_is_stored(

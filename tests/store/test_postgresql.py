@@ -267,10 +267,10 @@ def test_what_a_node_locks_is_free_again_when_it_is_gone(runtime: Runtime) -> No
 def test_what_is_stored_is_on_disk_whatever_the_servers_default_is(
     runtime: Runtime, postgres: Postgres, default: str, ours: str
 ) -> None:
-    postgres.set_default(str(runtime.database.url.database), "synchronous_commit", default)
-    runtime.database.engine.dispose()
-    with runtime.database.write() as connection:
-        assert connection.scalar(text("SHOW synchronous_commit")) == ours
+    with postgres.default(str(runtime.database.url.database), "synchronous_commit", default):
+        runtime.database.engine.dispose()
+        with runtime.database.write() as connection:
+            assert connection.scalar(text("SHOW synchronous_commit")) == ours
 
 
 def test_a_reader_sees_one_moment_and_cannot_write(runtime: Runtime) -> None:

@@ -42,8 +42,8 @@ def a_task(number: int, runtime: Runtime) -> Task:
 
 
 def store(runtime: Runtime, stored_tasks: list[Task]) -> None:
-    for first in range(0, len(stored_tasks), 500):  # no transaction may last long
-        some = stored_tasks[first : first + 500]
+    for first in range(0, len(stored_tasks), 100):  # no transaction may last long
+        some = stored_tasks[first : first + 100]
         with runtime.database.write() as connection:
             fresh = tasks.load_or_create(connection, {task.task_id: task.first_seen_at for task in some})
             tasks.save(connection, [(fresh[task.task_id], task) for task in some])
@@ -91,6 +91,7 @@ def at_most_three_of(*filters: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     yield from [*few, choices[-1]]
 
 
+@pytest.mark.slow
 def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) -> None:
     stored_tasks = [a_task(number, runtime) for number in range(150)]
     store(runtime, stored_tasks)
@@ -112,6 +113,7 @@ def test_any_filters_find_what_fits_newest_first_page_by_page(runtime: Runtime) 
     assert len(sizes) > 20, "the filters really tell tasks apart"
 
 
+@pytest.mark.slow
 def test_a_page_looks_at_so_many_tasks_at_most_and_the_pages_still_reach_the_end(runtime: Runtime) -> None:
     stored_tasks = [a_task(number, runtime) for number in (11, 22, 33)]
     ended = [replace(a_task(0, runtime), task_id=f"many-{n:05}", first_seen_at=T0 + timedelta(hours=1, seconds=n))
@@ -179,6 +181,7 @@ def test_a_task_is_no_more_found_by_words_it_has_lost(runtime: Runtime) -> None:
             )
 
 
+@pytest.mark.slow
 def test_a_search_reaches_every_match_however_many_there_are(runtime: Runtime) -> None:
     many = [
         replace(_titled(f"love-{n:04}", "Love song"), first_seen_at=T0 + timedelta(seconds=n))
@@ -206,6 +209,7 @@ def test_a_search_reaches_every_match_however_many_there_are(runtime: Runtime) -
         ]
 
 
+@pytest.mark.slow
 def test_the_longest_overdue_are_found_among_any_number_in_progress(runtime: Runtime) -> None:
     fresh = [replace(_titled(f"t{n:04}", "x"), registered_at=T0, next_poll_at=T0 + timedelta(hours=9),
                      first_seen_at=T0 + timedelta(seconds=n)) for n in range(SCAN_LIMIT + 50)]  # fmt: skip
@@ -217,6 +221,7 @@ def test_the_longest_overdue_are_found_among_any_number_in_progress(runtime: Run
         assert list(pages(connection, replace(filters, due_before=None), limit=5)) == [[]]
 
 
+@pytest.mark.slow
 def test_the_settled_ones_are_found_behind_any_number_in_progress(runtime: Runtime) -> None:
     waiting = [
         replace(_titled(f"t{n:04}", "x"), first_seen_at=T0 + timedelta(seconds=n))

@@ -75,6 +75,7 @@ def send(client: FlaskClient, method: str, path: str, form: dict[str, str] | Non
     ).status_code
 
 
+@pytest.mark.slow
 @BOTH_STORES
 def test_no_path_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     form = {"csrf_token": token_of(client, "/admin/"), "label": "x"}
@@ -90,6 +91,7 @@ def test_no_path_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @BOTH_STORES
 def test_no_query_with_an_odd_text_is_our_fault(client: FlaskClient) -> None:
     form = {"csrf_token": token_of(client, "/admin/")}
@@ -170,6 +172,7 @@ REQUESTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_odd_header_is_our_fault(client: FlaskClient, scheme: str) -> None:
     form = urlencode({"csrf_token": token_of(client, "/admin/"), "label": "x"})

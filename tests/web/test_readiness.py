@@ -313,6 +313,7 @@ def on_a_small_disk(tmp_path: Path, how: str, left: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 class TestFullDisk:
     @pytest.mark.parametrize("left", [0, 396_000])
     def test_a_nearly_full_disk_raises_an_alarm_before_callbacks_are_refused(
