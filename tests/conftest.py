@@ -24,8 +24,17 @@ PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: else all wait for one of them in the end."""
+    """The longest first: else all wait for one of them in the end. Whole ways through PostgreSQL are slow tests."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if (
+            callspec
+            and callspec.params.get("database_url") == "postgresql"
+            and "store" not in item.path.parts
+        ):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 

@@ -77,6 +77,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_a_large_body_is_read_in_time(name: str) -> None:
     body = LARGE[name]
@@ -91,6 +92,7 @@ def test_a_large_body_is_read_in_time(name: str) -> None:
     assert took_s < AT_MOST_S
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["keys in data", "long keys", "empty objects", "rows", "JSON in JSON"])
 def test_a_large_body_is_read_in_bounded_memory_of_which_little_is_kept(name: str) -> None:
     tracemalloc.start()

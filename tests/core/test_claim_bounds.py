@@ -57,6 +57,7 @@ def poll(count: int, **more: int) -> Observation:
 FULL = reconcile(TaskState(), callback(50, size=4980))
 
 
+@pytest.mark.slow
 @LAWS
 @given(TOLD)
 def test_the_size_is_about_what_the_stored_state_is_larger_by(observations):

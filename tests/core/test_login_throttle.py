@@ -215,6 +215,7 @@ PATIENCE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pauses", PATIENCE, ids=str)
 @pytest.mark.parametrize("networks", [1, 25])
 def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses):
@@ -222,6 +223,7 @@ def test_a_days_guesses_are_bounded_for_any_number_of_networks(networks, pauses)
     assert tried <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     st.integers(1, 25), st.lists(st.sampled_from([0, 0, 30, 120, 899, 901, HOUR]), min_size=1, max_size=12)
@@ -230,6 +232,7 @@ def test_no_mixture_of_pauses_gives_more(networks, pauses):
     assert guesses_a_day(networks, pauses=pauses) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * networks
 
 
+@pytest.mark.slow
 def test_of_a_hundred_networks_none_gets_more_than_its_share():
     assert guesses_a_day(100, pauses=[0]) <= MAX_DAILY_SHARED + MAX_DAILY_LOCKED * 100
 

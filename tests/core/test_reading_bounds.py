@@ -210,6 +210,7 @@ def test_only_the_first_32_rows_are_read_and_the_rest_is_named() -> None:
     assert stage(rows[:32]).errors == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [

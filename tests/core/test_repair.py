@@ -75,6 +75,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", HOSTILE)
 @pytest.mark.parametrize("start", ['{"param":"', '{"param":"{', '{"data":{"param":"{\\"'])
 def test_no_body_takes_long(start, part):

@@ -123,12 +123,14 @@ def any_of_three(holds):
     return any(holds() for _ in range(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_folding_twice_as_much_costs_about_twice_as_much(text):
     half = text[: len(text) // 2]
     assert any_of_three(lambda: cost_s(lambda: fold_text(text)) <= 3 * cost_s(lambda: fold_text(half)) + 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", EVIL_TEXTS.values(), ids=EVIL_TEXTS.keys())
 def test_the_words_of_many_long_texts_are_found_in_no_time(text):
     texts = [f"{number} {text}" for number in range(100)]

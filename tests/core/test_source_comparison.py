@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,6 +134,7 @@ def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(observation
     assert there == {place: (b, a, stored) for place, (a, b, stored) in back.items()}
 
 
+@pytest.mark.slow
 def test_comparing_takes_as_long_for_each_of_many_tracks_as_for_each_of_few():
     def cost_s(count):
         state = state_after(callback("SUCCESS", *(ready(f"{number}") for number in range(count))))

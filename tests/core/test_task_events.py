@@ -230,6 +230,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("task", [registered(), FRESH], ids=["registered", "orphan"])
 def test_hundreds_of_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
@@ -238,12 +239,14 @@ def test_hundreds_of_forged_callbacks_about_a_task_cost_a_few_polls(kind, task):
     assert flooded(task, claims, over_s=1000, every_s=5) <= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_burst_of_forged_callbacks_costs_one_poll_and_one_more_for_each_other_end_that_is_claimed(kind):
     claims = (KINDS[kind](number) for number in range(500))
     assert flooded(registered(), claims, over_s=21, every_s=0.1) <= (3 if kind == "in turn" else 1)
 
 
+@pytest.mark.slow
 def test_a_task_given_up_is_not_polled_as_often_as_it_is_called_back():
     task, polls = given_up(), 0
     for second in range(0, 1000, 3):

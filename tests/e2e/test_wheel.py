@@ -18,6 +18,8 @@ import requests
 from benchmarks.processes import ROOT, free_port
 from tests.conftest import environment, eventually
 
+pytestmark = pytest.mark.slow  # building and installing it, and each command of it
+
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
@@ -76,7 +78,6 @@ def test_the_module_is_the_command_and_comes_from_the_wheel(site: Path, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.longest
 def test_the_demo_runs_in_an_empty_folder_and_leaves_nothing_there(site: Path, tmp_path: Path) -> None:
     narrow = 'COLUMNS=20 exec "$0" demo --tasks 5 --seed 1 --exit 2>&1'
@@ -129,7 +130,6 @@ def hostile(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_a_working_folder_with_files_named_as_modules_changes_nothing(site: Path, hostile: Path) -> None:
     port = free_port()
     settings = environment(hostile, BIND=f"127.0.0.1:{port}")
@@ -164,7 +164,6 @@ def test_the_settings_of_the_wheel_are_those_of_the_repository(site: Path, tmp_p
     assert listed == (0, (ROOT / "config" / "receiver.env.example").read_text(encoding="utf-8"), "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [("bin/receiver",), (sys.executable, "-m", "receiver")], ids=["receiver", "module"]
 )

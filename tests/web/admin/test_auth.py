@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 
 from receiver.app import build_app
 from receiver.clock import utc_now
-from receiver.core.login_throttle import ALL_LOCKED_AFTER
+from receiver.core.login_throttle import ALL_LOCKED_AFTER, record_failure, record_global_failure
 from receiver.runtime import Runtime
+from receiver.store.login_attempts import EVERYBODY, load_attempts, save_attempts
 from receiver.store.schema import admin_session
 from receiver.store.schema import sign_in as sign_in_table
 from receiver.web.admin.auth import network_of
@@ -60,15 +61,22 @@ KNOWN, STRANGER = {"REMOTE_ADDR": "192.0.2.7"}, {"REMOTE_ADDR": "203.0.113.9"}
 
 
 @pytest.fixture
-def guessed_at(client: FlaskClient) -> FlaskClient:
+def guessed_at(client: FlaskClient, runtime: Runtime) -> FlaskClient:
     """Somebody has signed in and out, and since then many wrong passwords came from 34 networks."""
     assert sign_in(client, environ_overrides=KNOWN).status_code == 303
     client.delete_cookie("receiver_admin", path="/admin")
-    form = {"csrf_token": token_of(client), "password": "wrong horse"}
-    for number in range(ALL_LOCKED_AFTER):
-        address = {"REMOTE_ADDR": f"198.51.100.{number % 34}"}
-        answer = client.post("/admin/sign-in", data=form, environ_overrides=address)
-        assert answer.status_code == 403
+    networks = [f"198.51.100.{number}" for number in range(34)]
+    with runtime.database.write() as connection:
+        now, attempts = utc_now(), load_attempts(connection, [*networks, EVERYBODY])
+        for number in range(ALL_LOCKED_AFTER - 1):
+            network = networks[number % 34]
+            attempts = {
+                **attempts,
+                network: record_failure(attempts[network], now=now),
+                EVERYBODY: record_global_failure(attempts[EVERYBODY], now=now),
+            }
+        save_attempts(connection, attempts)
+    assert sign_in(client, "wrong horse", environ_overrides={"REMOTE_ADDR": networks[-1]}).status_code == 403
     return client
 
 
