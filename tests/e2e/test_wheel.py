@@ -100,12 +100,7 @@ def test_the_server_serves_its_pages_and_stops_at_sigterm(site: Path, tmp_path: 
     url = f"http://127.0.0.1:{free_port()}"
     settings = environment(tmp_path, BIND=url.removeprefix("http://"))
     with started(site, tmp_path, sys.executable, "-m", "receiver", "serve", **settings) as server:
-        eventually(
-            lambda: server.poll() is not None or responds(f"{url}/healthz"),
-            within_s=60,
-            why="the server starts",
-        )
-        assert server.poll() is None, server.communicate()
+        await_start(server, url)
         assert "Sign in" in requests.get(f"{url}/admin/sign-in", timeout=10).text
         assert requests.get(f"{url}/admin/static/admin.css", timeout=10).ok
         server.terminate()
@@ -139,12 +134,7 @@ def test_a_working_folder_with_files_named_as_modules_changes_nothing(site: Path
             output, errors = ran.communicate(timeout=60)
         assert (ran.returncode, "hostile" in output + errors) == (0, False), output + errors
     with started(site, hostile, command, "serve", **settings) as server:
-        eventually(
-            lambda: server.poll() is not None or responds(f"http://127.0.0.1:{port}/healthz"),
-            within_s=60,
-            why="the server starts",
-        )
-        assert server.poll() is None, server.communicate()
+        await_start(server, f"http://127.0.0.1:{port}")
         server.send_signal(signal.SIGHUP)
         assert "Sign in" in requests.get(f"http://127.0.0.1:{port}/admin/sign-in", timeout=10).text
         server.terminate()
@@ -176,12 +166,7 @@ def test_sigusr2_starts_a_second_server_that_goes_on_alone(
     settings = environment(tmp_path, BIND=url.removeprefix("http://"))
     settings["GUNICORN_CMD_ARGS"] = f"--pid {pids[0]}"
     with started(site, tmp_path, program, *command[1:], "serve", **settings) as server:
-        eventually(
-            lambda: server.poll() is not None or responds(f"{url}/healthz"),
-            within_s=60,
-            why="the server starts",
-        )
-        assert server.poll() is None, server.communicate()
+        await_start(server, url)
         server.send_signal(signal.SIGUSR2)
         eventually(pids[1].exists, within_s=60, why="a second master starts")
         second = int(pids[1].read_text())
@@ -192,6 +177,16 @@ def test_sigusr2_starts_a_second_server_that_goes_on_alone(
             eventually(lambda: responds(f"{url}/healthz"), within_s=60, why="the second master serves")
         finally:
             os.kill(second, signal.SIGTERM)
+
+
+def await_start(server: subprocess.Popen[str], url: str) -> None:
+    """Until it answers; fails with its log where it ends before."""
+    eventually(
+        lambda: server.poll() is not None or responds(f"{url}/healthz"),
+        within_s=60,
+        why="the server starts",
+    )
+    assert server.poll() is None, server.communicate()
 
 
 def responds(url: str) -> bool:
