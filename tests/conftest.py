@@ -4,21 +4,23 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from werkzeug.test import TestResponse
 
-from benchmarks.postgres import Postgres, running_postgres
 from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
-from receiver.intake import Intake
-from receiver.runtime import Runtime, open_runtime
-from receiver.settings import Settings, load_settings
-from receiver.simulator import Simulator, SimulatorServer
-from receiver.store.database import Database
-from tests.world import SOMEBODY, T0, Clock, World
+from tests.clock import T0, Clock
 
-__all__ = ["API_TOKEN", "CALLBACK_TOKEN", "SOMEBODY", "T0", "environment", "eventually"]
+if TYPE_CHECKING:  # the pure tests start without what these need
+    from werkzeug.test import TestResponse
+
+    from benchmarks.postgres import Postgres
+    from receiver.runtime import Runtime
+    from receiver.settings import Settings
+    from receiver.simulator import SimulatorServer
+    from tests.world import World
+
+__all__ = ["API_TOKEN", "CALLBACK_TOKEN", "T0", "environment", "eventually"]
 
 PAYLOADS = Path(__file__).parent / "payloads"
 REQUIRE_ALL = os.environ.get("RECEIVER_TEST_REQUIRE_ALL") == "1"
@@ -46,7 +48,9 @@ def _no_settings_from_outside() -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> "Settings":
+    from receiver.settings import load_settings
+
     return load_settings(environment(tmp_path))
 
 
@@ -55,7 +59,9 @@ BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], 
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> "Iterator[Postgres]":
+    from benchmarks.postgres import running_postgres
+
     with running_postgres() as running:
         yield running
 
@@ -63,6 +69,8 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def new_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database file with the receiver's tables, to be copied."""
+    from receiver.store.database import Database
+
     path = tmp_path_factory.mktemp("sqlite") / "receiver.db"
     Database(f"sqlite:///{path}").migrate()
     return path
@@ -80,8 +88,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, new_sqlite_file
 
 
 @pytest.fixture
-def new_runtime(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Runtime]]:
+def new_runtime(tmp_path: Path, database_url: str) -> "Iterator[Callable[..., Runtime]]":
     """Makes a runtime on the test's own database, with changed settings."""
+    from receiver.runtime import open_runtime
+    from receiver.settings import load_settings
+
     made: list[Runtime] = []
 
     def make(**changes: str) -> Runtime:
@@ -95,7 +106,7 @@ def new_runtime(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Run
 
 
 @pytest.fixture
-def runtime(new_runtime: Callable[..., Runtime]) -> Runtime:
+def runtime(new_runtime: "Callable[..., Runtime]") -> "Runtime":
     return new_runtime()
 
 
@@ -105,15 +116,20 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def upstream() -> Iterator[SimulatorServer]:
+def upstream() -> "Iterator[SimulatorServer]":
+    from receiver.simulator import Simulator, SimulatorServer
+
     with SimulatorServer(Simulator(api_key="upstream-key")) as server:
         yield server
 
 
 @pytest.fixture
 def new_world(
-    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
-) -> Iterator[Callable[..., World]]:
+    new_runtime: "Callable[..., Runtime]", upstream: "SimulatorServer", clock: Clock
+) -> "Iterator[Callable[..., World]]":
+    from receiver.intake import Intake
+    from tests.world import World
+
     made: list[World] = []
 
     def make(name: str = "one", kind: type[Intake] = Intake, **changes: str) -> World:
@@ -127,11 +143,11 @@ def new_world(
 
 
 @pytest.fixture
-def world(new_world: Callable[..., World]) -> World:
+def world(new_world: "Callable[..., World]") -> "World":
     return new_world()
 
 
-def json_of(response: TestResponse) -> Any:
+def json_of(response: "TestResponse") -> Any:
     """What the JSON of a response says; fails where it has none."""
     assert response.json is not None, response.text
     return response.json

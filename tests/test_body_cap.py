@@ -18,7 +18,8 @@ from receiver.store.body_cap import BodyCap
 from receiver.store.cap import CHECK_EVERY_BYTES, Cap
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, T0
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

@@ -31,8 +31,9 @@ from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery, task
 from receiver.store.statement_errors import StatementRefusedError
 from receiver.store.unsupported_callbacks import SCAN_LIMIT, first_end_claims
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually, json_of
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, T0, eventually, json_of
 from tests.evil_bodies import EVIL
+from tests.world import SOMEBODY
 
 LARGEST_BODY = 1_048_576
 AT_MOST_S, BUSY = 0.3, 3  # on a quiet machine, and how much slower the test's may be

@@ -23,7 +23,8 @@ from receiver.store.audit_log import ActionKind
 from receiver.store.body_retention import SCAN_LIMIT
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
-from tests.conftest import BOTH_STORES, PAYLOADS, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, PAYLOADS, T0
+from tests.world import SOMEBODY
 
 
 def count(runtime: Runtime, *, days: int) -> None:

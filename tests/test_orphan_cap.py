@@ -22,8 +22,9 @@ from receiver.store.orphan_cap import ORPHANS, OrphanCap
 from receiver.store.schema import delivery, task
 from receiver.store.short_rows import MAX_CHARS, MAX_QUERY_CHARS
 from receiver.store.task_list import TaskFilter
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, T0
 from tests.test_body_cap import with_cap
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

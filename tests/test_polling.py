@@ -20,8 +20,8 @@ from receiver.store import call_quota, deliveries, lease, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
 from receiver.store.quarantine import QuarantineFilter
 from receiver.upstream.client import PollFailure, PollResponse, UpstreamClient
-from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, SOMEBODY, T0, eventually
-from tests.world import World
+from tests.conftest import BOTH_STORES, CALLBACK_TOKEN, T0, eventually
+from tests.world import SOMEBODY, World
 
 pytestmark = BOTH_STORES
 

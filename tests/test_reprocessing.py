@@ -22,7 +22,8 @@ from receiver.store import audit_log, deliveries, hourly_counts, quarantine, tas
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
-from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, T0
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

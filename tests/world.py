@@ -1,7 +1,6 @@
 """A receiver's poller and its upstream, with a clock that the test sets: real HTTP, a real store."""
 
 import threading
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from receiver.core.task import Task
@@ -14,23 +13,9 @@ from receiver.simulator import Simulator
 from receiver.store import tasks, upstream_status
 from receiver.store.audit_log import Actor
 from receiver.upstream.client import UpstreamClient
+from tests.clock import Clock
 
 SOMEBODY = Actor(via="test")
-T0 = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = T0
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, seconds: float) -> datetime:
-        self.now += timedelta(seconds=seconds)
-        return self.now
 
 
 class World:

@@ -21,9 +21,9 @@ from receiver.polling import Poller
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.upstream.client import UpstreamClient
+from tests.clock import Clock
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
 from tests.web.admin.page import sign_in
-from tests.world import Clock
 
 CASES = {path.stem[:2]: json.loads(path.read_bytes()) for path in Path(__file__).parent.glob("*.json")}
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}

@@ -16,7 +16,8 @@ from receiver.runtime import Runtime
 from receiver.store import task_list, tasks
 from receiver.store.changes import find_changes
 from receiver.store.task_list import Flag, TaskFilter
-from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, T0
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

@@ -17,8 +17,9 @@ from receiver.store import tasks
 from receiver.store.changes import find_changes
 from receiver.store.schema import change_clock, task
 from receiver.store.task_list import SCAN_LIMIT, Flag, TaskFilter
-from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, T0
 from tests.store.test_task_list import DUE_BEFORE, a_task, at_most_three_of, fits, store
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

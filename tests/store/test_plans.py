@@ -21,9 +21,9 @@ from receiver.store import hourly_counts, task_list
 from receiver.store.body_cap import BodyCap
 from receiver.store.orphan_cap import OrphanCap
 from receiver.store.task_list import Flag, TaskFilter
-from tests.conftest import BOTH_STORES, SOMEBODY, T0
+from tests.conftest import BOTH_STORES, T0
 from tests.store.statements import listening, walks_of
-from tests.world import World
+from tests.world import SOMEBODY, World
 
 DUE_BEFORE = T0 + timedelta(hours=2)
 NOW = T0 + timedelta(days=120)

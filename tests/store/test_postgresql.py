@@ -30,7 +30,8 @@ from receiver.store import call_quota, deliveries, hourly_counts, lease, tasks
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
-from tests.conftest import CALLBACK_TOKEN, SOMEBODY, T0, environment, eventually, need
+from tests.conftest import CALLBACK_TOKEN, T0, environment, eventually, need
+from tests.world import SOMEBODY
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 

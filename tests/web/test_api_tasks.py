@@ -20,9 +20,10 @@ from receiver.store import audit_log, hourly_counts, removal, task_list
 from receiver.store.deliveries import PAGE_BYTES
 from receiver.store.schema import delivery, task
 from receiver.store.task_list import TaskFilter
-from tests.conftest import API_TOKEN, BOTH_STORES, SOMEBODY, T0, eventually, json_of
+from tests.conftest import API_TOKEN, BOTH_STORES, T0, eventually, json_of
 from tests.store.test_migrations import counted_anew
 from tests.web.test_api import BEARER, Api
+from tests.world import SOMEBODY
 
 pytestmark = BOTH_STORES
 

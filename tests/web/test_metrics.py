@@ -24,8 +24,9 @@ from receiver.store import deliveries, hourly_counts, lease, upstream_status
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
 from receiver.web.database_metrics import read_database_metrics
-from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, SOMEBODY
+from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN
 from tests.web.admin.page import BEARER, CALLBACKS, make_overdue, tell
+from tests.world import SOMEBODY
 
 AFAR = {"environ_overrides": {"REMOTE_ADDR": "203.0.113.9"}}
 

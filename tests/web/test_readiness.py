@@ -28,8 +28,9 @@ from receiver.store.recent_failures import UnsavedFailures
 from receiver.store.schema import delivery, recent_failure, task
 from receiver.store.write_probe import MAX_PROBE_BYTES, probe_write_body
 from receiver.web.storage_health import WriteProbe, short_cause
-from tests.conftest import BOTH_STORES, SOMEBODY, T0, environment, eventually, need
+from tests.conftest import BOTH_STORES, T0, environment, eventually, need
 from tests.web.admin.page import CALLBACKS, sign_in, tell
+from tests.world import SOMEBODY
 
 
 @pytest.fixture
