@@ -1,5 +1,7 @@
 """What the tests share: real parts, made anew for each test."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -48,7 +50,7 @@ def _no_settings_from_outside() -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> "Settings":
+def settings(tmp_path: Path) -> Settings:
     from receiver.settings import load_settings
 
     return load_settings(environment(tmp_path))
@@ -59,7 +61,7 @@ BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], 
 
 
 @pytest.fixture(scope="session")
-def postgres() -> "Iterator[Postgres]":
+def postgres() -> Iterator[Postgres]:
     from benchmarks.postgres import running_postgres
 
     with running_postgres() as running:
@@ -88,7 +90,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, new_sqlite_file
 
 
 @pytest.fixture
-def new_runtime(tmp_path: Path, database_url: str) -> "Iterator[Callable[..., Runtime]]":
+def new_runtime(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Runtime]]:
     """Makes a runtime on the test's own database, with changed settings."""
     from receiver.runtime import open_runtime
     from receiver.settings import load_settings
@@ -106,7 +108,7 @@ def new_runtime(tmp_path: Path, database_url: str) -> "Iterator[Callable[..., Ru
 
 
 @pytest.fixture
-def runtime(new_runtime: "Callable[..., Runtime]") -> "Runtime":
+def runtime(new_runtime: Callable[..., Runtime]) -> Runtime:
     return new_runtime()
 
 
@@ -116,7 +118,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def upstream() -> "Iterator[SimulatorServer]":
+def upstream() -> Iterator[SimulatorServer]:
     from receiver.simulator import Simulator, SimulatorServer
 
     with SimulatorServer(Simulator(api_key="upstream-key")) as server:
@@ -125,8 +127,8 @@ def upstream() -> "Iterator[SimulatorServer]":
 
 @pytest.fixture
 def new_world(
-    new_runtime: "Callable[..., Runtime]", upstream: "SimulatorServer", clock: Clock
-) -> "Iterator[Callable[..., World]]":
+    new_runtime: Callable[..., Runtime], upstream: SimulatorServer, clock: Clock
+) -> Iterator[Callable[..., World]]:
     from receiver.intake import Intake
     from tests.world import World
 
@@ -143,11 +145,11 @@ def new_world(
 
 
 @pytest.fixture
-def world(new_world: "Callable[..., World]") -> "World":
+def world(new_world: Callable[..., World]) -> World:
     return new_world()
 
 
-def json_of(response: "TestResponse") -> Any:
+def json_of(response: TestResponse) -> Any:
     """What the JSON of a response says; fails where it has none."""
     assert response.json is not None, response.text
     return response.json

@@ -21,7 +21,7 @@ from receiver.core.payloads import ParseOutcome
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
-from receiver.polling.overdue import GIVE_UP_BATCH_SIZE, give_up_overdue
+from receiver.polling.giving_up import GIVE_UP_BATCH_SIZE, give_up_late_tasks
 from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
 from receiver.store import deliveries, hourly_counts, quarantine, tasks
@@ -246,7 +246,7 @@ def test_tasks_whose_time_is_over_are_given_up_few_at_a_time(runtime: Runtime) -
             written.append(len(parameters) if many else 1)
 
     event.listen(runtime.database.engine, "before_cursor_execute", listen)
-    while give_up_overdue(runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0):
+    while give_up_late_tasks(runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0):
         pass
     event.remove(runtime.database.engine, "before_cursor_execute", listen)
     assert written == [GIVE_UP_BATCH_SIZE] * 3

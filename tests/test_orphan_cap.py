@@ -13,7 +13,7 @@ from receiver.app import build_app
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.maintenance import Maintenance
 from receiver.operations import delete_task, every_task_id, label_task, rebuild_task, register_task
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts, task_list, tasks
 from receiver.store.body_cap import BodyCap
@@ -56,7 +56,7 @@ def register(runtime: Runtime, task_id: str) -> None:
 
 
 def give_up(runtime: Runtime) -> None:
-    give_up_overdue(
+    give_up_late_tasks(
         runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0 + timedelta(days=1)
     )
 

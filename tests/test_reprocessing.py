@@ -15,7 +15,7 @@ from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.intake import callback_delivery
 from receiver.operations import register_task
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.reprocessing import BATCH_SIZE, Summary
 from receiver.runtime import Runtime
 from receiver.store import audit_log, deliveries, hourly_counts, quarantine, tasks
@@ -184,7 +184,7 @@ def test_an_answer_to_a_poll_is_read_as_one_and_believed(runtime: Runtime) -> No
 
 def test_a_task_that_was_given_up_is_asked_about_once_more(runtime: Runtime) -> None:
     register_task(runtime, "t", label=None, now=T0, actor=SOMEBODY)
-    give_up_overdue(runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0)
+    give_up_late_tasks(runtime.database, runtime.settings.rules, first_seen_before=T0, now=T0)
     assert task(runtime, "t").next_poll_at is None
     store(runtime, [unread(stage("t", "text"), "t", ParseOutcome.UNREADABLE)])
     read_again(runtime)

@@ -74,4 +74,4 @@ class Leadership:
         call_quota.resize_slots(connection, self._slots)
         health = upstream_health.retry_refused_key(upstream_status.read_health(connection))
         upstream_status.save_health(connection, upstream_health.limit_pause(health, now=now))
-        log.info("poller", extra={"fields": {"holder": self._name, "fence": taken.fence}})
+        log.info("polling lease taken", extra={"fields": {"holder": self._name, "fence": taken.fence}})

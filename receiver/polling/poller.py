@@ -13,8 +13,8 @@ from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import Intake
 from receiver.polling.call_results import CallResults, FinishedCall
 from receiver.polling.calls import CallsUnderWay
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.polling.leadership import LEASE_S, Leadership
-from receiver.polling.overdue import give_up_overdue
 from receiver.settings import Settings
 from receiver.store import Connection, call_quota, due_tasks, upstream_status
 from receiver.store.call_quota import Call
@@ -165,4 +165,4 @@ class Poller:
         """Tasks that cannot be polled end all the same: at the give-up time without a key, later with one."""
         times = SILENT_UPSTREAM_FACTOR if self._settings.upstream_api_key else 1
         before = now - timedelta(seconds=times * self._settings.give_up_after)
-        return give_up_overdue(self._database, self._settings.rules, first_seen_before=before, now=now)
+        return give_up_late_tasks(self._database, self._settings.rules, first_seen_before=before, now=now)

@@ -170,7 +170,7 @@ def _with_time_of_change(
     ]
 
 
-def overdue_ids(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:
+def ids_to_give_up(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:
     """Unsettled tasks that were first seen before then, oldest first."""
     unsettled = task.c.outcome == Outcome.IN_PROGRESS
     query = select(task.c.task_id).where(unsettled, task.c.first_seen_at <= first_seen_before)

@@ -24,7 +24,7 @@ from receiver.store.health_queries import Oldest, read_oldest, read_overview
 from receiver.store.hourly_counts import ANSWERED, CALL, REREAD
 from receiver.store.login_attempts import read_lockout
 from receiver.store.orphan_cap import ORPHANS
-from receiver.web.admin.system_state import overdue_before, with_unsaved
+from receiver.web.read_system_state import overdue_before, with_unsaved
 from receiver.web.stats import read_poller
 from receiver.web.totals import Totals
 

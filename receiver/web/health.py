@@ -5,8 +5,8 @@ from flask import Blueprint, Response, jsonify
 from receiver.clock import utc_now
 from receiver.core.alarms import find_alarms
 from receiver.store.database import StoreUnavailableError
-from receiver.web.admin.system_state import read_system_state, unreadable
 from receiver.web.current import current_runtime
+from receiver.web.read_system_state import read_system_state, unreadable
 from receiver.web.stats import serialize_poller
 
 blueprint = Blueprint("health", __name__)

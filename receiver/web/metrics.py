@@ -20,11 +20,11 @@ from receiver.core.alarms import find_alarms
 from receiver.core.system_state import FAILED
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailableError
-from receiver.web.admin.system_state import system_state_of, unreadable
 from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
 from receiver.web.database_metrics import alarm_metrics, disk_metrics, metric_families, read_database_metrics
 from receiver.web.error_types import ErrorType
+from receiver.web.read_system_state import system_state_of, unreadable
 from receiver.web.secrets import has_bearer_token
 from receiver.web.storage_health import write_probe
 

@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from receiver.app import build_app
 from receiver.intake import callback_delivery, poll_delivery
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.runtime import open_runtime
 from receiver.settings import load_settings
 from receiver.store.schema import metadata
@@ -91,7 +91,7 @@ def fill(url: str) -> dict[str, Any]:
         answer = poll_delivery(json.dumps(body).encode(), task_id, now=T0 + place * hour, secrets=(TOKEN,))
         runtime.intake.accept([answer])
     hear(60, callback("late", "text", "Never finished"))
-    give_up_overdue(
+    give_up_late_tasks(
         runtime.database, runtime.settings.rules, first_seen_before=T0 + 2 * hour, now=T0 + 70 * hour
     )
     client.post("/api/tasks/pending/poll", headers=BEARER)

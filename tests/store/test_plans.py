@@ -15,7 +15,7 @@ from receiver.core.results import RefusalReason
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.maintenance import Maintenance, Pruning
 from receiver.operations import register_task, request_task_poll
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.runtime import Runtime
 from receiver.store import hourly_counts, task_list
 from receiver.store.body_cap import BodyCap
@@ -121,7 +121,7 @@ def poll(_: Runtime, world: World) -> None:
 
 def keep_house(runtime: Runtime, _: World) -> None:
     register_task(runtime, "silent", label=None, now=T0, actor=SOMEBODY)
-    give_up_overdue(runtime.database, runtime.settings.rules, first_seen_before=NOW, now=NOW)
+    give_up_late_tasks(runtime.database, runtime.settings.rules, first_seen_before=NOW, now=NOW)
     tell(runtime, b"<1>", b"<2>", stage("stranger"), stage("registered"))
     register_task(runtime, "registered", label=None, now=NOW, actor=SOMEBODY)
     assert BodyCap(runtime.database, most_bodies=1).enforce(for_s=20)

@@ -14,7 +14,7 @@ from receiver.clock import utc_now
 from receiver.core import task_counts
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.operations import delete_task
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.runtime import Runtime
 from receiver.store import audit_log, hourly_counts, removal, task_list
 from receiver.store.deliveries import PAGE_BYTES
@@ -198,7 +198,7 @@ def test_totals_are_as_if_a_deleted_task_had_never_been(
         if registered:
             api.post("/tasks", 201, {"taskId": name})
         api.callback(name, kind="complete" if code == 200 else "error", code=code)
-    give_up_overdue(runtime.database, runtime.settings.rules, first_seen_before=utc_now(), now=utc_now())
+    give_up_late_tasks(runtime.database, runtime.settings.rules, first_seen_before=utc_now(), now=utc_now())
     before = api.get("/stats")
     delete(api, "gone")
     stored, counted = totals(runtime)

@@ -8,7 +8,7 @@ from marshmallow import Schema
 
 from receiver.clock import utc_now
 from receiver.store.audit_log import Actor
-from receiver.web.admin import system_state
+from receiver.web import read_system_state
 from receiver.web.admin.assets import FOLDER, versions
 from receiver.web.api_input import parameters
 from receiver.web.current import current_runtime
@@ -26,7 +26,7 @@ def request_time() -> datetime:
 
 
 def overdue_before() -> datetime | None:
-    return system_state.overdue_before(current_runtime(), request_time())
+    return read_system_state.overdue_before(current_runtime(), request_time())
 
 
 def read_query(schema: Schema) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from receiver.store.database import StoreUnavailableError
 from receiver.web.admin.blueprint import blueprint
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.layout import page
-from receiver.web.admin.system_state import unreadable
 from receiver.web.api_errors import ErrorResponse, describe
 from receiver.web.error_types import ErrorType
+from receiver.web.read_system_state import unreadable
 from receiver.web.storage_health import short_cause
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from receiver.web.admin.assets import cache_control
 from receiver.web.admin.blueprint import PREFIX, blueprint, request_time
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.media import media_origins
-from receiver.web.admin.system_state import read_system_state
 from receiver.web.current import current_runtime
+from receiver.web.read_system_state import read_system_state
 
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'{media};"

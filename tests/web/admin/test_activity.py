@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.clock import utc_now
-from receiver.polling.overdue import give_up_overdue
+from receiver.polling.giving_up import give_up_late_tasks
 from receiver.runtime import Runtime
 from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, tell
@@ -46,7 +46,7 @@ def test_lost_callbacks_are_shown_as_count_and_share(admin: FlaskClient, runtime
     for number in range(3):
         tell(admin, f"task-{number}")
     now = utc_now() + timedelta(seconds=1)
-    give_up_overdue(runtime.database, runtime.settings.rules, first_seen_before=now, now=now)
+    give_up_late_tasks(runtime.database, runtime.settings.rules, first_seen_before=now, now=now)
     assert last(admin, "lost") == {"lost": 1, "recovered": 0, "loss rate": 25}
     text = admin.get("/admin/activity?days=1").text
     assert "<dt>loss rate</dt><dd>25.0 %</dd>" in text

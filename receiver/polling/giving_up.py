@@ -9,19 +9,21 @@ from receiver.core.task_events import give_up
 from receiver.store import tasks
 from receiver.store.database import Database
 
-OVERDUE_BATCH_SIZE = 256
+FIND_BATCH_SIZE = 256
 GIVE_UP_BATCH_SIZE = 8  # a transaction of some milliseconds, though each may be as large as a task can be
 MAX_GIVE_UP_S = 0.5  # between two passes of the poller
 PAUSE_S = 0.01  # in which waiting writers get the database
 
 
-def give_up_overdue(database: Database, rules: Rules, *, first_seen_before: datetime, now: datetime) -> int:
+def give_up_late_tasks(
+    database: Database, rules: Rules, *, first_seen_before: datetime, now: datetime
+) -> int:
     """Settle tasks first seen before then, for about `MAX_GIVE_UP_S`; returns how many.
 
     A few in a transaction, so that no callback is held up; what is left is for the next call.
     """
     with database.read() as connection:
-        ids = tasks.overdue_ids(connection, first_seen_before=first_seen_before, limit=OVERDUE_BATCH_SIZE)
+        ids = tasks.ids_to_give_up(connection, first_seen_before=first_seen_before, limit=FIND_BATCH_SIZE)
     given_up, ends = 0, time.monotonic() + MAX_GIVE_UP_S
     for first in range(0, len(ids), GIVE_UP_BATCH_SIZE):
         if first and time.monotonic() >= ends:
