@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start many processes of Python; each would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow test-min coverage lint audit constraints screenshots clean
+.PHONY: demo test test-slow test-min coverage bench lint audit constraints screenshots clean
 .DEFAULT_GOAL := test
 
 .venv/installed: pyproject.toml constraints.txt
@@ -68,10 +68,28 @@ screenshots: .venv/installed-test
 	$(BIN)/python -m tests.e2e.screenshots screenshots
 	$(BIN)/python -m tests.e2e.screenshots screenshots --empty
 
+benchmarks/peers/node_modules: benchmarks/peers/package.json
+	cd benchmarks/peers && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	touch $@
+
+.venv-bench: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/pip install --quiet --requirement benchmarks/peers/requirements.txt
+	touch $@
+
+# Callbacks a second beside what people would write instead; tables in the terminal, and ./bench/*.json.
+bench: .venv/installed-test .venv-bench benchmarks/peers/node_modules
+	tests/system-packages
+	mkdir -p bench
+	$(BIN)/python -m benchmarks.bench --json bench/sqlite.json
+	$(BIN)/python -m benchmarks.bench --json bench/sqlite-slow.json --fdatasync-ms 10 --scenario new
+	$(BIN)/python -m benchmarks.bench --json bench/postgresql.json --postgresql --scenario new
+	$(BIN)/python -m benchmarks.bench --json bench/postgresql-slow.json --postgresql --fdatasync-ms 10 --scenario new
+
 lint: .venv/installed-lint
 	$(BIN)/ruff format --check receiver tests benchmarks wsgi.py config
 	$(BIN)/ruff check receiver tests benchmarks wsgi.py config
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-min .venv-new instance .coverage* screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-min .venv-new .venv-bench bench benchmarks/peers/node_modules instance .coverage* screenshots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

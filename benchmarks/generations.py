@@ -3,7 +3,7 @@
 import json
 import random
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from receiver.core.results import RefusalReason
@@ -98,7 +98,16 @@ def _poll(runtime: Runtime, generation: Generation, *, now: datetime, as_of: dat
     runtime.intake.accept([poll_delivery(body, generation.task_id, now=now, secrets=())])
 
 
+def callbacks(task_id: str) -> Sequence[bytes]:
+    """The bodies of a task's text, first and complete, of 2.8 kB at most."""
+    generation = draw_generation(datetime(2026, 1, 1, tzinfo=UTC), random.Random(7))
+    bodies = [json.loads(callback.body) for callback in generation.callbacks]
+    for row in (row for body in bodies for row in body["data"]["data"]):
+        row["prompt"] += f" {row['prompt'][:300]}"
+    texts = (json.dumps(body, ensure_ascii=False, separators=(",", ":")) for body in bodies)
+    return [text.replace(generation.task_id, task_id).encode() for text in texts]
+
+
 def complete_callback(task_id: str) -> bytes:
     """The body of a `complete` callback with two tracks, as large as the upstream's."""
-    generation = draw_generation(datetime(2026, 1, 1, tzinfo=UTC), random.Random(7))
-    return generation.callbacks[-1].body.replace(generation.task_id.encode(), task_id.encode())
+    return callbacks(task_id)[-1]
