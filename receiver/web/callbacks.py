@@ -76,8 +76,6 @@ def _read_body(runtime: Runtime) -> bytes:
     body = b"" if (announced or 0) > read else _read_at_most(runtime, read)
     if max(len(body), announced or 0) > limit:
         raise _too_large(runtime)
-    if len(body) < (announced or 0):
-        raise _cut_off(runtime)
     try:
         return decode(body, request.headers.get("Content-Encoding", ""), limit=limit)
     except InflatedTooLargeError:

@@ -80,10 +80,12 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield running
 
 
-def ask(receiver: Deployment, raw: bytes) -> HTTPResponse:
-    """The one answer to these bytes, after which the connection is closed."""
+def ask(receiver: Deployment, raw: bytes, *, ends: bool = False) -> HTTPResponse:
+    """The one answer to these bytes, after which the connection is closed. With `ends` no more can come."""
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as connection:
         connection.sendall(raw)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         answer = HTTPResponse(connection)
         answer.begin()
         answer.body = answer.read()  # type: ignore[attr-defined]
@@ -109,6 +111,18 @@ def test_what_cannot_be_read_is_answered_as_a_problem_without_quoting_it(
     own_id = answer.headers["X-Request-Id"]
     assert f"request={own_id}" in log or (own_id and kind == "no size of a chunk for /api/tasks")
     assert not receiver.get("/api/quarantine")["deliveries"], "nothing is stored"
+
+
+@pytest.mark.parametrize("path", [f"/callbacks/{CALLBACK_TOKEN}", "/api/tasks"])
+def test_a_body_that_ends_early_is_refused_though_what_came_could_be_read(
+    receiver: Deployment, path: str
+) -> None:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {API_TOKEN}\r\nContent-Length: 50\r\n\r\n"
+    )
+    answer = ask(receiver, head.encode() + b'{"taskId": "a"}', ends=True)
+    assert (answer.status, json.loads(answer.body)["type"]) == (400, "/docs#body-incomplete")  # type: ignore[attr-defined]
+    assert not receiver.get("/api/tasks")["tasks"]
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "語", "🎵"])

@@ -16,6 +16,7 @@ from receiver.app import build_app
 from receiver.runtime import Runtime
 from receiver.web.error_types import ErrorType
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, json_of
+from tests.web.admin.page import sign_in, token_of
 
 KINDS = {kind.uri: kind for kind in ErrorType}
 CALLBACKS = f"/callbacks/{CALLBACK_TOKEN}"
@@ -326,30 +327,51 @@ class BrokenChunk(io.BytesIO):
         raise RuntimeError("Invalid chunk size")
 
 
-def test_a_body_that_breaks_off_has_one_type_wherever_it_is_sent(client: FlaskClient) -> None:
-    broken = {"wsgi.input_terminated": True}
-    for path in (CALLBACKS, "/api/tasks", "/api/tasks/known/poll"):
-        for stream, length in ((BrokenChunk(), None), (io.BytesIO(b'{"taskId"'), 100)):
-            overrides = broken if length is None else {"CONTENT_LENGTH": str(length)}
-            response = client.post(
+WHOLE = b'{"taskId": "new", "label": "late"}   '
+CUT = (0, 1, 20, len(WHOLE.rstrip()), len(WHOLE) - 1)
+
+
+def test_a_body_that_breaks_off_has_one_type_wherever_it_is_sent(
+    client: FlaskClient, subtests: pytest.Subtests
+) -> None:
+    """Whether the server ends the stream at its end, as gunicorn does, or leaves that to the application."""
+    streams: list[tuple[io.BytesIO, dict[str, Any]]] = [(BrokenChunk(), {"wsgi.input_terminated": True})]
+    for length, terminated in product(CUT, (True, False)):
+        environ = {"CONTENT_LENGTH": str(len(WHOLE))} | (
+            {"wsgi.input_terminated": True} if terminated else {}
+        )
+        streams.append((io.BytesIO(WHOLE[:length]), environ))
+    calls = [("POST", CALLBACKS), *(call for call in CALLS if call[0] in ("POST", "PATCH", "DELETE"))]
+    for (stream, environ), (method, path) in product(streams, calls):
+        with subtests.test(length=len(stream.getvalue()), environ=environ, method=method, path=path):
+            stream.seek(0)
+            response = client.open(
                 path,
+                method=method,
                 headers=BEARER,
                 input_stream=stream,
                 content_type="application/json",
-                environ_overrides=overrides,
+                environ_overrides=environ,
             )
-            assert problem(response, 400)["type"] == "/docs#body-incomplete", path
+            assert problem(response, 400)["type"] == "/docs#body-incomplete"
     assert stored(client) == [("known", "mine")]
 
 
-def test_a_form_of_the_admin_page_that_breaks_off_is_no_fault_of_ours(client: FlaskClient) -> None:
+@pytest.mark.parametrize("chunks", [True, False])
+def test_a_form_of_the_admin_page_that_breaks_off_is_named_and_changes_nothing(
+    client: FlaskClient, chunks: bool
+) -> None:
+    assert sign_in(client).status_code == 303
+    form = f"csrf_token={token_of(client, '/admin/')}&label=only+a+part+of+it".encode()
+    environ = {"wsgi.input_terminated": True} | ({} if chunks else {"CONTENT_LENGTH": str(len(form) + 5)})
     response = client.post(
-        "/admin/sign-in",
-        input_stream=BrokenChunk(),
+        "/admin/tasks/known/label",
+        input_stream=BrokenChunk() if chunks else io.BytesIO(form),
         content_type="application/x-www-form-urlencoded",
-        environ_overrides={"wsgi.input_terminated": True},
+        environ_overrides=environ,
     )
-    assert response.status_code == 400
+    assert (response.status_code, "Form incomplete" in response.text) == (400, True)
+    assert stored(client) == [("known", "mine")]
 
 
 def test_options_names_the_methods_and_validates_nothing(client: FlaskClient) -> None:
