@@ -43,7 +43,7 @@ def check_from_outside(
     if not any(address.is_global for address in addresses):
         places = ", ".join(sorted({str(address) for address in addresses}))
         yield warning(NAME, f"{places} is a private address: the upstream cannot reach it")
-    yield from _server(settings, url.rstrip("/"), parts, readable=readable, now=now)
+    yield from _server(settings, f"{parts.scheme}://{parts.netloc}", parts, readable=readable, now=now)
 
 
 def _server(
@@ -71,8 +71,8 @@ def _address(url: str) -> SplitResult | str:
     with suppress(ValueError):  # which reading the port may raise too
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            alone = parts.path in ("", "/") and not parts.query and not parts.fragment
-            return parts if alone else f"pass the address without a path, such as {EXAMPLE}"
+            more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+            return f"pass the address alone, such as {EXAMPLE}" if more else parts
     return f"not an http:// or https:// address: pass one such as {EXAMPLE}"
 
 

@@ -43,6 +43,8 @@ def check(url: str | None, settings_only: bool, as_json: bool) -> None:
     """
     from receiver.check import Level, check_settings, run_checks
 
+    if settings_only and url is not None:
+        raise click.UsageError("--settings tests no URL: leave one of --settings and --url out.")
     findings = check_settings(os.environ) if settings_only else run_checks(os.environ, url=url, now=utc_now())
     print_result([finding.as_json for finding in findings], "\n".join(map(str, findings)), as_json=as_json)
     sys.exit(1 if any(finding.level is Level.FAIL for finding in findings) else 0)

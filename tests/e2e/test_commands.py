@@ -420,6 +420,8 @@ def test_the_settings_can_be_checked_alone(tmp_path: Path) -> None:
     assert (found["name"], found["level"]) == ("settings", "ok")
     wrong = run("check", "--settings", folder=tmp_path, POLL_TICK="no")
     assert (wrong.exit_code, "RECEIVER_POLL_TICK" in wrong.stdout) == (1, True)
+    both = run("check", "--settings", "--url", "https://receiver.example.org", folder=tmp_path)
+    assert (both.exit_code, "--url" in both.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
 
 
