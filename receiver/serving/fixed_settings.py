@@ -8,6 +8,7 @@ from gunicorn.config import Config
 _LOGS = "the callback token is in the path, and no log may hold it."
 _WORKER = "only the receiver's own worker and limits bound what a request takes."
 _PROXIES = "RECEIVER_TRUSTED_PROXIES alone decides whose headers are trusted."
+_PLAIN = "a client that stops halfway would keep a thread; let a proxy in front do the TLS."
 _STRICT = "a proxy in front would read such a request differently."
 _FIXED: Mapping[str, Sequence[str]] = {
     "set RECEIVER_BIND instead.": ("bind",),
@@ -22,6 +23,7 @@ _FIXED: Mapping[str, Sequence[str]] = {
         "limit_request_fields",
         "limit_request_field_size",
     ),
+    _PLAIN: ("certfile", "keyfile"),
     _PROXIES: (
         "forwarded_allow_ips",
         "secure_scheme_headers",

@@ -70,9 +70,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._looked_at = 0.0
 
     def accept(self, listener: socket.socket) -> None:
-        if self.cfg.is_ssl:  # what arrives must be decrypted first, in a thread
-            super().accept(listener)
-            return
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -84,18 +81,15 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         self._await_request(Connection(self.cfg, client, address, listener.getsockname()))
 
-    def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+    def on_client_socket_readable(self, conn: Connection, client: socket.socket) -> None:
         """The next request on a connection that stayed open."""
-        if not isinstance(conn, Connection):
-            super().on_client_socket_readable(conn, client)
-            return
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._await_request(conn)
 
-    def handle_request(self, req: Any, conn: TConn) -> Any:
+    def handle_request(self, req: Any, conn: Connection) -> Any:
         check_transfer_coding(req.headers)
-        if not getattr(conn, "complete", True):
+        if not conn.complete:
             req.force_close()  # where the next request would begin is unknown
         return super().handle_request(req, conn)
 
@@ -107,10 +101,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if recorder.status:
             _send(client, refusal(recorder.status, own_id))
 
-    def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        if not isinstance(conn, Connection):
-            super().finish_request(conn, fs)
-            return
+    def finish_request(self, conn: Connection, fs: "Future[Any]") -> None:
         keep = not fs.cancelled() and fs.exception() is None and fs.result()
         more = conn.parser.unreader.take_buffered() if keep else b""
         if more:  # the next request came together with this one

@@ -59,6 +59,8 @@ def parsed(arguments: str) -> dict[str, Any]:
         ("--limit-request-line 100", "receiver's own worker"),
         ("--limit-request-fields 5", "receiver's own worker"),
         ("--limit-request-field_size 0", "receiver's own worker"),
+        ("--certfile cert.pem", "let a proxy in front do the TLS"),
+        ("--keyfile key.pem", "let a proxy in front do the TLS"),
         ("--forwarded-allow-ips '*'", "RECEIVER_TRUSTED_PROXIES"),
         ("--forwarder-headers REMOTE_USER", "RECEIVER_TRUSTED_PROXIES"),
         ("--header-map dangerous", "RECEIVER_TRUSTED_PROXIES"),
