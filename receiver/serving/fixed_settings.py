@@ -14,6 +14,9 @@ _FIXED: Mapping[str, Sequence[str]] = {
     "set RECEIVER_BIND instead.": ("bind",),
     "set RECEIVER_WORKERS instead.": ("workers",),
     "set RECEIVER_THREADS instead.": ("threads",),
+    "set it in the server's environment instead: gunicorn applies this after the settings are read.": (
+        "raw_env",
+    ),
     _LOGS: ("accesslog", "logconfig", "logconfig_json", "logconfig_dict", "logger_class", "syslog"),
     _WORKER: (
         "worker_class",

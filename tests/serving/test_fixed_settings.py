@@ -52,6 +52,8 @@ def parsed(arguments: str) -> dict[str, Any]:
         ("--bind 127.0.0.1:8000 --bind unix:/tmp/receiver", "set RECEIVER_BIND instead"),
         ("--workers 8", "set RECEIVER_WORKERS instead"),
         ("--threads 2", "set RECEIVER_THREADS instead"),
+        ("--env RECEIVER_CALLBACK_TOKENS=another-token-of-mine", "in the server's environment"),
+        ("--env PGHOST=a --env PGUSER=b", "in the server's environment"),
         ("--worker-class sync", "receiver's own worker"),
         ("--worker-class gthread", "receiver's own worker"),
         ("--http-protocols h2", "receiver's own worker"),
