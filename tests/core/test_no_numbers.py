@@ -1,4 +1,4 @@
-"""`NaN`, `Infinity` and `1e999`, which Python's programs write and read: each loses its own place and nothing else."""
+"""`NaN`, `Infinity`, `1e999` and endless digits, which programs write: each loses its own place and nothing else."""
 
 import json
 from itertools import product
@@ -17,7 +17,7 @@ def row_of(parsed: ParsedPayload) -> dict[str, Any]:
     return dict(track.fields)
 
 
-NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999")
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000, "-" + "9" * 5000)
 NOT_ONE = "a number that is none"  # its place in a body
 FIELDS_OF_A_ROW = (
     "id audioUrl streamAudioUrl imageUrl sourceAudioUrl sourceStreamAudioUrl sourceImageUrl prompt modelName title"

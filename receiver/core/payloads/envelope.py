@@ -52,19 +52,26 @@ class Envelope:
 def parse_json(body: bytes) -> Any:
     """The JSON in the body; `NotJsonError` says what is wrong with it.
 
-    `NaN` and `Infinity`, which Python's programs write, are no JSON but lose no more than where they stand.
+    `NaN` and `Infinity`, which Python's programs write, are no JSON but lose no more than where they stand. The same
+    goes for a number of thousands of digits, which is JSON.
     """
     try:
-        value = json.loads(body, parse_constant=lambda _: NO_NUMBER)
+        value = json.loads(body, parse_constant=lambda _: NO_NUMBER, parse_int=_whole_number)
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also undecodable bytes
         raise NotJsonError(str(error)) from None
-    except ValueError:  # what Python says gives advice to programmers
-        raise NotJsonError("a number has too many digits") from None
     if value is NO_NUMBER:
-        raise NotJsonError("NaN or Infinity, and nothing else")
+        raise NotJsonError("NaN, Infinity or a number of too many digits, and nothing else")
     return value
+
+
+def _whole_number(digits: str) -> int | float:
+    """The number, or NaN where it has more digits than Python converts."""
+    try:
+        return int(digits)
+    except ValueError:
+        return NO_NUMBER
 
 
 def open_envelope(value: Any) -> Envelope | None:
