@@ -6,6 +6,7 @@ import click
 
 from receiver.cli.context import open_database, settings
 from receiver.cli.output import as_json, count, example, notify, print_result, progress
+from receiver.cli.parameters import TEXT
 from receiver.clock import utc_now
 from receiver.settings import with_database
 from receiver.store.backup import Contents, back_up, database_file, restore
@@ -59,7 +60,9 @@ def restore_(file: Path, as_json: bool) -> None:
 @click.command(
     "copy", epilog=example("receiver copy --to postgresql+psycopg://receiver@db.example.org/receiver")
 )
-@click.option("--to", "url", required=True, help="The URL of the target database, which must be empty.")
+@click.option(
+    "--to", "url", type=TEXT, required=True, help="The URL of the target database, which must be empty."
+)
 @as_json
 def copy_(url: str, as_json: bool) -> None:
     """Copy everything into another database, such as PostgreSQL.

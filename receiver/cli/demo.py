@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from receiver.cli.output import as_json, console, example, notify
+from receiver.cli.parameters import TEXT
 
 if TYPE_CHECKING:
     from receiver.simulator import SimulatorServer
@@ -59,7 +60,7 @@ FAULT = FaultType()
 
 
 @click.command(epilog=example("receiver simulator --port 9000 --fault callback-lost=0.2 --speed 10"))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--host", type=TEXT, default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="0: any free one."
 )
@@ -72,8 +73,8 @@ FAULT = FaultType()
     help="Times faster than real.",
 )
 @click.option("--seed", type=int, default=None, help="Repeat a run; a random one by default.")
-@click.option("--api-key", default="", help="Reject calls with another key.")
-@click.option("--signing-key", default="", help="Sign callbacks with this key.")
+@click.option("--api-key", type=TEXT, default="", help="Reject calls with another key.")
+@click.option("--signing-key", type=TEXT, default="", help="Sign callbacks with this key.")
 @click.option("--list-faults", is_flag=True, help="List the faults and what they do.")
 @as_json
 def simulator(

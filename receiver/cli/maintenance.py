@@ -10,6 +10,7 @@ import click
 
 from receiver.cli.context import open_database, open_runtime, settings
 from receiver.cli.output import as_json, count, example, print_result, progress
+from receiver.cli.parameters import TEXT
 from receiver.clock import utc_now
 from receiver.maintenance import Pruning
 from receiver.operations import count_tasks, every_task_id, rebuild_task, record_action
@@ -32,7 +33,9 @@ def settings_(as_json: bool) -> None:
 
 
 @click.command(epilog=example("receiver check --url https://receiver.example.org"))
-@click.option("--url", help="The public URL of this receiver; without it the callback URL is not tested.")
+@click.option(
+    "--url", type=TEXT, help="The public URL of this receiver; without it the callback URL is not tested."
+)
 @click.option("--settings", "settings_only", is_flag=True, help="Check the settings only.")
 @as_json
 def check(url: str | None, settings_only: bool, as_json: bool) -> None:

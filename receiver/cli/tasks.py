@@ -18,9 +18,10 @@ from receiver.cli.output import (
     printable,
     table_console,
 )
+from receiver.cli.parameters import TASK_ID, TEXT
 from receiver.clock import utc_now
 from receiver.core.settlement import Outcome
-from receiver.core.validation import LABEL_RULE, TASK_ID_RULE, is_label, parse_task_id
+from receiver.core.validation import LABEL_RULE, is_label
 from receiver.operations import register_task, request_task_poll
 from receiver.store import deliveries, task_list, tasks
 from receiver.store.audit_log import COMMAND
@@ -40,22 +41,9 @@ COLUMNS = {
 }
 
 
-class TaskIdType(click.ParamType[str]):
-    name = "task_id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        task_id = parse_task_id(value)
-        if task_id is None:
-            self.fail(f"not a task id: {TASK_ID_RULE}", param)
-        return task_id
-
-
-TASK_ID = TaskIdType()
-
-
 @click.command(epilog=example('receiver register 5c79be8e --label "order 17"'))
 @click.argument("task_id", type=TASK_ID)
-@click.option("--label", help="Text to find it by (up to 200 characters).")
+@click.option("--label", type=TEXT, help="Text to find it by (up to 200 characters).")
 @as_json
 def register(task_id: str, label: str | None, as_json: bool) -> None:
     """Register a task, so that it is polled without callbacks."""
@@ -77,7 +65,7 @@ def register(task_id: str, label: str | None, as_json: bool) -> None:
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Maximum number of results."
 )
-@click.option("--search", help="The start of a task id, or of words in label and titles.")
+@click.option("--search", type=TEXT, help="The start of a task id, or of words in label and titles.")
 @as_json
 def list_tasks(outcome: str | None, limit: int, search: str | None, as_json: bool) -> None:
     """List tasks, newest first."""

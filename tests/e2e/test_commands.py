@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from benchmarks.processes import ROOT, Deployment, deployed
 from receiver.cli import main
+from receiver.cli.parameters import TextType
 from receiver.clock import utc_now
 from receiver.intake import callback_delivery, poll_delivery
 from receiver.runtime import open_runtime
@@ -458,3 +459,22 @@ def test_every_command_explains_itself(name: str) -> None:
     assert not short.endswith("..."), f"the first sentence is cut in the list of commands: {short}"
     assert name == "serve" or any("--json" in option.opts for option in command.params)
     assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+TEXT_OPTIONS = [
+    (name, option.opts[0])
+    for name, command in main.commands.items()
+    for option in command.params
+    if isinstance(option.type, (click.types.StringParamType, TextType))
+]
+
+
+@pytest.mark.parametrize(("name", "option"), TEXT_OPTIONS)
+def test_an_argument_that_is_no_text_is_named_without_a_traceback(
+    name: str, option: str, folder: Path
+) -> None:
+    """A terminal passes any bytes; Python stands half a surrogate pair for each that is not UTF-8."""
+    task = ["odd"] if name == "register" else []
+    for value in ("\udcff", "caf\udce9", "\ud83d"):
+        done = run(name, *task, option, value, folder=folder)
+        assert (done.exit_code, f"'{option}': must be text in UTF-8" in done.stderr) == (2, True), done.output
