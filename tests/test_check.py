@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from receiver.check import Finding, Level, run_checks
+from receiver.check.finding import fail, is_database_usable, ok, warning
 from receiver.clock import utc_now
 from receiver.core.payloads import Trouble
 from receiver.core.upstream_health import UpstreamHealth
@@ -281,3 +282,17 @@ def test_a_key_refused_here_counts_as_refused_and_one_accepted_is_tried_again_at
     with runtime.database.read() as connection:
         health = upstream_status.read_health(connection)
     assert (health.trouble, health.paused(utc_now())) == ("refused", False)
+
+
+def test_a_full_disk_hides_nothing_that_the_database_says() -> None:
+    fine = [
+        ok("settings", "valid"),
+        ok("database", "takes writes"),
+        warning("permissions", "anybody reads it"),
+    ]
+    full = fail("disk", "nearly full")
+    assert is_database_usable([*fine, full])
+    assert is_database_usable([full, *fine])
+    broken = fail("database", "does not exist")
+    assert not is_database_usable([broken, *fine])
+    assert not is_database_usable([*fine, broken, full])

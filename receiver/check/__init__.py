@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from receiver.check.external import check_from_outside
-from receiver.check.finding import Finding, Level, fail, ok, warning
+from receiver.check.finding import Finding, Level, fail, is_database_usable, ok, warning
 from receiver.check.local import check_database, check_files, check_upstream
 from receiver.settings import Settings, SettingsError, load_settings
 from receiver.settings.advice import settings_warnings
@@ -23,9 +23,9 @@ def run_checks(environment: Mapping[str, str], *, url: str | None, now: datetime
     if settings is None:
         return found
     found += check_files(settings)
-    if found[-1].level is not Level.FAIL:
+    if is_database_usable(found):
         found += check_database(settings, now)
-    readable = not any(finding.name == "database" and finding.level is Level.FAIL for finding in found)
+    readable = is_database_usable(found)
     found += check_upstream(settings, now, note=readable)
     return [*found, *check_from_outside(settings, url, readable=readable, now=now)]
 

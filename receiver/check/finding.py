@@ -1,5 +1,6 @@
 """One finding: its level, and plain words."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
@@ -22,6 +23,11 @@ class Finding:
     @property
     def as_json(self) -> dict[str, object]:
         return asdict(self) | {"ok": self.level is not Level.FAIL}
+
+
+def is_database_usable(findings: Iterable[Finding]) -> bool:
+    """Whether none of the findings says that the database cannot be used; a full disk alone does not."""
+    return not any(finding.name == "database" and finding.level is Level.FAIL for finding in findings)
 
 
 def ok(name: str, detail: str) -> Finding:
