@@ -18,6 +18,7 @@ from receiver.core.claim_bounds import MAX_CLAIMED_BYTES, MAX_CLAIMED_TRACKS, cl
 from receiver.core.facts import Fact
 from receiver.core.observation import URL_FIELDS, UnsupportedEnd
 from receiver.core.payloads import ParseOutcome
+from receiver.core.payloads.errors import MAX_ERRORS
 from receiver.core.task import Task
 from receiver.intake import Delivery, callback_delivery, poll_delivery
 from receiver.operations import every_task_id, rebuild_task, register_task
@@ -26,7 +27,6 @@ from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
 from receiver.store import deliveries, hourly_counts, quarantine, tasks
 from receiver.store.database import StoreUnavailableError
-from receiver.store.deliveries import MAX_ERRORS
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery, task
 from receiver.store.statement_errors import StatementRefusedError

@@ -16,6 +16,7 @@ MAX_CLAIMED_BYTES = 256_000
 MAX_CLAIMED_TRACKS = 64
 CLAIM_OVERHEAD_BYTES = 13  # what a stored claim takes beside its name and its value
 TRACK_OVERHEAD_BYTES = 4
+MAX_BYTES_A_CHAR = 6  # in JSON: a control character is `\u0001`
 # Once: `json.dumps` would make an encoder for each value.
 as_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -33,12 +34,25 @@ def claimed_tracks(state: TaskState) -> int:
 
 def exceeds_claim_limits(state: TaskState, observation: Observation) -> bool:
     """Whether this callback would take the claims past the limits; one that adds nothing never does."""
-    if observation.source is not Source.CALLBACK:
+    if observation.source is not Source.CALLBACK or _surely_fits(state, observation):
         return False
     after = reconcile(state, observation)
     if MAX_CLAIMED_TRACKS < claimed_tracks(after) > claimed_tracks(state):
         return True
     return MAX_CLAIMED_BYTES < claimed_size(after) > claimed_size(state)
+
+
+def _surely_fits(state: TaskState, observation: Observation) -> bool:
+    """Whether no limit can be exceeded, by estimates that are too high: so most callbacks are reconciled once."""
+    values = [(observation.status, ""), *((value, name) for name, value in observation.details.items())]
+    for track in observation.tracks:
+        values += [(track.key, ""), *((value, name) for name, value in track.fields.items())]
+    values += [(state.highest_claim.word, ""), *((key, "") for key in state.tracks)]
+    values += [(claim.value, name) for name, claim in _every_claim(state)]
+    size = sum(
+        MAX_BYTES_A_CHAR * len(str(value)) + len(name) + CLAIM_OVERHEAD_BYTES for value, name in values
+    )
+    return size <= MAX_CLAIMED_BYTES and len(state.tracks) + len(observation.tracks) <= MAX_CLAIMED_TRACKS
 
 
 def has_confirmed(state: TaskState) -> bool:

@@ -81,9 +81,8 @@ class TaskState:
     @property
     def without_unknown(self) -> "TaskState":
         """The state that decides on a new version: `NOT_KNOWN` counts only for another product's job."""
-        return (
-            self if self.unsupported_end is not None else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
-        )
+        counts = self.unsupported_end is not None or Fact.NOT_KNOWN not in self.facts
+        return self if counts else replace(self, facts=self.facts - {Fact.NOT_KNOWN})
 
     @property
     def conflict(self) -> bool:
@@ -224,16 +223,16 @@ class TaskState:
         return bool(plays) and all(plays)
 
 
+NOTHING_REPORTED = TaskState()  # changes nothing in a `join`
+
+
 def join(a: TaskState, b: TaskState) -> TaskState:
     """The state after all observations of `a` and of `b`. Commutative, associative, idempotent."""
     return TaskState(
         highest_claim=max(a.highest_claim, b.highest_claim),
         facts=a.facts | b.facts,
         details=join_claims(a.details, b.details),
-        tracks={
-            **a.tracks,
-            **{key: join_tracks(a.tracks.get(key, {}), track) for key, track in b.tracks.items()},
-        },
+        tracks={**a.tracks, **{key: join_tracks(a.tracks.get(key, {}), b.tracks[key]) for key in b.tracks}},
         final_track_sets=a.final_track_sets | b.final_track_sets,
         success_digests=frozenset(sorted(a.success_digests | b.success_digests)[-MAX_SUCCESS_DIGESTS:]),
     )
@@ -241,7 +240,8 @@ def join(a: TaskState, b: TaskState) -> TaskState:
 
 def reconcile(state: TaskState, observation: Observation) -> TaskState:
     """The state after one more observation."""
-    return join(state, TaskState.of(observation))
+    reported = TaskState.of(observation)
+    return reported if state is NOTHING_REPORTED else join(state, reported)
 
 
 def _digest(observation: Observation) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from receiver.core.cadence import Cadence, PollRank
 from receiver.core.claims import Claims
 from receiver.core.problem import Problem, find_problem
-from receiver.core.reconciliation import TaskState
+from receiver.core.reconciliation import NOTHING_REPORTED, TaskState
 from receiver.core.settlement import Outcome, Policy, Settlement, is_urgent
 from receiver.core.validation import MAX_LABEL_CHARS
 
@@ -44,7 +44,7 @@ class Task:
     polls: int = 0
     version: int = 0
     acknowledged_version: int | None = None
-    state: TaskState = TaskState()
+    state: TaskState = NOTHING_REPORTED
     settlement: Settlement = Settlement(outcome=Outcome.IN_PROGRESS)
 
     @property

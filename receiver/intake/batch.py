@@ -9,7 +9,7 @@ from receiver.core.claim_bounds import has_confirmed
 from receiver.core.deliveries import apply_delivery, find_first_seen, within_claim_limits
 from receiver.core.observation import Source
 from receiver.core.payloads import ParseOutcome
-from receiver.core.payloads.errors import Errors
+from receiver.core.payloads.errors import Errors, bounded_again
 from receiver.core.results import DeliveryResult
 from receiver.core.settlement import Outcome
 from receiver.core.task import Rules, Task
@@ -17,7 +17,7 @@ from receiver.core.task_change import TaskChange, find_change
 from receiver.intake.delivery import Delivery
 from receiver.store import Connection, deliveries, hourly_counts, tasks
 from receiver.store.body_cap import uncap
-from receiver.store.deliveries import StoredDelivery, few_errors
+from receiver.store.deliveries import StoredDelivery
 from receiver.store.hourly_counts import Tallies
 from receiver.store.known_bodies import BodyKey, find_known_bodies
 from receiver.store.tasks import TaskStatus
@@ -48,13 +48,13 @@ class Batch:
     def store(self, connection: Connection) -> Sequence[Result]:
         """Store them; no work here grows with what is stored, nor with the size of their tasks' histories."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
-        locked = tasks.lock_or_create(
-            connection, _first_seen(self.deliveries), if_known=_unsupported_ids(self.deliveries)
-        )
-        known_bodies = _still_known(
-            find_known_bodies(connection, {_body_key(delivery) for delivery in self.deliveries}), locked
-        )
-        before = tasks.load_many(connection, _ids_to_load(self.deliveries, locked, known_bodies))
+        first_seen = _first_seen(self.deliveries)
+        locked = tasks.lock_or_create(connection, first_seen, if_known=_unsupported_ids(self.deliveries))
+        known_bodies = find_known_bodies(connection, _possibly_known(self.deliveries, locked))
+        to_load = _ids_to_load(self.deliveries, locked, known_bodies)
+        fresh = {task_id for task_id in to_load if locked[task_id].fresh}
+        before = {key: Task(task_id=key, first_seen_at=first_seen[key]) for key in sorted(fresh)}
+        before |= tasks.load_many(connection, to_load - fresh)
         applied = list(self._apply(before, known_bodies))
         after = {**before, **{task.task_id: task for _, task in applied if task}}
         self._save(
@@ -131,12 +131,12 @@ def _unsupported_ids(batch: Iterable[Delivery]) -> set[str]:
     }
 
 
-def _still_known(stored: Collection[BodyKey], locked: Mapping[str, TaskStatus]) -> set[BodyKey]:
-    """The stored contents that are part of their tasks: not those from before a task's row was dropped."""
+def _possibly_known(batch: Iterable[Delivery], locked: Mapping[str, TaskStatus]) -> set[BodyKey]:
+    """The contents that may be part of their tasks already: not those from before a task's row was dropped."""
     return {
-        (task_id, source, digest)
-        for task_id, source, digest in stored
-        if (task := locked.get(task_id or "")) is None or task.has_any_of(source)
+        _body_key(delivery)
+        for delivery in batch
+        if (task := locked.get(delivery.parsed.task_id or "")) is None or task.has_any_of(delivery.source)
     }
 
 
@@ -194,6 +194,6 @@ def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:
         result=row.result,
         status=status or None,
         outcome=outcome,
-        errors=few_errors(row.errors or {}),
-        capped_bytes=deliveries.capped_bytes(row) or 0,
+        errors=bounded_again(row.errors or {}),
+        capped_bytes=row.capped_bytes or 0,
     )

@@ -4,12 +4,14 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
 
 from receiver.core.observation import Source
 from receiver.core.payloads import ParsedPayload, ParseOutcome
+from receiver.core.payloads.errors import bounded_again
 from receiver.core.results import DeliveryResult
 from receiver.core.task_change import TaskChange
 from receiver.store.schema import delivery
@@ -18,15 +20,14 @@ from receiver.store.short_rows import shortened
 LOAD_BATCH_SIZE = 100
 PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
 MAX_STATUS_CHARS = 64
-MAX_ERRORS = 20
-MAX_ERROR_CHARS = 300
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredDelivery:
     """A row of the log: `cause` of its quarantine, `change` in its task, the id of the first that it `repeats`.
 
-    `body` is None in a repetition, and once it was dropped. The caps are on unregistered data.
+    `body` is None in a repetition, and once it was dropped. The caps are on unregistered data. Texts are made once,
+    which is why it has no slots.
     """
 
     source: Source
@@ -45,6 +46,22 @@ class StoredDelivery:
     repeats: int | None = None
     counts_against_cap: bool = False
     id: int = 0
+
+    @cached_property
+    def errors_json(self) -> str:
+        return json.dumps(bounded_again(self.errors)) if self.errors else "{}"
+
+    @cached_property
+    def change_json(self) -> str:
+        return json.dumps(self.change) if self.change else "{}"
+
+    @property
+    def capped_bytes(self) -> int | None:
+        """The bytes that count against the cap on strangers: the body and its texts; None: not capped."""
+        if not self.counts_against_cap or self.body is None or self.result is DeliveryResult.DUPLICATE:
+            return None
+        texts = (self.errors_json, self.change_json, self.query or "")
+        return len(self.body) + sum(len(text.encode(errors="replace")) for text in texts)
 
     def with_payload(self, parsed: ParsedPayload, *, change: TaskChange) -> "StoredDelivery":
         """The row by this parsing of its body; a repetition stays one."""
@@ -74,17 +91,9 @@ def _new_row(stored: StoredDelivery) -> dict[str, Any]:
         "received_at": stored.received_at,
         "body": stored.body,
         "query": stored.query,
-        "capped_bytes": capped_bytes(stored),
+        "capped_bytes": stored.capped_bytes,
     }
     return row if stored.result is not DeliveryResult.DUPLICATE else shortened(row | {"body": None})
-
-
-def capped_bytes(stored: StoredDelivery) -> int | None:
-    """The bytes that count against the cap on strangers: the body and its texts; None: not capped."""
-    if not stored.counts_against_cap or stored.body is None or stored.result is DeliveryResult.DUPLICATE:
-        return None
-    texts = (json.dumps(few_errors(stored.errors or {})), json.dumps(stored.change), stored.query or "")
-    return len(stored.body) + sum(len(text.encode(errors="replace")) for text in texts)
 
 
 def parsed_columns(stored: StoredDelivery) -> dict[str, Any]:
@@ -95,22 +104,10 @@ def parsed_columns(stored: StoredDelivery) -> dict[str, Any]:
         "cause": stored.cause,
         "status": stored.status[:MAX_STATUS_CHARS],
         "product": stored.product,
-        "errors": json.dumps(few_errors(stored.errors or {})),
-        "change": json.dumps(stored.change),
+        "errors": stored.errors_json,
+        "change": stored.change_json,
         "digest": stored.digest,
     }
-
-
-def few_errors(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """The first of the errors, none of them long."""
-    few: dict[str, list[str]] = {}
-    left = MAX_ERRORS
-    for place, texts in errors.items():
-        if left <= 0:
-            break
-        few[place[:MAX_ERROR_CHARS]] = [text[:MAX_ERROR_CHARS] for text in texts[:left]]
-        left -= len(texts)
-    return few
 
 
 def of_task(connection: Connection, task_id: str, *, newest: int = 200) -> Sequence[StoredDelivery]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy.dialects import sqlite
 
 from receiver.core.observation import Source
 from receiver.core.settlement import Outcome
@@ -18,7 +19,7 @@ from receiver.store.change_clock import time_of_change
 from receiver.store.engines import is_write_transaction
 from receiver.store.hourly_counts import Tallies
 from receiver.store.schema import task
-from receiver.store.task_rows import changed_columns, new_row, task_of
+from receiver.store.task_rows import ROW_COLUMNS, changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
@@ -33,19 +34,24 @@ _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
 )
+_NEW = sqlite.insert(task)
+_INSERT_OR_UPDATE = _NEW.on_conflict_do_update(
+    index_elements=["task_id"], set_={name: _NEW.excluded[name] for name in ROW_COLUMNS}
+)
 Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """A task without its state, which may be large."""
+    """A task without its state, which may be large. `fresh`: it has no row yet but what this transaction made."""
 
-    status: str
-    outcome: Outcome
+    status: str = ""
+    outcome: Outcome = Outcome.IN_PROGRESS
     query: str | None = None
     callbacks: int = 0
     polls: int = 0
+    fresh: bool = False
 
     def has_any_of(self, source: Source) -> bool:
         """Whether the task's state has at least one delivery from `source`. False for a row just created."""
@@ -70,14 +76,24 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
     """These tasks, locked; those that do not exist are created, first seen at the given times."""
-    return _created_and_locked(connection, first_seen, first_seen, load_many)
+    _, locked = _created_and_locked(connection, first_seen, first_seen, load_many)
+    return locked
 
 
 def lock_or_create(
     connection: Connection, first_seen: Mapping[str, datetime], *, if_known: Collection[str] = ()
 ) -> dict[str, TaskStatus]:
-    """The same without the states; also those of `if_known` that exist."""
-    return _created_and_locked(connection, first_seen, {*first_seen, *if_known}, _lock_many)
+    """The same without the states; also those of `if_known` that exist. `save` must follow for each that is fresh.
+
+    On SQLite, where one writes at a time, a fresh task gets its row only then, as it will be.
+    """
+    wanted = {*first_seen, *if_known}
+    if connection.dialect.name == "sqlite":
+        locked = dict(_lock_many(connection, wanted))
+        created: Collection[str] = first_seen.keys() - locked.keys()
+    else:
+        created, locked = _created_and_locked(connection, first_seen, wanted, _lock_many)
+    return locked | dict.fromkeys(created, TaskStatus(fresh=True))
 
 
 def _lock_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, TaskStatus]:
@@ -96,8 +112,8 @@ def _created_and_locked(
     first_seen: Mapping[str, datetime],
     task_ids: Collection[str],
     lock: Callable[[Connection, Collection[str]], Mapping[str, Loaded]],
-) -> dict[str, Loaded]:
-    """These tasks, locked, once those of `first_seen` that have no row are created.
+) -> tuple[Collection[str], dict[str, Loaded]]:
+    """These tasks, locked, once those of `first_seen` that have no row are created; and the ids of these.
 
     First all are created, then all are locked, both in the order of their ids: two transactions that held the lock of
     one task and waited to create another could wait for each other. So where one was deleted in between, all that was
@@ -106,20 +122,22 @@ def _created_and_locked(
     alone = connection.dialect.name == "sqlite" or not first_seen or len(task_ids) == 1
     while True:
         with nullcontext() if alone else connection.begin_nested() as attempt:
-            _create_missing(connection, first_seen)
+            created = _create_missing(connection, first_seen)
             locked = dict(lock(connection, task_ids))
             if first_seen.keys() <= locked.keys():
-                return locked
+                return created, locked
             if attempt is not None:
                 attempt.rollback()
 
 
-def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
+def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> Collection[str]:
     existing = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
     missing = first_seen.keys() - set(existing)
     fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
-    if fresh:
-        connection.execute(insert_into(connection, task).on_conflict_do_nothing(), fresh)
+    if not fresh:
+        return ()
+    insert = insert_into(connection, task).on_conflict_do_nothing()
+    return connection.scalars(insert.returning(task.c.task_id), fresh).all()
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
@@ -141,11 +159,17 @@ def save(
     """
     steps = _with_time_of_change(connection, list(steps))
     counts: Tallies = Counter(also or {})
+    new: list[dict[str, Any]] = []
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
         counts.update(hourly_counts.in_hour(after.first_seen_at, count_changes(before, after)))
+        if not before.is_known and connection.dialect.name == "sqlite":
+            new.append(new_row(after))
+            continue
         row = changed_columns(before, after)
         alike[tuple(row)].append(row | {"key": after.task_id})
+    if new:
+        connection.execute(_INSERT_OR_UPDATE, new)
     for names, rows in alike.items():
         connection.execute(_UPDATE_COUNTED_SIZE if "counted" in names else _UPDATE, rows)
     hourly_counts.add(connection, counts)

@@ -32,7 +32,7 @@ class Envelope:
     @property
     def fields(self) -> Mapping[str, Any]:
         """The object in `data`, or an empty one."""
-        return self.data if isinstance(self.data, Mapping) else {}
+        return self.data if isinstance(self.data, dict) else {}
 
     @property
     def task_id(self) -> str | None:
@@ -46,7 +46,7 @@ class Envelope:
 
     @property
     def _places(self) -> Iterable[Mapping[str, Any]]:
-        return self.fields, self.root, self.response if isinstance(self.response, Mapping) else {}
+        return self.fields, self.root, self.response if isinstance(self.response, dict) else {}
 
 
 def parse_json(body: bytes) -> Any:
@@ -76,11 +76,11 @@ def _whole_number(digits: str) -> int | float:
 
 def open_envelope(value: Any) -> Envelope | None:
     """The outer parts of a parsed body; None when it is not an object."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     root = folded(value)
     data = _folded_object(root["data"]) if "data" in root else root
-    response = _folded_object(opened_text(data.get("response"))) if isinstance(data, Mapping) else None
+    response = _folded_object(opened_text(data.get("response"))) if isinstance(data, dict) else None
     return Envelope(root=root, data=data, response=response, digest=digest(value))
 
 
@@ -95,7 +95,7 @@ def opened_text(value: Any) -> Any:
 
 
 def _folded_object(value: Any) -> Any:
-    return folded(value) if isinstance(value, Mapping) else value
+    return folded(value) if isinstance(value, dict) else value
 
 
 def digest(value: Any) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 MAX_ERRORS = 20
 MAX_PATH_CHARS = 100
 MAX_MESSAGE_CHARS = 200
+MAX_STORED_CHARS = 300
 
 Errors = Mapping[str, list[str]]
 
@@ -23,7 +24,7 @@ def bounded(errors: Errors) -> Errors:
 
 def flat_errors(messages: Any, path: str = "") -> dict[str, list[str]]:
     """Marshmallow's nested messages by dotted path: `data.data.0.duration`."""
-    if not isinstance(messages, Mapping):
+    if not isinstance(messages, dict):
         return {path: [str(message) for message in _listed(messages)]}
     result: dict[str, list[str]] = {}
     for key, inner in messages.items():
@@ -34,3 +35,15 @@ def flat_errors(messages: Any, path: str = "") -> dict[str, list[str]]:
 
 def _listed(messages: Any) -> Iterable[Any]:
     return messages if isinstance(messages, list) else [messages]
+
+
+def bounded_again(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The first of the errors, none of them long: before they are stored, whatever the parser let through."""
+    few: dict[str, list[str]] = {}
+    left = MAX_ERRORS
+    for place, texts in errors.items():
+        if left <= 0:
+            break
+        few[place[:MAX_STORED_CHARS]] = [text[:MAX_STORED_CHARS] for text in texts[:left]]
+        left -= len(texts)
+    return few

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
@@ -30,7 +31,12 @@ MAX_SECONDS = 1_000_000
 
 def fold(key: str) -> str:
     """A key without its spelling: `task_id`, `taskId` and `TaskID` are one."""
-    return key.replace("_", "").replace("-", "").lower() if len(key) <= MAX_KEY_CHARS else key
+    return _fold_short(key) if len(key) <= MAX_KEY_CHARS else key
+
+
+@lru_cache(maxsize=1024)  # every body has the same few keys
+def _fold_short(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from receiver.core.observation import UnsupportedEnd, status_of_word
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.fields import folded, is_blank
 from receiver.core.payloads.row_locations import AUDIO, RowLocation
-from receiver.core.payloads.tracks import MAX_ROWS, readable_rows
+from receiver.core.payloads.tracks import MAX_ROWS
 
 
 class Spot(StrEnum):
@@ -154,7 +154,7 @@ def find_end(envelope: Envelope, product: UnsupportedProduct) -> UnsupportedEnd:
 
 
 def _are_rows_of(test: RowTest, place: RowLocation, envelope: Envelope) -> bool:
-    rows = [] if place.flat else readable_rows(place.rows)
+    rows = [] if place.flat else place.readable
     if not rows or len(rows) < len(place.rows[:MAX_ROWS]) or not all(test(row) for row in rows):
         return False
     return test is not _is_recovered or not _says_music(envelope)
@@ -165,9 +165,9 @@ def _spots(product: UnsupportedProduct, envelope: Envelope) -> Iterable[Mapping[
     found = {
         Spot.DATA: envelope.fields,
         Spot.RESPONSE: envelope.response,
-        Spot.INFO: folded(info) if isinstance(info, Mapping) else None,
+        Spot.INFO: folded(info) if isinstance(info, dict) else None,
     }
-    return [spot for name in product.spots if isinstance(spot := found[name], Mapping)]
+    return [spot for name in product.spots if isinstance(spot := found[name], dict)]
 
 
 def _has_signature(product: UnsupportedProduct, envelope: Envelope) -> bool:

@@ -41,7 +41,7 @@ def observe(
 ) -> tuple[Observation, Errors]:
     """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
     response = None if is_blank(envelope.response) else envelope.response
-    if response and not isinstance(response, Mapping) and not place.path.startswith("data.response"):
+    if response and not isinstance(response, dict) and not place.path.startswith("data.response"):
         raise ValidationError({"data.response": ["Not an object."]})
     loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("data.status",))
     observation = Observation(

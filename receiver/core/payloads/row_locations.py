@@ -1,7 +1,8 @@
 """Where the rows of a body are: vendors, and programs in between, put them in several places."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -33,18 +34,26 @@ AUDIO = frozenset({"audiourl", "streamaudiourl", "sourceaudiourl", "sourcestream
 OF_ROWS = frozenset(key for keys in SPELLED.values() for key in keys)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RowLocation:
-    """Where rows were found: a list, or what stood where one belongs; `flat` where the body itself is the row."""
+    """Where rows were found: a list, or what stood where one belongs; `flat` where the body itself is the row.
+
+    What several callers ask for is cached, which is why it has no slots.
+    """
 
     path: str = "data.data"
     rows: Any = None
     flat: bool = False
 
+    @cached_property
+    def readable(self) -> Sequence[Mapping[str, Any]]:
+        """The rows that are objects, under folded keys."""
+        return readable_rows(self.rows)
+
     @property
     def has_music(self) -> bool:
         """Whether some row is one of music: it has a place for its audio."""
-        return any(not AUDIO.isdisjoint(row) for row in readable_rows(self.rows))
+        return any(not AUDIO.isdisjoint(row) for row in self.readable)
 
 
 def find_rows(envelope: Envelope) -> RowLocation:
@@ -56,7 +65,7 @@ def find_rows(envelope: Envelope) -> RowLocation:
 
 def _lists(envelope: Envelope) -> Iterable[RowLocation]:
     yield from _lists_in(envelope.data, "data")
-    if isinstance(envelope.response, Mapping) or _has_objects(envelope.response):
+    if isinstance(envelope.response, dict) or _has_objects(envelope.response):
         yield from _lists_in(envelope.response, "data.response")
     if envelope.data is not envelope.root:
         yield from _lists_in({name: value for name, value in envelope.root.items() if name != "data"}, "")
@@ -65,9 +74,11 @@ def _lists(envelope: Envelope) -> Iterable[RowLocation]:
 def _lists_in(place: Any, path: str) -> Iterable[RowLocation]:
     if isinstance(place, list):
         yield RowLocation(path=path, rows=place)
-    elif isinstance(place, Mapping):
+    elif isinstance(place, dict):
         for name, spelled in LISTS.items():
-            value = opened_text(place.get(name))
+            if place.get(name) is None:
+                continue
+            value = opened_text(place[name])
             here = f"{path}.{spelled}".strip(".")
             rows = _rows_in(value)
             if rows is not None:
@@ -80,7 +91,7 @@ def _rows_in(value: Any) -> list[Any] | None:
     """A list of rows, a single row as a list of one, or the list in an object that only wraps it."""
     if isinstance(value, list):
         return value or None
-    if not isinstance(value, Mapping) or not value:
+    if not isinstance(value, dict) or not value:
         return None
     fields = folded(value)
     if not OF_ROWS.isdisjoint(fields):
@@ -92,9 +103,9 @@ def _rows_in(value: Any) -> list[Any] | None:
 def _flat(envelope: Envelope) -> Iterable[RowLocation]:
     """The body itself as its only row, where it names an audio."""
     for path, place in (("data", envelope.fields), ("data.response", envelope.response), ("", envelope.root)):
-        if isinstance(place, Mapping) and any(not is_blank(place.get(name)) for name in AUDIO):
+        if isinstance(place, dict) and any(not is_blank(place.get(name)) for name in AUDIO):
             yield RowLocation(path=path, rows=[place], flat=True)
 
 
 def _has_objects(rows: Any) -> bool:
-    return isinstance(rows, list) and any(isinstance(row, Mapping) for row in islice(rows, MAX_ROWS))
+    return isinstance(rows, list) and any(isinstance(row, dict) for row in islice(rows, MAX_ROWS))

@@ -55,7 +55,7 @@ def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, 
 
 def _spelled(envelope: Envelope) -> Mapping[str, Any]:
     data, root, fields = envelope.data, envelope.root, envelope.fields
-    if data is not None and not isinstance(data, Mapping | list):
+    if data is not None and not isinstance(data, dict | list):
         raise ValidationError({"data": ["Not an object."]})
     return {
         "code": root.get("code"),

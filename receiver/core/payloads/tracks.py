@@ -30,6 +30,7 @@ SPELLED: Mapping[str, Sequence[str]] = {name: (name.lower(),) for name in TRACK_
     "streamAudioUrl": ("streamaudiourl", "audiostreamurl", "streamurl"),
     "createTime": ("createtime", "createdat"),
 }
+SEVERAL_NAMES = {name: keys for name, keys in SPELLED.items() if len(keys) > 1}
 
 
 class TrackSchema(LiberalSchema):
@@ -51,7 +52,7 @@ class TrackSchema(LiberalSchema):
 
     @pre_load
     def spell(self, row: Any, **_: Any) -> Any:
-        return _spelled(row) if isinstance(row, Mapping) else row
+        return _spelled(row) if isinstance(row, dict) else row
 
 
 SCHEMA = TrackSchema(many=True)
@@ -79,7 +80,7 @@ def read_rows(rows: Any, path: str) -> Rows:
         lost[path] = [f"Only the first {MAX_ROWS} of {len(rows)} rows were read."]
     first = rows[:MAX_ROWS]
     for place, row in enumerate(first):
-        if isinstance(row, Mapping) and len(row) > MAX_FIELDS:
+        if isinstance(row, dict) and len(row) > MAX_FIELDS:
             first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MAX_FIELDS} fields."]
     try:
         loaded = SCHEMA.load(first)
@@ -92,18 +93,20 @@ def read_rows(rows: Any, path: str) -> Rows:
 def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
     """Those of the rows that `read_rows` reads which are objects, under folded keys."""
     first = rows[:MAX_ROWS] if isinstance(rows, list) else []
-    return [folded(row) for row in first if isinstance(row, Mapping) and len(row) <= MAX_FIELDS]
+    return [folded(row) for row in first if isinstance(row, dict) and len(row) <= MAX_FIELDS]
 
 
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row under our names; of two names for one field the one that carries a value."""
     fields = folded(row)
-    spelled = {name: [fields[key] for key in keys if key in fields] for name, keys in SPELLED.items()}
-    return {
-        name: next((value for value in values if not is_blank(value)), values[0])
-        for name, values in spelled.items()
-        if values
-    }
+    spelled = {name: fields[keys[0]] for name, keys in SPELLED.items() if keys[0] in fields}
+    for name, (usual, *others) in SEVERAL_NAMES.items():
+        if is_blank(fields.get(usual)):
+            given = [fields[key] for key in (usual, *others) if key in fields]
+            spelled |= (
+                {name: next((value for value in given if not is_blank(value)), given[0])} if given else {}
+            )
+    return spelled
 
 
 def _tracks(loaded: Iterable[Mapping[str, Any] | None]) -> Iterable[Track]:

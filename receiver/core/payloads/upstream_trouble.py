@@ -79,9 +79,9 @@ def _is_about_a_task(http_status: int, code: int | None, envelope: Envelope | No
         return False
     record = envelope.root.get("data")
     if not 200 <= http_status < 300:
-        return 400 <= http_status < 500 and not (record and isinstance(record, Mapping))
+        return 400 <= http_status < 500 and not (record and isinstance(record, dict))
     promised = {"data", "taskid", "status"} & envelope.root.keys()
-    return code not in WORKED or (bool(promised) and isinstance(record, Mapping | None))
+    return code not in WORKED or (bool(promised) and isinstance(record, dict | None))
 
 
 def code_of(envelope: Envelope) -> int | None:

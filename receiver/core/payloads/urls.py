@@ -12,6 +12,8 @@ MAX_URL_CHARS = 2 * 1024
 NOTHING = r"(?:none|null|undefined|nan|nil)"
 # `None.mp3`, `image_None.jpeg`: what a program of the upstream's writes where it has no file yet.
 PLACEHOLDER = re.compile(rf"(?:(?:image|large|video|audio|cover)_)*{NOTHING}(?:\.\w{{1,8}})?", re.IGNORECASE)
+# An address without port and query, by its host and the last part of its path: most are, and it is read at once.
+USUAL = re.compile(r"https?://(\w[\w-]*(?:\.[\w-]+)+)/(?:[\w.~%-]+/)*([\w.~%-]+)", re.ASCII)
 NOT_A_URL = "Not an http(s) URL with a host."
 
 
@@ -34,6 +36,8 @@ class Url(Text):
 
 def _is_placeholder(url: str) -> bool:
     """Whether no file can be there; raises `ValidationError` where it is no address at all."""
+    if usual := USUAL.fullmatch(url):
+        return any(PLACEHOLDER.fullmatch(name) for name in usual.groups())
     if not url.isprintable() or set(url) & {" ", "\\"}:
         raise ValidationError(NOT_A_URL)
     try:

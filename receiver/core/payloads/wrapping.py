@@ -37,8 +37,8 @@ def _without_layer(value: Any) -> Any:
     if isinstance(value, str):
         return _text_in(value) or opened_text(value)
     if isinstance(value, list):
-        return value[0] if len(value) == 1 and isinstance(value[0], Mapping | str) else value
-    if not isinstance(value, Mapping):
+        return value[0] if len(value) == 1 and isinstance(value[0], dict | str) else value
+    if not isinstance(value, dict):
         return value
     return _with_data_opened(value) or _inner(value) or value
 
@@ -59,7 +59,7 @@ def _with_data_opened(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if key is None:
         return None
     inner = value[key]
-    if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], Mapping):
+    if isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict):
         opened = inner[0] if _names_task(inner[0]) and not _names_task(value) else inner
     else:
         opened = opened_text(inner)
@@ -71,7 +71,7 @@ def _inner(value: Mapping[str, Any]) -> Any:
     if len(value) > MAX_SIBLING_KEYS or not any(map(_is_wrapper, value)) or _names_task(value):
         return None
     opened = {key: opened_text(inner) if _is_wrapper(key) else inner for key, inner in value.items()}
-    naming = [key for key, inner in opened.items() if isinstance(inner, Mapping) and _names_task(inner)]
+    naming = [key for key, inner in opened.items() if isinstance(inner, dict) and _names_task(inner)]
     if len(naming) != 1 or not _is_wrapper(naming[0]):
         return None
     # A text is a layer of its own: where one more may be taken off, it is opened by the next.
@@ -92,7 +92,7 @@ def _names_task(value: Mapping[str, Any]) -> bool:
 
 def _objects(value: Any) -> Iterable[Mapping[str, Any]]:
     opened = opened_text(value)
-    return [folded(opened)] if isinstance(opened, Mapping) else []
+    return [folded(opened)] if isinstance(opened, dict) else []
 
 
 def _json_in_form(body: bytes) -> Any:
