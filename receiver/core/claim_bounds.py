@@ -57,8 +57,11 @@ def _surely_fits(state: TaskState, observation: Observation) -> bool:
 
 def has_confirmed(state: TaskState) -> bool:
     """Whether record-info ever reported something of the task: then no stranger made it up."""
-    reported = state.highest_claim.confirmed or bool(state.final_track_sets)
-    return reported or any(claim.confirmed for _, claim in _every_claim(state))
+    if state.highest_claim.confirmed or state.final_track_sets:
+        return True
+    # The best claim stands first, and confirmed beats claimed.
+    best = (rivals[0] for track in state.tracks.values() for rivals in track.values())
+    return any(claim.confirmed for claim in (*state.details.values(), *best))
 
 
 def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:

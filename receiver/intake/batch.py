@@ -80,8 +80,9 @@ class Batch:
     ) -> tuple[StoredDelivery, Task | None]:
         if before is None:
             return _row(delivery, duplicate=duplicate), None
-        if not duplicate:
-            delivery = replace(delivery, parsed=within_claim_limits(before, delivery.parsed))
+        parsed = delivery.parsed if duplicate else within_claim_limits(before, delivery.parsed)
+        if parsed is not delivery.parsed:
+            delivery = replace(delivery, parsed=parsed)
         after = apply_delivery(
             before,
             delivery.parsed,

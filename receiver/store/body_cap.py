@@ -75,8 +75,8 @@ class BodyCap(Cap):
 
 def uncap(connection: Connection, task_ids: Collection[str]) -> None:
     """Record-info reported these tasks, so their bodies no longer count."""
-    bodies = delivery.c.task_id.in_(sorted(task_ids)) & COUNTS_AGAINST_CAP
     if task_ids:
+        bodies = delivery.c.task_id.in_(sorted(task_ids)) & COUNTS_AGAINST_CAP
         connection.execute(update(delivery).where(bodies).values(capped_bytes=None))
 
 

@@ -5,8 +5,9 @@ time. On PostgreSQL the row of the clock is locked until the transaction ends, a
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
-from sqlalchemy import Connection, func
+from sqlalchemy import Connection, Executable, func
 
 from receiver.store.schema import change_clock
 from receiver.store.upsert import insert_into
@@ -17,9 +18,15 @@ MICROSECOND = timedelta(microseconds=1)
 
 def time_of_change(connection: Connection, now: datetime) -> datetime:
     """`now`, or just after the last change where that was later. Once in a transaction, shortly before its end."""
-    greatest = func.max if connection.dialect.name == "sqlite" else func.greatest
-    fresh = insert_into(connection, change_clock).values(id=1, microseconds=(now - EPOCH) // MICROSECOND)
+    given = {"id": 1, "microseconds": (now - EPOCH) // MICROSECOND}
+    microseconds: int = connection.execute(_advance(connection.dialect.name), given).scalar_one()
+    return EPOCH + microseconds * MICROSECOND
+
+
+@cache  # to build it takes longer than to execute it
+def _advance(dialect: str) -> Executable:
+    greatest = func.max if dialect == "sqlite" else func.greatest
+    fresh = insert_into(dialect, change_clock)
     later = greatest(change_clock.c.microseconds + 1, fresh.excluded.microseconds)
     moved = fresh.on_conflict_do_update(index_elements=["id"], set_={"microseconds": later})
-    microseconds: int = connection.scalars(moved.returning(change_clock.c.microseconds)).one()
-    return EPOCH + microseconds * MICROSECOND
+    return moved.returning(change_clock.c.microseconds)

@@ -7,8 +7,9 @@ in progress, counts -1.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import JSON, Connection, delete, func, select, text, type_coerce
+from sqlalchemy import JSON, Connection, Executable, delete, func, select, text, type_coerce
 
 from receiver.store.schema import tally
 from receiver.store.upsert import insert_into
@@ -56,11 +57,14 @@ def add(connection: Connection, counts: Tallies) -> None:
         if count
     ]
     if rows:
-        fresh = insert_into(connection, tally)
-        total = {"count": tally.c.count + fresh.excluded.count}
-        connection.execute(
-            fresh.on_conflict_do_update(index_elements=["hour", "subject", "name"], set_=total), rows
-        )
+        connection.execute(_add_up(connection.dialect.name), rows)
+
+
+@cache  # to build it takes longer than to execute it
+def _add_up(dialect: str) -> Executable:
+    fresh = insert_into(dialect, tally)
+    total = {"count": tally.c.count + fresh.excluded.count}
+    return fresh.on_conflict_do_update(index_elements=["hour", "subject", "name"], set_=total)
 
 
 def totals(connection: Connection, *subjects: str) -> Mapping[str, Mapping[str, int]]:

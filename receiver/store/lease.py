@@ -59,7 +59,7 @@ def acquire(
 
     Another's lease ends when it expires, or where it is `void`. Returns this holder's fencing token.
     """
-    fresh = insert_into(connection, lease).values(
+    fresh = insert_into(connection.dialect.name, lease).values(
         name=name, holder=holder, fence=1, heartbeat_at=now, expires_at=until
     )
     acquired = fresh.on_conflict_do_update(

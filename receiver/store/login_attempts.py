@@ -22,7 +22,7 @@ def load_attempts(connection: Connection, networks: list[str]) -> Mapping[str, L
     """
     if is_write_transaction(connection):
         missing = [{"network": network, "failures": 0} for network in sorted(networks)]
-        connection.execute(insert_into(connection, sign_in).on_conflict_do_nothing(), missing)
+        connection.execute(insert_into(connection.dialect.name, sign_in).on_conflict_do_nothing(), missing)
     query = select(sign_in).where(sign_in.c.network.in_(sorted(networks))).order_by(sign_in.c.network)
     rows = connection.execute(query.with_for_update() if is_write_transaction(connection) else query)
     attempts = {
@@ -41,7 +41,7 @@ def save_attempts(connection: Connection, changed: Mapping[str, LoginAttempts]) 
             "failed_at": attempts.failed_at,
             "succeeded_at": attempts.succeeded_at,
         }
-        fresh = insert_into(connection, sign_in).values(network=network, **values)
+        fresh = insert_into(connection.dialect.name, sign_in).values(network=network, **values)
         connection.execute(fresh.on_conflict_do_update(index_elements=["network"], set_=values))
 
 

@@ -64,7 +64,7 @@ def add(connection: Connection, counts: Counts) -> None:
     ]
     if not rows:
         return
-    fresh = insert_into(connection, recent_failure)
+    fresh = insert_into(connection.dialect.name, recent_failure)
     total = {"count": recent_failure.c.count + fresh.excluded.count}
     connection.execute(fresh.on_conflict_do_update(index_elements=["minute", "name"], set_=total), rows)
     newest = max(minute for minute, _ in counts)

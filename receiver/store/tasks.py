@@ -40,6 +40,13 @@ _INSERT_OR_UPDATE = _NEW.on_conflict_do_update(
 )
 Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
+_AMONG = task.c.task_id.in_(bindparam("ids", expanding=True))
+_LOCK = (
+    select(*(task.c[name] for name in ("task_id", "outcome", *_STATUS)))
+    .where(_AMONG)
+    .order_by(task.c.task_id)
+    .with_for_update(key_share=True)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,13 +104,11 @@ def lock_or_create(
 
 
 def _lock_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, TaskStatus]:
-    columns = (task.c[name] for name in ("task_id", "outcome", *_STATUS))
-    query = select(*columns).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
     return {
         row.task_id: TaskStatus(
             outcome=Outcome(row.outcome), **{name: getattr(row, name) for name in _STATUS}
         )
-        for row in connection.execute(query.with_for_update(key_share=True))
+        for row in connection.execute(_LOCK, {"ids": sorted(task_ids)})
     }
 
 
@@ -136,7 +141,7 @@ def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) 
     fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
     if not fresh:
         return ()
-    insert = insert_into(connection, task).on_conflict_do_nothing()
+    insert = insert_into(connection.dialect.name, task).on_conflict_do_nothing()
     return connection.scalars(insert.returning(task.c.task_id), fresh).all()
 
 
