@@ -17,17 +17,22 @@ SUBMIT_TIMEOUT_S = 8.0
 
 @dataclass(eq=False)
 class _Waiting(Generic[Item, Outcome]):
+    """A caller and its item. `wake` is held until the item is `done`, or the caller `leads`."""
+
     item: Item
+    wake: threading.Lock = field(default_factory=threading.Lock)
+    leads: bool = False
     done: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     error: Exception | None = None
 
 
 class GroupCommit(Generic[Item, Outcome]):
-    """Leader and followers: the caller that gets the lock commits for all that wait by then.
+    """Leader and followers: one caller commits for all that wait by then, and appoints the next leader.
 
     `accept` stores a batch in one transaction and returns an outcome for each item. No caller gets an outcome
-    before its item is committed.
+    before its item is committed. Each waits for a lock of its own: if all waited for one, each would have to take it
+    and give it back before the next transaction could begin.
     """
 
     def __init__(
@@ -36,8 +41,8 @@ class GroupCommit(Generic[Item, Outcome]):
         self._accept = accept
         self._timeout_s = timeout_s
         self._waiting: list[_Waiting[Item, Outcome]] = []
-        self._queue = threading.Lock()
-        self._leader = threading.Lock()
+        self._lock = threading.Lock()  # of the list, and of who leads
+        self._led = False
 
     def submit(self, item: Item) -> Outcome:
         """Store one item durably; raises what the transaction raised when that cannot be promised.
@@ -46,28 +51,28 @@ class GroupCommit(Generic[Item, Outcome]):
         all the same, and is a duplicate when it is sent again.
         """
         mine: _Waiting[Item, Outcome] = _Waiting(item)
-        with self._queue:
+        mine.wake.acquire()
+        with self._lock:
             self._waiting.append(mine)
-        if self._leader.acquire(timeout=self._timeout_s):
-            try:
-                while not mine.done:
-                    self._commit_for_all()
-            finally:
-                self._leader.release()
-        elif not mine.done:
+            mine.leads, self._led = not self._led, True
+        if not mine.leads and not mine.wake.acquire(timeout=self._timeout_s):
             self._forget(mine)
-            raise StoreUnavailableError("the database has not answered in time")
+        if mine.leads and not mine.done:
+            self._lead()
         if mine.error is not None:
             raise mine.error
+        if not mine.done:
+            raise StoreUnavailableError("the database has not answered in time")
         return mine.outcomes[0]
 
     def _forget(self, mine: _Waiting[Item, Outcome]) -> None:
-        with self._queue:
-            if mine in self._waiting:
+        """Wait no longer, unless it has just been appointed."""
+        with self._lock:
+            if not mine.leads and mine in self._waiting:
                 self._waiting.remove(mine)
 
-    def _commit_for_all(self) -> None:
-        with self._queue:
+    def _lead(self) -> None:
+        with self._lock:
             group, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
         try:
             self._commit(group)
@@ -76,6 +81,16 @@ class GroupCommit(Generic[Item, Outcome]):
                 if not waiting.outcomes and waiting.error is None:
                     waiting.error = StoreUnavailableError("the commit was interrupted")
                 waiting.done = True
+            self._appoint_next()
+            for waiting in group:
+                waiting.wake.release()
+
+    def _appoint_next(self) -> None:
+        with self._lock:
+            self._led = bool(self._waiting)
+            if self._led:
+                self._waiting[0].leads = True
+                self._waiting[0].wake.release()
 
     def _commit(self, group: Sequence[_Waiting[Item, Outcome]]) -> None:
         try:
