@@ -89,3 +89,47 @@ def test_a_database_that_is_away_is_not_asked_for_each_item() -> None:
     with pytest.raises(StoreUnavailableError):
         GroupCommit(accept).submit(1)
     assert tried == [1]
+
+
+def test_where_a_leader_is_interrupted_the_next_one_serves_all_who_wait() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    batches: list[Sequence[str]] = []
+
+    def accept(items: Sequence[str]) -> Sequence[str]:
+        batches.append(items)
+        if len(batches) == 1:
+            begun.set()
+            assert go_on.wait(20)
+            raise SystemExit
+        return [f"stored {item}" for item in items]
+
+    group = GroupCommit(accept)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(group.submit, "first")
+        assert begun.wait(20)
+        others = [pool.submit(group.submit, name) for name in "abc"]
+        eventually(lambda: len(group._waiting) == 3)
+        go_on.set()
+        assert [each.result(5) for each in others] == [f"stored {name}" for name in "abc"]
+        assert isinstance(first.exception(5), SystemExit)
+    assert [sorted(batch) for batch in batches] == [["first"], ["a", "b", "c"]]
+    assert group.submit("later") == "stored later"
+
+
+def test_of_many_callers_each_gets_the_outcome_of_its_own_item_which_is_stored_once() -> None:
+    stored: list[int] = []
+    alone = threading.Lock()
+
+    def accept(items: Sequence[int]) -> Sequence[int]:
+        assert alone.acquire(blocking=False), "one transaction at a time"
+        stored.extend(items)
+        alone.release()
+        return [-item for item in items]
+
+    group = GroupCommit(accept)
+    with ThreadPoolExecutor(32) as pool:
+        outcomes = list(pool.map(group.submit, range(2000)))
+    assert outcomes == [-item for item in range(2000)]
+    assert sorted(stored) == list(range(2000))
+    assert not group._waiting
+    assert not group._led

@@ -20,7 +20,7 @@ EXAMPLE = "https://receiver.example.org"
 EXPIRES_SOON = timedelta(days=14)
 REFUSALS = 3
 COUNTED_WITHIN_S = 3.0  # and two ticks: a worker stores its counts at each
-HIDDEN_TOKEN = ("/readyz", "/metrics")
+SHOULD_BE_HIDDEN = ("/readyz", "/metrics")
 
 
 def check_from_outside(
@@ -61,7 +61,7 @@ def _server(
         if readable
         else warning(NAME, f"{base} responds; without the database it is unknown whether it is this receiver")
     )
-    for path in HIDDEN_TOKEN:
+    for path in SHOULD_BE_HIDDEN:
         if http_probe.send_probe(base + path).status == 200:
             yield warning(NAME, f"{path} is public: let the proxy refuse it")
 

@@ -25,7 +25,8 @@ def listening(database: Database) -> Iterator[list[Statement]]:
     parameters_of: dict[str, Any] = {}
 
     def listen(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
-        parameters_of.setdefault(statement, parameters[0] if many else parameters)
+        several = many and isinstance(parameters, list)  # not the rows of one statement
+        parameters_of.setdefault(statement, parameters[0] if several else parameters)
 
     event.listen(database.engine, "before_cursor_execute", listen)
     statements: list[Statement] = []

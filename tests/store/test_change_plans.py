@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -10,7 +11,6 @@ import pytest
 from sqlalchemy import event, text
 
 from benchmarks.bulk import insert_tasks
-from receiver.core.task import Task
 from receiver.operations import delete_task
 from receiver.runtime import Runtime
 from receiver.store import task_list, tasks
@@ -107,9 +107,9 @@ def test_no_list_by_label_or_settled_walks_over_the_whole_table_or_sorts_it(fill
 
 def change(runtime: Runtime) -> None:
     with runtime.database.write() as connection:
-        created = tasks.load_or_create(connection, {"new": T0})["new"]
+        found = tasks.load_or_create(connection, {"new": T0, f"{78:032}": T0})
         tasks.save(
-            connection, [(created, Task(task_id="new", first_seen_at=T0, registered_at=T0, version=1))]
+            connection, [(task, replace(task, registered_at=T0, version=9)) for task in found.values()]
         )
 
 
