@@ -12,6 +12,7 @@ from receiver.core.payloads import ParseOutcome, parse_callback, parse_poll
 
 SAMPLES = Path(__file__).parent.parent / "payloads"
 fuzz = settings(max_examples=40, deadline=None, derandomize=True)
+long_fuzz = settings(max_examples=300, deadline=None, derandomize=True)
 
 F, S = "GENERATE_AUDIO_FAILED", "SUCCESS"
 URL = "https://cdn.example/a.mp3"
@@ -744,7 +745,8 @@ def test_reading_arbitrary_bytes_never_raises(body):
     assert parse_poll(body, "t").kind in ParseOutcome
 
 
-@fuzz
+@pytest.mark.slow
+@long_fuzz
 @given(
     st.dictionaries(KEYS.filter(lambda key: key not in ("task_id", "taskId", "data")), ANYTHING, max_size=4),
     st.dictionaries(KEYS.filter(lambda key: key not in ("task_id", "taskId")), ANYTHING, max_size=5),
@@ -756,7 +758,8 @@ def test_a_readable_task_id_is_never_lost_whatever_stands_beside_it(root, data, 
     assert parsed.kind in (ParseOutcome.PARSED, ParseOutcome.UNREADABLE, ParseOutcome.UNSUPPORTED)
 
 
-@fuzz
+@pytest.mark.slow
+@long_fuzz
 @given(st.lists(st.dictionaries(KEYS, ANYTHING, max_size=5) | ANYTHING, max_size=3))
 def test_a_list_of_arbitrary_rows_never_loses_the_status_or_the_row_beside_them(rows):
     parsed = stage([{"id": "good", "audio_url": URL}, *rows])

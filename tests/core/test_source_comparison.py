@@ -100,7 +100,8 @@ def test_the_task_comes_first_then_its_tracks_those_stored_before_those_only_one
     assert list(groups) == [None, "id:a", "id:b", "#0"]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=6))
 def test_every_row_is_of_a_value_somebody_reported_and_each_place_has_one_row(observations):
     rows = compared(*observations)
@@ -123,7 +124,8 @@ def test_no_field_that_is_shown_on_a_tasks_page_is_missing(observations):
             assert rows[key, name][2] == claim.value
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=5))
 def test_exchanging_the_sides_exchanges_the_columns_and_nothing_else(observations):
     first, other = state_after(*observations[::2]), state_after(*observations[1::2])

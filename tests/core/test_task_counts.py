@@ -101,7 +101,8 @@ def test_whatever_two_steps_follow_a_registration_or_come_first_the_totals_are_t
         check(*walk(steps, (10, 70, 4000)))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(-100, 2 * LATE)), max_size=12))
 def test_whatever_happens_at_whatever_time_the_totals_are_those_of_the_last_state(life):
     check(*walk([step for step, _ in life], [moment for _, moment in life]))

@@ -189,7 +189,8 @@ CLAIMS = st.one_of(
 FLOODS = st.lists(st.tuples(st.floats(min_value=0, max_value=80), CLAIMS, st.booleans()), max_size=25)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, derandomize=True)
 @given(FLOODS, st.sampled_from([0, 1, 3]))
 def test_no_sequence_of_callbacks_puts_a_poll_off_for_longer_than_the_statuses_allow(flood, polls):
     task, now = registered(), 90
