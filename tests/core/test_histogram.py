@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from receiver.core.histogram import MAX_BUCKET, MIN_S, bucket, middle_s, quantile_s
 
-LAWS = settings(max_examples=50, deadline=None, derandomize=True)
+LAWS = settings(max_examples=25, deadline=None, derandomize=True)
 YEAR_S = 365 * 86400.0
 SPANS = st.floats(MIN_S, YEAR_S)
 SHARES = st.sampled_from(("0.01", "0.25", "0.5", "0.9", "0.95", "0.99", "1"))

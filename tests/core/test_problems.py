@@ -30,7 +30,7 @@ from .test_task_events import (
     steps_of,
 )
 
-LAWS = settings(max_examples=50, deadline=None, derandomize=True)
+LAWS = settings(max_examples=20, deadline=None, derandomize=True)
 CONFLICTING = called_back(called_back(registered(), CLAIMED_SUCCESS), CLAIMED_FAILURE)
 
 

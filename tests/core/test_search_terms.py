@@ -16,7 +16,7 @@ from receiver.core.search_terms import (
     search_terms,
 )
 
-LAWS = settings(max_examples=50, deadline=None, derandomize=True)
+LAWS = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ def test_every_row_is_of_a_value_somebody_reported_and_each_place_has_one_row(ob
             assert row.stored in (None, row.callback, row.record_info)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(TOLD, max_size=6))
 def test_no_field_that_is_shown_on_a_tasks_page_is_missing(observations):
     state = state_after(*observations)
