@@ -58,7 +58,7 @@ class GroupCommit(Generic[Item, Outcome]):
         if not mine.leads and not mine.wake.acquire(timeout=self._timeout_s):
             self._forget(mine)
         if mine.leads and not mine.done:
-            self._lead()
+            self._lead(mine)
         if mine.error is not None:
             raise mine.error
         if not mine.done:
@@ -71,7 +71,8 @@ class GroupCommit(Generic[Item, Outcome]):
             if not mine.leads and mine in self._waiting:
                 self._waiting.remove(mine)
 
-    def _lead(self) -> None:
+    def _lead(self, mine: _Waiting[Item, Outcome]) -> None:
+        """Commit for all that wait, of whom `mine` has waited longest."""
         with self._lock:
             group, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
         try:
@@ -83,7 +84,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 waiting.done = True
             self._appoint_next()
             for waiting in group:
-                waiting.wake.release()
+                if waiting is not mine:
+                    waiting.wake.release()
 
     def _appoint_next(self) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """One commit for all who wait: nobody is answered before it is done, and nobody waits without end."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,5 +132,26 @@ def test_of_many_callers_each_gets_the_outcome_of_its_own_item_which_is_stored_o
         outcomes = list(pool.map(group.submit, range(2000)))
     assert outcomes == [-item for item in range(2000)]
     assert sorted(stored) == list(range(2000))
+    assert not group._waiting
+    assert not group._led
+
+
+def test_whoever_stops_waiting_just_as_it_is_appointed_leads_all_the_same() -> None:
+    stored: list[int] = []
+
+    def accept(items: Sequence[int]) -> Sequence[int]:
+        time.sleep(0.001)  # about as long as callers wait
+        stored.extend(items)
+        return [-item for item in items]
+
+    group = GroupCommit(accept, timeout_s=0.001)
+    with ThreadPoolExecutor(8) as pool:
+        made = {number: pool.submit(group.submit, number) for number in range(3000)}
+        errors = {number: each.exception(20) for number, each in made.items()}
+    late = {number for number, error in errors.items() if error is not None}
+    assert all(isinstance(errors[number], StoreUnavailableError) for number in late)
+    assert 0 < len(late) < 3000
+    assert made.keys() - late <= set(stored)
+    assert len(stored) == len(set(stored))
     assert not group._waiting
     assert not group._led

@@ -33,20 +33,6 @@ _PLAIN = (
     "version",
     "acknowledged_version",
 )
-_DERIVED = (
-    "poll_rank",
-    "status",
-    "outcome",
-    "conflict",
-    "recovered",
-    "lost_callback",
-    "problem",
-    "state",
-    "words",
-    "capped_bytes",
-)
-ROW_COLUMNS = (*_PLAIN, *_DERIVED)
-"""What `new_row` fills: all but the poller's reservations."""
 MAX_STATUS_CHARS = 64  # it is in an index, whose entries PostgreSQL limits
 
 

@@ -19,7 +19,7 @@ from receiver.store.change_clock import time_of_change
 from receiver.store.engines import is_write_transaction
 from receiver.store.hourly_counts import Tallies
 from receiver.store.schema import task
-from receiver.store.task_rows import ROW_COLUMNS, changed_columns, new_row, task_of
+from receiver.store.task_rows import changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
@@ -34,9 +34,11 @@ _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
 )
+_NOT_WRITTEN = ("number", "claimed_until", "slowed_at")  # the key, and the poller's reservations
 _NEW = sqlite.insert(task)
 _INSERT_OR_UPDATE = _NEW.on_conflict_do_update(
-    index_elements=["task_id"], set_={name: _NEW.excluded[name] for name in ROW_COLUMNS}
+    index_elements=["task_id"],
+    set_={name: _NEW.excluded[name] for name in task.c.keys() if name not in _NOT_WRITTEN},  # noqa: SIM118  columns
 )
 Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
