@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, select
 
-from benchmarks.templates import COMMON, RARE
+from benchmarks.seed import COMMON, RARE
 from receiver.core.observation import Status
 from receiver.core.settlement import Outcome
 from receiver.store import quarantine
