@@ -21,26 +21,24 @@ from benchmarks.processes import ADMIN_PASSWORD, ROOT, deployed, eventually, fre
 from receiver.simulator import Simulator, SimulatorServer
 
 PEERS_PYTHON = ROOT / ".venv-bench/bin/python"
+PEERS = "benchmarks.peers"
+SIZE = "--workers 2 --log-level warning"
+GUNICORN = f"-m gunicorn --bind 127.0.0.1:{{}} {SIZE} --worker-class gthread --threads 32 --keep-alive 5"
+GUNICORN += " --no-control-socket"
+UVICORN = f"-m uvicorn --port {{}} {SIZE} --no-access-log"
 PROBES = 5
 JSON = {"Content-Type": "application/json"}
 TABLE = "CREATE TABLE callback (task_id TEXT PRIMARY KEY, stage TEXT NOT NULL, body TEXT NOT NULL)"
 
 
 class Kind(StrEnum):
+    """Bare is a Flask route that stores nothing; the next three store what people would write."""
+
     BARE = "bare"
     FASTAPI = "fastapi"
     FASTIFY = "fastify"
     BY_HAND = "by-hand"
     RECEIVER = "receiver"
-
-
-SUMMARIES = {
-    Kind.BARE: "bare Flask route that stores nothing",
-    Kind.FASTAPI: "FastAPI, aiosqlite or asyncpg",
-    Kind.FASTIFY: "Fastify, better-sqlite3 or pg",
-    Kind.BY_HAND: "by hand: Flask-SQLAlchemy",
-    Kind.RECEIVER: "receiver",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class Contestant:
 
     def __str__(self) -> str:
         default = self == Contestant(kind=self.kind)
-        return SUMMARIES[self.kind] + ("" if default else f" {self.workers}x{self.threads}")
+        return self.kind if default else f"{self.kind} {self.workers}x{self.threads}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +68,7 @@ class Server:
             return 0
         engine = create_engine(self.database_url, poolclass=NullPool)
         with engine.connect() as connection:
-            return int(connection.scalar(text(f"SELECT count(*) FROM {self.table}")) or 0)  # noqa: S608
+            return int(connection.scalar(text(f"SELECT count(*) FROM {self.table}")) or 0)
 
 
 @contextmanager
@@ -78,22 +76,16 @@ def serving(
     contestant: Contestant, new_database: Callable[[], str], folder: Path, *, busy: bool
 ) -> Iterator[Server]:
     """The server, once it is ready; `busy` is a receiver that polls whatever is called back, too."""
-    if contestant.kind is Kind.BARE:
-        with _running(_gunicorn(Path(sys.executable), "flask_bare"), {}) as port:
-            yield _peer(port)
-    elif contestant.kind is Kind.RECEIVER:
+    if contestant.kind is Kind.RECEIVER:
         with _receiver(contestant, new_database(), folder, busy=busy) as server:
             yield server
-    else:
-        url = new_database()
-        environment = _prepare(url)
-        with _running(_command(contestant.kind, sqlite="PEER_FILE" in environment), environment) as port:
-            yield _peer(port, url)
-
-
-def _peer(port: int, database_url: str | None = None) -> Server:
-    site = f"http://127.0.0.1:{port}"
-    return Server(callback_url=f"{site}/callbacks", site=site, database_url=database_url)
+        return
+    url = None if contestant.kind is Kind.BARE else new_database()
+    environment = _prepare(url) if url else {}
+    port = free_port()
+    with _running(_command(contestant.kind, port, sqlite="PEER_FILE" in environment), port, environment):
+        site = f"http://127.0.0.1:{port}"
+        yield Server(callback_url=f"{site}/callbacks", site=site, database_url=url)
 
 
 @contextmanager
@@ -110,45 +102,18 @@ def _receiver(contestant: Contestant, url: str, folder: Path, *, busy: bool) -> 
         )
 
 
-def _command(kind: Kind, *, sqlite: bool) -> Sequence[str]:
+def _command(kind: Kind, port: int, *, sqlite: bool) -> Sequence[str]:
+    """The Flask applications have the receiver's gunicorn, but for what only its own application needs."""
+    if kind is Kind.BARE:  # with the very packages that the receiver has
+        return [sys.executable, *GUNICORN.format(port).split(), f"{PEERS}.flask_bare:app"]
     if not PEERS_PYTHON.exists():
-        raise click.ClickException(
-            "the peers are not installed: make bench, or --contestant bare --contestant receiver"
-        )
-    if kind is Kind.BY_HAND:
-        return _gunicorn(PEERS_PYTHON, "flask_by_hand")
+        raise click.ClickException("make bench installs the peers; --contestant bare and receiver need none")
     if kind is Kind.FASTIFY:
         return ["node", "benchmarks/peers/fastify.js"]
+    if kind is Kind.BY_HAND:
+        return [str(PEERS_PYTHON), *GUNICORN.format(port).split(), f"{PEERS}.flask_by_hand:app"]
     module = "fastapi_sqlite" if sqlite else "fastapi_postgresql"
-    application = f"benchmarks.peers.{module}:app"
-    quiet = ("--log-level", "warning", "--no-access-log")
-    return [
-        str(PEERS_PYTHON),
-        "-m",
-        "uvicorn",
-        application,
-        "--port",
-        "{port}",
-        "--workers",
-        str(Contestant.workers),
-        *quiet,
-    ]
-
-
-def _gunicorn(python: Path, module: str) -> Sequence[str]:
-    """As the receiver's settings have it, but for what only its own application needs."""
-    size = ("--workers", str(Contestant.workers), "--threads", str(Contestant.threads))
-    served = (
-        "--keep-alive",
-        "5",
-        "--no-control-socket",
-        "--bind",
-        "127.0.0.1:{port}",
-        "--log-level",
-        "warning",
-        f"benchmarks.peers.{module}:app",
-    )
-    return [str(python), "-m", "gunicorn", "--worker-class", "gthread", *size, *served]
+    return [str(PEERS_PYTHON), *UVICORN.format(port).split(), f"{PEERS}.{module}:app"]
 
 
 def _prepare(url: str) -> dict[str, str]:
@@ -165,18 +130,13 @@ def _prepare(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _running(command: Sequence[str], environment: dict[str, str]) -> Iterator[int]:
-    """The port, once somebody listens on it."""
-    port = free_port()
-    process = subprocess.Popen(
-        [part.format(port=port) for part in command],
-        cwd=ROOT,
-        env={**os.environ, **environment, "PEER_PORT": str(port)},
-        start_new_session=True,
-    )
+def _running(command: Sequence[str], port: int, environment: dict[str, str]) -> Iterator[None]:
+    """Until the block ends; it begins once somebody listens on the port."""
+    variables = {**os.environ, **environment, "PEER_PORT": str(port)}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True)
     try:
         eventually(lambda: _listens(process, port), within_s=30, why=f"{command} starts")
-        yield port
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -70,7 +70,7 @@ class Postgres:
     def closed(self, name: str) -> Iterator[None]:
         """That database as if the server were away: its sessions end, and no new one is let in."""
         self._execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         try:
             yield
         finally:

@@ -36,10 +36,7 @@ AT_PRESENT = 20  # copies of what is open now, one of them overdue
 BODIES_KEPT = timedelta(days=2)
 CHECKED = 200
 COMMON, RARE = "Midnight Rain", "Quetzalcoatl"
-TITLES = (
-    *[COMMON] * 3,
-    *[f"Paper Lanterns {place}" for place in "River Harbour Train Garden Moon Echo".split()],
-)
+TITLES = (COMMON, COMMON, "Paper Lanterns", "Copper Harbour", "Hollow Train", "Neon Garden", "Winter Moon")
 OTHER_TITLES = ("Северный ветер", "月光下的 小河", "ليل المدينة", "Été Valparaíso", "Żółte światła")
 KINDS: dict[tuple[str, ...], float] = {
     (): 71,

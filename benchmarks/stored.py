@@ -1,117 +1,132 @@
-"""What a callback costs with nothing stored, and with a year's deliveries: `python -m benchmarks.stored`.
+"""Whether the receiver gets slower with what is stored: `python -m benchmarks.stored`.
 
-One database for each amount, used by turns, so that what else the machine does hits all alike. A callback is a new
-task's, with one track; a repetition is the same again. On SQLite, or with `--postgresql` on one out of a package.
+One database for each amount, used by turns, so that what else the machine does hits all alike. Stored are settled tasks
+with a callback each, and a few that are due. On SQLite, or with `--postgresql` on one out of a package.
 """
 
-import json
 import logging
+import random
+import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
+from flask.testing import FlaskClient
+from rich import box
+from rich.console import Console
+from rich.table import Table
 from sqlalchemy import text
 
 from benchmarks.bulk import insert_tasks
+from benchmarks.generations import SOMEBODY, complete_callback
 from benchmarks.postgres import running_postgres
-from receiver.core.cadence import Cadence
-from receiver.core.settlement import Policy
-from receiver.core.task import Rules
-from receiver.intake import Intake, callback_delivery
-from receiver.store.database import Database
+from benchmarks.processes import API_TOKEN, environment
+from benchmarks.site import sign_in
+from receiver.app import build_app
+from receiver.intake import callback_delivery
+from receiver.operations import register_task
+from receiver.runtime import Runtime, open_runtime
+from receiver.settings import load_settings
+from receiver.store.due_tasks import ANY, choose
 
-CALLBACKS_A_ROUND = 20
-WARM_UP = 2
 AT_ONCE = 100_000
+A_ROUND = 20
+DUE = 10
 BODY = "x" * 800
-
-Times = list[list[float]]
-"""Milliseconds a callback, by database and round."""
 
 
 @click.command()
-@click.option(
-    "--amount", "amounts", type=int, multiple=True, default=(0, 300_000, 1_000_000), show_default=True
-)
-@click.option("--rounds", default=30, show_default=True)
+@click.option("--tasks", "amounts", type=int, multiple=True, default=(10_000, 1_000_000), show_default=True)
+@click.option("--rounds", default=20, show_default=True)
 @click.option("--postgresql", is_flag=True, help="On a PostgreSQL out of a package instead of SQLite.")
-def main(amounts: tuple[int, ...], rounds: int, postgresql: bool) -> None:
+def main(amounts: Sequence[int], rounds: int, postgresql: bool) -> None:
     """Compare the databases of these amounts with the first of them."""
     logging.disable(logging.WARNING)
-    with _postgresql() if postgresql else _sqlite() as urls:
-        databases = [_filled(next(urls), amount) for amount in amounts]
-        new, repeated = measure(databases, rounds)
-        for database in databases:
-            database.engine.dispose()
-    for amount, first, second in zip(amounts, new, repeated, strict=True):
-        click.echo(
-            f"{amount:>9,} stored: a callback {statistics.median(first):.2f} ms, {_ratio(first, new[0])} times"
-            f" as much as with {amounts[0]:,}; a repetition {statistics.median(second):.2f} ms,"
-            f" {_ratio(second, repeated[0])} times"
-        )
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(running_postgres()) if postgresql else None
+        urls = [server.new_database() if server else f"sqlite:///{folder}/{amount}.db" for amount in amounts]
+        works = [
+            works_of(_filled(folder, url, amount), amount) for url, amount in zip(urls, amounts, strict=True)
+        ]
+        Console(width=110).print(table_of(amounts, measure(works, rounds)))
 
 
-def measure(databases: Sequence[Database], rounds: int) -> tuple[Times, Times]:
-    """Of new callbacks, and of repetitions."""
-    rules = Rules(policy=Policy(), cadence=Cadence())
-    intakes = [Intake(database, rules) for database in databases]
-    new: Times = [[] for _ in intakes]
-    repeated: Times = [[] for _ in intakes]
-    for number in range(-WARM_UP, rounds):
-        for place, intake in enumerate(intakes):
-            bodies = [_callback(f"new-{number}-{each}") for each in range(CALLBACKS_A_ROUND)]
-            for times in (new, repeated):
-                took_ms = _timed_ms(intake, bodies)
-                if number >= 0:
-                    times[place].append(took_ms)
-    return new, repeated
+def works_of(runtime: Runtime, amount: int) -> Mapping[str, Callable[[], object]]:
+    """What is timed, by its name."""
+    client = build_app(runtime).test_client()
+    sign_in(client)
+    return {
+        "accepting a callback": lambda: _accept(runtime),
+        "finding what is due": lambda: _find_due(runtime),
+        "the first admin page": lambda: _get(client, "/admin/"),
+        "one task": lambda: _get(client, f"/api/tasks/{random.randint(1, amount):032}"),
+    }
 
 
-def _timed_ms(intake: Intake, bodies: Sequence[bytes]) -> float:
-    started = time.perf_counter()
-    for body in bodies:
-        intake.submit(callback_delivery(body, now=datetime.now(UTC), secrets=()))
-    return (time.perf_counter() - started) * 1000 / len(bodies)
+def _accept(runtime: Runtime) -> None:
+    body = complete_callback(secrets.token_hex(16))
+    runtime.intake.submit(callback_delivery(body, now=datetime.now(UTC), secrets=()))
 
 
-def _ratio(times: Sequence[float], base: Sequence[float]) -> str:
-    """The median of the ratios in the same round."""
-    return f"{statistics.median(time_ms / base_ms for time_ms, base_ms in zip(times, base, strict=True)):.2f}"
+def _find_due(runtime: Runtime) -> None:
+    with runtime.database.write() as connection:
+        found = choose(connection, datetime.now(UTC), DUE, ANY)
+    assert len(found) == DUE, "tasks are due"
 
 
-def _callback(task_id: str) -> bytes:
-    row = {"id": "a", "audio_url": f"https://cdn.example.org/{task_id}.mp3", "title": "Tides", "prompt": BODY}
-    data = {"callbackType": "complete", "task_id": task_id, "data": [row]}
-    return json.dumps({"code": 200, "data": data}).encode()
+def _get(client: FlaskClient, address: str) -> None:
+    response = client.get(address, headers={"Authorization": f"Bearer {API_TOKEN}"})
+    assert response.status_code == 200, f"{address} was answered {response.status_code}"
 
 
-def _filled(url: str, amount: int) -> Database:
-    database = Database(url)
-    database.migrate()
-    at = datetime.now(UTC) - timedelta(days=3)
-    engine = database.engine  # its transactions may take longer than those of the receiver
+def measure(
+    works: Sequence[Mapping[str, Callable[[], object]]], rounds: int
+) -> Sequence[Mapping[str, list[float]]]:
+    """Milliseconds of each work in each round; one more round comes first, to warm up."""
+    times: list[dict[str, list[float]]] = [{name: [] for name in each} for each in works]
+    for turn in range(1 + rounds):
+        for each, found in zip(works, times, strict=True):
+            for name, work in each.items():
+                started = time.perf_counter()
+                for _ in range(A_ROUND):
+                    work()
+                if turn:
+                    found[name].append((time.perf_counter() - started) * 1000 / A_ROUND)
+    return times
+
+
+def table_of(amounts: Sequence[int], times: Sequence[Mapping[str, Sequence[float]]]) -> Table:
+    """Medians; a ratio is that to the first amount in the same round."""
+    table = Table("", *(f"{amount:,} tasks: ms, times" for amount in amounts), box=box.MARKDOWN)
+    for name, base in times[0].items():
+        ratios = [
+            statistics.median(each / first for each, first in zip(found[name], base, strict=True))
+            for found in times
+        ]
+        medians = [statistics.median(found[name]) for found in times]
+        table.add_row(name, *(f"{ms:.2f}, {ratio:.2f}" for ms, ratio in zip(medians, ratios, strict=True)))
+    return table
+
+
+def _filled(folder: Path, url: str, amount: int) -> Runtime:
+    runtime = open_runtime(load_settings(environment(folder, DATABASE_URL=url)), migrate=True)
+    engine = runtime.database.engine  # its transactions may take longer than those of the receiver
+    now = datetime.now(UTC)
     for first in range(0, amount, AT_ONCE):
         with engine.connect().execution_options(immediate=True) as connection, connection.begin():
-            insert_tasks(connection, min(AT_ONCE, amount - first), at=at, first=first + 1, body=BODY)
+            count = min(AT_ONCE, amount - first)
+            insert_tasks(connection, count, at=now - timedelta(days=3), first=first + 1, body=BODY)
+    for number in range(DUE):
+        register_task(runtime, f"due-{number}", label=None, now=now - timedelta(hours=1), actor=SOMEBODY)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE" if database.is_sqlite else "VACUUM ANALYZE"))
-    return database
-
-
-@contextmanager
-def _sqlite() -> Iterator[Iterator[str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield (f"sqlite:///{folder}/{number}.db" for number in range(99))
-
-
-@contextmanager
-def _postgresql() -> Iterator[Iterator[str]]:
-    with running_postgres() as server:
-        yield (server.new_database() for _ in range(99))
+        connection.execute(text("ANALYZE" if runtime.database.is_sqlite else "VACUUM ANALYZE"))
+    return runtime
 
 
 if __name__ == "__main__":
