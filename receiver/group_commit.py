@@ -17,10 +17,10 @@ SUBMIT_TIMEOUT_S = 8.0
 
 @dataclass(eq=False)
 class _Waiting(Generic[Item, Outcome]):
-    """A caller and its item. `wake` is held until the item is `done`, or the caller `leads`."""
+    """A caller and its item. `wake` is set once the item is `done`, or the caller `leads`."""
 
     item: Item
-    wake: threading.Lock = field(default_factory=threading.Lock)
+    wake: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     done: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
@@ -31,8 +31,8 @@ class GroupCommit(Generic[Item, Outcome]):
     """Leader and followers: one caller commits for all that wait by then, and appoints the next leader.
 
     `accept` stores a batch in one transaction and returns an outcome for each item. No caller gets an outcome
-    before its item is committed. Each waits for a lock of its own: if all waited for one, each would have to take it
-    and give it back before the next transaction could begin.
+    before its item is committed. Each waits for an event of its own: if all waited for one lock, each would have to
+    take it and give it back before the next transaction could begin.
     """
 
     def __init__(
@@ -51,14 +51,13 @@ class GroupCommit(Generic[Item, Outcome]):
         all the same, and is a duplicate when it is sent again.
         """
         mine: _Waiting[Item, Outcome] = _Waiting(item)
-        mine.wake.acquire()
         with self._lock:
             self._waiting.append(mine)
             mine.leads, self._led = not self._led, True
-        if not mine.leads and not mine.wake.acquire(timeout=self._timeout_s):
+        if not mine.leads and not mine.wake.wait(self._timeout_s):
             self._forget(mine)
         if mine.leads and not mine.done:
-            self._lead(mine)
+            self._lead()
         if mine.error is not None:
             raise mine.error
         if not mine.done:
@@ -71,8 +70,8 @@ class GroupCommit(Generic[Item, Outcome]):
             if not mine.leads and mine in self._waiting:
                 self._waiting.remove(mine)
 
-    def _lead(self, mine: _Waiting[Item, Outcome]) -> None:
-        """Commit for all that wait, of whom `mine` has waited longest."""
+    def _lead(self) -> None:
+        """Commit for all that wait, of whom the leader has waited longest."""
         with self._lock:
             group, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
         try:
@@ -84,15 +83,14 @@ class GroupCommit(Generic[Item, Outcome]):
                 waiting.done = True
             self._appoint_next()
             for waiting in group:
-                if waiting is not mine:
-                    waiting.wake.release()
+                waiting.wake.set()
 
     def _appoint_next(self) -> None:
         with self._lock:
             self._led = bool(self._waiting)
             if self._led:
                 self._waiting[0].leads = True
-                self._waiting[0].wake.release()
+                self._waiting[0].wake.set()
 
     def _commit(self, group: Sequence[_Waiting[Item, Outcome]]) -> None:
         try:
