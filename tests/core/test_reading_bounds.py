@@ -1,5 +1,6 @@
 """Whoever knows the callback URL chooses a body: what is read of it is bounded."""
 
+import itertools
 import json
 from typing import Any
 
@@ -137,6 +138,42 @@ PLACEHOLDERS = [
 def test_a_placeholder_is_no_value_and_no_error(url: str) -> None:
     for field in URL_FIELDS:
         assert row_of({field: url, "title": "T"}) == ({"title": "T"}, [])
+
+
+def test_a_port_changes_nothing_about_whether_an_address_is_a_value() -> None:
+    """An address with a port is read part by part, the usual one without by a single pattern: they must agree."""
+    hosts = (
+        "cdn.example",
+        "none.com",
+        "undefined",
+        "null.x.example",
+        "a..b",
+        "-.-",
+        "_.example",
+        "1.2.3.4",
+        "a",
+        "",
+    )
+    folders = ("", "a/", "none/", "../", "//", "%2F/", "a b/")
+    names = (
+        "1.mp3",
+        "None",
+        "None.mp3",
+        "image_null.jpeg",
+        "nan.",
+        "~",
+        "%",
+        "-",
+        "",
+        "null/",
+        "a;b",
+        "\u043f",
+    )
+    for host, folder, name in itertools.product(hosts, folders, names):
+        (plain, errors), (with_port, others) = (
+            row_of({"audioUrl": f"https://{host}{port}/{folder}{name}"}) for port in ("", ":443")
+        )
+        assert (bool(plain), errors) == (bool(with_port), others), f"{host}/{folder}{name}"
 
 
 @pytest.mark.parametrize(

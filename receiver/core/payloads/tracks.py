@@ -30,7 +30,6 @@ SPELLED: Mapping[str, Sequence[str]] = {name: (name.lower(),) for name in TRACK_
     "streamAudioUrl": ("streamaudiourl", "audiostreamurl", "streamurl"),
     "createTime": ("createtime", "createdat"),
 }
-SEVERAL_NAMES = {name: keys for name, keys in SPELLED.items() if len(keys) > 1}
 
 
 class TrackSchema(LiberalSchema):
@@ -99,14 +98,13 @@ def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row under our names; of two names for one field the one that carries a value."""
     fields = folded(row)
-    spelled = {name: fields[keys[0]] for name, keys in SPELLED.items() if keys[0] in fields}
-    for name, (usual, *others) in SEVERAL_NAMES.items():
-        if is_blank(fields.get(usual)):
-            given = [fields[key] for key in (usual, *others) if key in fields]
-            spelled |= (
-                {name: next((value for value in given if not is_blank(value)), given[0])} if given else {}
-            )
-    return spelled
+    given = ((name, [key for key in keys if key in fields]) for name, keys in SPELLED.items())
+    return {name: fields[_with_value(keys, fields)] for name, keys in given if keys}
+
+
+def _with_value(keys: Sequence[str], fields: Mapping[str, Any]) -> str:
+    """The first of these keys that carries a value, or else the first."""
+    return next((key for key in keys if not is_blank(fields[key])), keys[0])
 
 
 def _tracks(loaded: Iterable[Mapping[str, Any] | None]) -> Iterable[Track]:
