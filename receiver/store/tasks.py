@@ -43,6 +43,9 @@ _INSERT_OR_UPDATE = _NEW.on_conflict_do_update(
 Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
 _AMONG = task.c.task_id.in_(bindparam("ids", expanding=True))
+_EXISTING = select(task.c.task_id).where(_AMONG)
+_LOAD = select(task).where(_AMONG).order_by(task.c.task_id)
+_LOAD_LOCKED = _LOAD.with_for_update(key_share=True)
 _LOCK = (
     select(*(task.c[name] for name in ("task_id", "outcome", *_STATUS)))
     .where(_AMONG)
@@ -76,10 +79,8 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
     """Those of these tasks that exist, locked until the end of the transaction where it writes."""
     if not task_ids:
         return {}
-    query = select(task).where(task.c.task_id.in_(sorted(task_ids))).order_by(task.c.task_id)
-    rows = connection.execute(
-        query.with_for_update(key_share=True) if is_write_transaction(connection) else query
-    )
+    query = _LOAD_LOCKED if is_write_transaction(connection) else _LOAD
+    rows = connection.execute(query, {"ids": sorted(task_ids)})
     return {row.task_id: task_of(row) for row in rows}
 
 
@@ -138,7 +139,7 @@ def _created_and_locked(
 
 
 def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> Collection[str]:
-    existing = connection.scalars(select(task.c.task_id).where(task.c.task_id.in_(sorted(first_seen))))
+    existing = connection.scalars(_EXISTING, {"ids": sorted(first_seen)})
     missing = first_seen.keys() - set(existing)
     fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
     if not fresh:
