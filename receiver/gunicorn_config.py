@@ -16,6 +16,7 @@ from receiver.app import background, shut_down, wait_for_runtime
 from receiver.logs import server_logging
 from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import wants_body_of
+from receiver.serving.cores import own_core, stay_on, usable_cores
 from receiver.serving.fixed_settings import describe_changes
 from receiver.serving.worker import buffering_worker
 from receiver.settings import SettingsError, load_settings
@@ -89,11 +90,15 @@ def stop(why: str) -> NoReturn:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    worker.place = free_place(other.place for other in server.WORKERS.values())
+    others = server.WORKERS.values()
+    worker.place = free_place(other.place for other in others)
+    worker.core = own_core(usable_cores(), (other.core for other in others), server.num_workers)
 
 
 def post_fork(server: Any, worker: Any) -> None:
     metrics_files.take(worker.place)
+    if worker.core is not None:
+        stay_on(worker.core)
 
 
 def post_worker_init(worker: Any) -> None:
