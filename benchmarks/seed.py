@@ -28,7 +28,8 @@ from receiver.store import quarantine
 from receiver.store.change_clock import time_of_change
 from receiver.store.hourly_counts import hour_of
 from receiver.store.quarantine import QuarantineFilter
-from receiver.store.schema import UtcDateTime, action, delivery, tally, task
+from receiver.store.schema import action, delivery, tally, task
+from receiver.store.utc_datetime import UtcDateTime
 
 DAYS, LONGEST_H = 90, 28  # a stuck task is given up after a day
 SETTLED, IN_PROGRESS = 400, 100

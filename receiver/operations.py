@@ -57,10 +57,10 @@ def register_task(
         rules = runtime.settings.rules
         task = before if before.registered_at else _with_earlier_claims(connection, before, rules=rules)
         task = register(task, label=label, now=now, rules=rules)
-        [task] = tasks.save(connection, [(before, task)])
+        changed_at = tasks.save(connection, [(before, task)])
         if before.registered_at is not None:
             _record_label(connection, task, now=now, actor=actor)
-    return task, not before.is_known
+    return replace(task, changed_at=changed_at or task.changed_at), not before.is_known
 
 
 def _with_earlier_claims(connection: Connection, task: Task, *, rules: Rules) -> Task:

@@ -18,7 +18,7 @@ from receiver.operations import register_task
 from receiver.polling.giving_up import give_up_late_tasks
 from receiver.reprocessing import BATCH_SIZE, Summary
 from receiver.runtime import Runtime
-from receiver.store import audit_log, deliveries, hourly_counts, quarantine, tasks
+from receiver.store import audit_log, deliveries, hourly_counts, new_deliveries, quarantine, tasks
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import delivery
@@ -59,7 +59,7 @@ def unread(
 def store(runtime: Runtime, stored: Iterable[StoredDelivery]) -> None:
     stored = list(stored)
     with runtime.database.write() as connection:
-        deliveries.add(connection, stored)
+        new_deliveries.add(connection, stored)
         hourly_counts.add(connection, hourly_counts.in_hour(T0, {("callback", "quarantined"): len(stored)}))
 
 

@@ -15,9 +15,14 @@ Counted = tuple[str, str]
 """Subject and name, such as `("task", "succeeded")`."""
 
 
+def counts_of(task: Task) -> Counter[Counted]:
+    """What the task adds to the totals."""
+    return Counter(_counted(task))
+
+
 def count_changes(before: Task, after: Task) -> Counter[Counted]:
     """How the totals change by this step; counts may be negative."""
-    counts = Counter(_counted(after))
+    counts = counts_of(after)
     counts.subtract(_counted(before))
     return counts
 

@@ -1,6 +1,6 @@
 """The one way in for callbacks and for answers to polls: see `Intake`."""
 
-from receiver.intake.batch import Result
+from receiver.intake.applied import Result
 from receiver.intake.delivery import Delivery, callback_delivery, poll_delivery
 from receiver.intake.intake import Intake
 

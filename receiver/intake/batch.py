@@ -9,32 +9,26 @@ from receiver.core.claim_bounds import has_confirmed
 from receiver.core.deliveries import apply_delivery, find_first_seen, within_claim_limits
 from receiver.core.observation import Source
 from receiver.core.payloads import ParseOutcome
-from receiver.core.payloads.errors import Errors, bounded_again
-from receiver.core.results import DeliveryResult
-from receiver.core.settlement import Outcome
 from receiver.core.task import Rules, Task
-from receiver.core.task_change import TaskChange, find_change
+from receiver.core.task_change import find_change
+from receiver.intake.applied import Applied, Result, result_of, row_of
 from receiver.intake.delivery import Delivery
-from receiver.store import Connection, deliveries, hourly_counts, tasks
+from receiver.store import Connection, hourly_counts, new_deliveries, tasks
 from receiver.store.body_cap import uncap
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.hourly_counts import Tallies
 from receiver.store.known_bodies import BodyKey, find_known_bodies
+from receiver.store.new_tasks import NewTasks, prepare_new
 from receiver.store.tasks import TaskStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """What became of a delivery, and the `status` and `outcome` of its task, if it has one.
+class Prepared:
+    """What becomes of callbacks whose tasks have no row yet: by task in their order, and all that they write."""
 
-    `capped_bytes` is the size of what counts against the caps on unregistered data.
-    """
-
-    result: DeliveryResult
-    status: str | None = None
-    outcome: Outcome | None = None
-    errors: Errors = field(default_factory=dict)
-    capped_bytes: int = 0
+    applied: Mapping[str, Sequence[Applied]] = field(default_factory=dict)
+    tasks: NewTasks = NewTasks()
+    counts: Tallies = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,42 +38,80 @@ class Batch:
     deliveries: Sequence[Delivery]
     rules: Rules
     jitter: Callable[[], float]
+    prepared: Prepared = Prepared()
+
+    def prepare(self, connection: Connection) -> "Batch":
+        """The batch with the work for new tasks done, before anything is locked."""
+        polled = {each.parsed.task_id for each in self.deliveries if each.source is Source.POLL}
+        first_seen = _first_seen(each for each in self.deliveries if each.parsed.task_id not in polled)
+        missing = first_seen.keys() - tasks.ids_of_existing(connection, first_seen.keys())
+        before = {key: Task(task_id=key, first_seen_at=first_seen[key]) for key in sorted(missing)}
+        of_these = [each for each in self.deliveries if each.parsed.task_id in before]
+        by_task: dict[str, list[Applied]] = defaultdict(list)
+        dialect = connection.dialect.name
+        for each in self._apply(of_these, before, {}, (), dialect=dialect):
+            by_task[each.row.task_id or ""].append(each)
+        after = [task for key in before if (task := by_task[key][-1].task)]
+        counts = _counts(each.row for of_task in by_task.values() for each in of_task)
+        new_tasks = prepare_new(after, dialect=dialect)
+        return replace(self, prepared=Prepared(applied=by_task, tasks=new_tasks, counts=counts))
 
     def store(self, connection: Connection) -> Sequence[Result]:
         """Store them; no work here grows with what is stored, nor with the size of their tasks' histories."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
         first_seen = _first_seen(self.deliveries)
         locked = tasks.lock_or_create(connection, first_seen, if_known=_unsupported_ids(self.deliveries))
-        known_bodies = find_known_bodies(connection, _possibly_known(self.deliveries, locked))
-        to_load = _ids_to_load(self.deliveries, locked, known_bodies)
+        prepared = self.prepared
+        if not all(locked[task_id].fresh for task_id in prepared.applied):
+            prepared = Prepared()  # somebody else was faster with one of them
+        rest = [each for each in self.deliveries if each.parsed.task_id not in prepared.applied]
+        known_bodies = find_known_bodies(connection, _possibly_known(rest, locked))
+        to_load = _ids_to_load(rest, locked, known_bodies)
         fresh = {task_id for task_id in to_load if locked[task_id].fresh}
         before = {key: Task(task_id=key, first_seen_at=first_seen[key]) for key in sorted(fresh)}
         before |= tasks.load_many(connection, to_load - fresh)
-        applied = list(self._apply(before, known_bodies))
-        after = {**before, **{task.task_id: task for _, task in applied if task}}
-        self._save(
-            connection, [row for row, _ in applied], [(before[key], after[key]) for key in before], locked
-        )
-        return [_result(row, task or locked.get(row.task_id or "")) for row, task in applied]
+        applied = list(self._apply(rest, before, locked, known_bodies, dialect=connection.dialect.name))
+        in_order = self._in_order(applied, prepared)
+        # A repetition of what names no task is only counted: else anybody could fill the disk with one body.
+        new_deliveries.add_bound(connection, [each.values for each in in_order if each.row.is_stored])
+        _save_tasks(connection, applied, before, locked, prepared)
+        return [each.result for each in in_order]
+
+    def _in_order(self, applied: Iterable[Applied], prepared: Prepared) -> Sequence[Applied]:
+        """All deliveries, in the order in which they came."""
+        ready = {key: iter(of_task) for key, of_task in prepared.applied.items()}
+        others = iter(applied)
+        return [next(ready.get(each.parsed.task_id or "", others)) for each in self.deliveries]
 
     def _apply(
-        self, before: Mapping[str, Task], known_bodies: Collection[BodyKey]
-    ) -> Iterator[tuple[StoredDelivery, Task | None]]:
-        """Each delivery's row, and its task after it, where that was loaded."""
+        self,
+        deliveries: Iterable[Delivery],
+        before: Mapping[str, Task],
+        locked: Mapping[str, TaskStatus],
+        known_bodies: Collection[BodyKey],
+        *,
+        dialect: str,
+    ) -> Iterator[Applied]:
         current, known_bodies = dict(before), set(known_bodies)
-        for delivery in self.deliveries:
+        for delivery in deliveries:
             task = current.get(delivery.parsed.task_id or "")
-            row, task = self._apply_one(delivery, task, duplicate=_body_key(delivery) in known_bodies)
-            known_bodies.add(_body_key(delivery))
+            key = _body_key(delivery)
+            row, task = self._apply_one(delivery, task, duplicate=key in known_bodies)
+            known_bodies.add(key)
             if task:
                 current[task.task_id] = task
-            yield row, task
+            yield Applied(
+                row=row,
+                values=new_deliveries.bind(row, dialect=dialect),
+                task=task,
+                result=result_of(row, task or locked.get(row.task_id or "")),
+            )
 
     def _apply_one(
         self, delivery: Delivery, before: Task | None, *, duplicate: bool
     ) -> tuple[StoredDelivery, Task | None]:
         if before is None:
-            return _row(delivery, duplicate=duplicate), None
+            return row_of(delivery, duplicate=duplicate), None
         parsed = delivery.parsed if duplicate else within_claim_limits(before, delivery.parsed)
         if parsed is not delivery.parsed:
             delivery = replace(delivery, parsed=parsed)
@@ -93,30 +125,31 @@ class Batch:
             jitter=self.jitter(),
             rules=self.rules,
         )
-        return _row(delivery, duplicate=duplicate, change=find_change(before, after), task=after), after
+        return row_of(delivery, duplicate=duplicate, change=find_change(before, after), task=after), after
 
-    def _save(
-        self,
-        connection: Connection,
-        rows: Sequence[StoredDelivery],
-        steps: Sequence[tuple[Task, Task]],
-        locked: Collection[str],
-    ) -> None:
-        # A repetition of what names no task is only counted: else anybody could fill the disk with one body.
-        deliveries.add(
-            connection, [row for row in rows if row.task_id or row.result is not DeliveryResult.DUPLICATE]
-        )
-        uncap(connection, [after.task_id for before, after in steps if _now_confirmed(before, after)])
-        loaded = {after.task_id for _, after in steps}
-        repeats: dict[str, list[datetime]] = defaultdict(list)
-        for row in rows:
-            if row.task_id is not None and row.task_id in locked and row.task_id not in loaded:
-                repeats[row.task_id].append(row.received_at)
-        tasks.count_repeats(connection, repeats)
-        counts: Tallies = Counter(
-            (hourly_counts.hour_of(row.received_at), row.source, row.result) for row in rows
-        )
-        tasks.save(connection, steps, also=counts)
+
+def _save_tasks(
+    connection: Connection,
+    applied: Sequence[Applied],
+    before: Mapping[str, Task],
+    locked: Collection[str],
+    prepared: Prepared,
+) -> None:
+    after = {**before, **{each.task.task_id: each.task for each in applied if each.task}}
+    steps = [(before[task_id], after[task_id]) for task_id in before]
+    uncap(connection, [after.task_id for before, after in steps if _now_confirmed(before, after)])
+    repeats: dict[str, list[datetime]] = defaultdict(list)
+    for row in (each.row for each in applied):
+        if row.task_id is not None and row.task_id in locked and row.task_id not in before:
+            repeats[row.task_id].append(row.received_at)
+    tasks.count_repeats(connection, repeats)
+    counts = _counts(each.row for each in applied)
+    counts.update(prepared.counts)
+    tasks.save(connection, steps, new=[prepared.tasks], also=counts)
+
+
+def _counts(rows: Iterable[StoredDelivery]) -> Tallies:
+    return Counter((hourly_counts.hour_of(row.received_at), row.source, row.result) for row in rows)
 
 
 def _first_seen(batch: Iterable[Delivery]) -> dict[str, datetime]:
@@ -166,35 +199,3 @@ def _now_confirmed(before: Task, after: Task) -> bool:
 
 def _body_key(delivery: Delivery) -> BodyKey:
     return delivery.parsed.task_id, delivery.source, delivery.parsed.digest
-
-
-def _row(
-    delivery: Delivery, *, duplicate: bool, change: TaskChange | None = None, task: Task | None = None
-) -> StoredDelivery:
-    """The row of a delivery; `task` is its task after it, where that was loaded."""
-    trusted = task is not None and (task.registered_at is not None or has_confirmed(task.state))
-    row = StoredDelivery(
-        source=delivery.source,
-        received_at=delivery.received_at,
-        result=DeliveryResult.DUPLICATE if duplicate else delivery.parsed.result,
-        digest=delivery.parsed.digest,
-        body=delivery.body,
-        query=delivery.query or None,
-        counts_against_cap=not duplicate and delivery.source is Source.CALLBACK and not trusted,
-    )
-    return row.with_payload(delivery.parsed, change=change or {})
-
-
-def _result(row: StoredDelivery, task: Task | TaskStatus | None) -> Result:
-    status, outcome = None, None
-    if isinstance(task, Task):
-        status, outcome = task.state.status.word, task.settlement.outcome
-    elif task is not None:
-        status, outcome = task.status, task.outcome
-    return Result(
-        result=row.result,
-        status=status or None,
-        outcome=outcome,
-        errors=bounded_again(row.errors or {}),
-        capped_bytes=row.capped_bytes or 0,
-    )

@@ -11,10 +11,11 @@ from receiver.core.observation import Source
 from receiver.core.results import RefusalReason
 from receiver.core.task import Rules
 from receiver.group_commit import GroupCommit
-from receiver.intake.batch import Batch, Result
+from receiver.intake.applied import Result
+from receiver.intake.batch import Batch
 from receiver.intake.delivery import Delivery
 from receiver.metrics import Metrics
-from receiver.store import Connection, hourly_counts, recent_failures, tasks
+from receiver.store import hourly_counts, recent_failures, tasks
 from receiver.store.cap import Cap
 from receiver.store.caps import caps_on_unregistered_data
 from receiver.store.database import Database, StoreUnavailableError
@@ -73,7 +74,7 @@ class Intake:
             task_ids = {answer.parsed.task_id or "" for answer in answers}
             locked = tasks.lock_or_create(connection, {}, if_known=task_ids)
             answers = [answer for answer in answers if answer.parsed.task_id in locked]
-            results = self._store(connection, answers)
+            results = self._batch(answers).store(connection)
         for delivery, result in zip(answers, results, strict=True):
             _log_delivery(delivery, result)
         return results
@@ -110,12 +111,17 @@ class Intake:
         except StoreUnavailableError as error:
             log.warning("what strangers stored was not dropped: %s", error)
 
-    def _commit(self, batch: Sequence[Delivery]) -> Sequence[Result]:
-        with self._metrics.commits.time(), self._database.write() as connection:
-            return self._store(connection, batch)
+    def _commit(self, deliveries: Sequence[Delivery]) -> Sequence[Result]:
+        batch = self._batch(deliveries)
+        with self._metrics.commits.time():
+            if len(deliveries) > 1:  # nobody waits for one that comes alone
+                with self._database.read() as connection:
+                    batch = batch.prepare(connection)
+            with self._database.write() as connection:
+                return batch.store(connection)
 
-    def _store(self, connection: Connection, batch: Sequence[Delivery]) -> Sequence[Result]:
-        return Batch(deliveries=batch, rules=self._rules, jitter=self._jitter).store(connection)
+    def _batch(self, deliveries: Sequence[Delivery]) -> Batch:
+        return Batch(deliveries=deliveries, rules=self._rules, jitter=self._jitter)
 
 
 def _log_delivery(delivery: Delivery, result: Result) -> None:

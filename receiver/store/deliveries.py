@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
 
 from receiver.core.observation import Source
 from receiver.core.payloads import ParsedPayload, ParseOutcome
@@ -15,7 +15,6 @@ from receiver.core.payloads.errors import bounded_again
 from receiver.core.results import DeliveryResult
 from receiver.core.task_change import TaskChange
 from receiver.store.schema import delivery
-from receiver.store.short_rows import shortened
 
 LOAD_BATCH_SIZE = 100
 PAGE_BYTES = 4_000_000  # of bodies, however many rows were asked for
@@ -47,6 +46,11 @@ class StoredDelivery:
     counts_against_cap: bool = False
     id: int = 0
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether it gets a row: a repetition of what names no task is only counted."""
+        return self.task_id is not None or self.result is not DeliveryResult.DUPLICATE
+
     @cached_property
     def errors_json(self) -> str:
         return json.dumps(bounded_again(self.errors)) if self.errors else "{}"
@@ -77,23 +81,6 @@ class StoredDelivery:
             change=change,
             digest=parsed.digest,
         )
-
-
-def add(connection: Connection, deliveries: Iterable[StoredDelivery]) -> None:
-    rows = [_new_row(stored) for stored in deliveries]
-    if rows:
-        connection.execute(insert(delivery), rows)
-
-
-def _new_row(stored: StoredDelivery) -> dict[str, Any]:
-    row = parsed_columns(stored) | {
-        "source": stored.source,
-        "received_at": stored.received_at,
-        "body": stored.body,
-        "query": stored.query,
-        "capped_bytes": stored.capped_bytes,
-    }
-    return row if stored.result is not DeliveryResult.DUPLICATE else shortened(row | {"body": None})
 
 
 def parsed_columns(stored: StoredDelivery) -> dict[str, Any]:

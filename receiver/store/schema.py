@@ -1,13 +1,9 @@
 """The tables. Deliveries are the record; a task's row is derived from them and from its registration."""
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
@@ -16,25 +12,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     text,
 )
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime everywhere; SQLite keeps it as text that sorts by time."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return (
-            value if value is None or dialect.name != "sqlite" else value.astimezone(UTC).replace(tzinfo=None)
-        )
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
-
+from receiver.store.utc_datetime import UtcDateTime
 
 metadata = MetaData()
 UNREADABLE = "result = 'quarantined'"

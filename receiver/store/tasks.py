@@ -3,12 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, case, select, update
-from sqlalchemy.dialects import sqlite
 
 from receiver.core.observation import Source
 from receiver.core.settlement import Outcome
@@ -18,6 +17,7 @@ from receiver.store import hourly_counts
 from receiver.store.change_clock import time_of_change
 from receiver.store.engines import is_write_transaction
 from receiver.store.hourly_counts import Tallies
+from receiver.store.new_tasks import NewTasks, insert_new, prepare_new
 from receiver.store.schema import task
 from receiver.store.task_rows import changed_columns, new_row, task_of
 from receiver.store.upsert import insert_into
@@ -33,12 +33,6 @@ _LATEST = bindparam("latest", type_=task.c.last_callback_at.type)
 _COUNT = _UPDATE.values(
     callbacks=task.c.callbacks + bindparam("more", type_=task.c.callbacks.type),
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
-)
-_NOT_WRITTEN = ("number", "claimed_until", "slowed_at")  # the key, and the poller's reservations
-_NEW = sqlite.insert(task)
-_INSERT_OR_UPDATE = _NEW.on_conflict_do_update(
-    index_elements=["task_id"],
-    set_={name: _NEW.excluded[name] for name in task.c.keys() if name not in _NOT_WRITTEN},  # noqa: SIM118  columns
 )
 Loaded = TypeVar("Loaded")
 _STATUS = ("status", "query", "callbacks", "polls")
@@ -138,9 +132,12 @@ def _created_and_locked(
                 attempt.rollback()
 
 
+def ids_of_existing(connection: Connection, task_ids: Collection[str]) -> Collection[str]:
+    return set(connection.scalars(_EXISTING, {"ids": sorted(task_ids)}) if task_ids else ())
+
+
 def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> Collection[str]:
-    existing = connection.scalars(_EXISTING, {"ids": sorted(first_seen)})
-    missing = first_seen.keys() - set(existing)
+    missing = first_seen.keys() - ids_of_existing(connection, first_seen.keys())
     fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
     if not fresh:
         return ()
@@ -159,47 +156,56 @@ def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetim
 
 
 def save(
-    connection: Connection, steps: Iterable[tuple[Task, Task]], *, also: Tallies | None = None
-) -> Sequence[Task]:
-    """Write tasks that changed, each as (before, after), and their effect on the totals, with the counts of `also`.
+    connection: Connection,
+    steps: Iterable[tuple[Task, Task]] = (),
+    *,
+    new: Sequence[NewTasks] = (),
+    also: Tallies | None = None,
+) -> datetime | None:
+    """Write tasks that changed, each as (before, after), and new ones; add them and `also` to the totals.
 
-    Once in a transaction and at its end; returns the tasks as they are stored. Their reservations stay.
+    Once in a transaction and at its end. Their reservations stay. Returns the time of change that is stored with all
+    that changed: their own, or a later one.
     """
-    steps = _with_time_of_change(connection, list(steps))
+    steps = list(steps)
+    fresh = prepare_new(
+        [after for before, after in steps if not before.is_known], dialect=connection.dialect.name
+    )
+    known = [(before, after) for before, after in steps if before.is_known]
+    changed_at = _time_of_change(connection, known, [fresh, *new])
     counts: Tallies = Counter(also or {})
-    new: list[dict[str, Any]] = []
+    for some in (fresh, *new):
+        insert_new(connection, some, changed_at=changed_at)
+        counts.update(some.counts)
+    _update(connection, known, changed_at)
+    for before, after in known:
+        counts.update(hourly_counts.in_hour(after.first_seen_at, count_changes(before, after)))
+    hourly_counts.add(connection, counts)
+    return changed_at
+
+
+def _time_of_change(
+    connection: Connection, steps: Iterable[tuple[Task, Task]], new: Iterable[NewTasks]
+) -> datetime | None:
+    """One time for all that changed, None if nothing did; that a task is new is a change, too."""
+    times = [after.changed_at or after.first_seen_at for before, after in steps if _changed(before, after)]
+    times += [some.changed_at for some in new if some.changed_at is not None]
+    return time_of_change(connection, max(times)) if times else None
+
+
+def _changed(before: Task, after: Task) -> bool:
+    return before.changed_at is None or after.version != before.version
+
+
+def _update(connection: Connection, steps: Iterable[tuple[Task, Task]], changed_at: datetime | None) -> None:
     alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for before, after in steps:
-        counts.update(hourly_counts.in_hour(after.first_seen_at, count_changes(before, after)))
-        if not before.is_known and connection.dialect.name == "sqlite":
-            new.append(new_row(after))
-            continue
         row = changed_columns(before, after)
+        if _changed(before, after):
+            row["changed_at"] = changed_at
         alike[tuple(row)].append(row | {"key": after.task_id})
-    if new:
-        connection.execute(_INSERT_OR_UPDATE, new)
     for names, rows in alike.items():
         connection.execute(_UPDATE_COUNTED_SIZE if "counted" in names else _UPDATE, rows)
-    hourly_counts.add(connection, counts)
-    return [after for _, after in steps]
-
-
-def _with_time_of_change(
-    connection: Connection, steps: Sequence[tuple[Task, Task]]
-) -> Sequence[tuple[Task, Task]]:
-    """The steps, with one time for all that changed; that a task is new is a change, too."""
-    changed = {
-        after.task_id: after.changed_at or after.first_seen_at
-        for before, after in steps
-        if before.changed_at is None or after.version != before.version
-    }
-    if not changed:
-        return steps
-    at = time_of_change(connection, max(changed.values()))
-    return [
-        (before, replace(after, changed_at=at) if after.task_id in changed else after)
-        for before, after in steps
-    ]
 
 
 def ids_to_give_up(connection: Connection, *, first_seen_before: datetime, limit: int) -> Sequence[str]:

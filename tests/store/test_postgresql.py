@@ -26,7 +26,7 @@ from receiver.core.results import DeliveryResult
 from receiver.intake import Result, callback_delivery
 from receiver.reprocessing import reprocess
 from receiver.runtime import Runtime
-from receiver.store import call_quota, deliveries, hourly_counts, lease, tasks
+from receiver.store import call_quota, hourly_counts, lease, new_deliveries, tasks
 from receiver.store.database import Database, StoreUnavailableError, database_now
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
@@ -117,7 +117,7 @@ def test_the_quarantine_read_again_by_two_at_once_is_counted_once(
         for n in range(40)
     ]
     with nodes[0].database.write() as connection:
-        deliveries.add(connection, unread)
+        new_deliveries.add(connection, unread)
         hourly_counts.add(connection, Counter({(hourly_counts.hour_of(T0), "callback", "quarantined"): 40}))
     at_once(2, lambda number: reprocess(nodes[number], QuarantineFilter(), now=T0, actor=SOMEBODY))
     with nodes[0].database.read() as connection:

@@ -13,7 +13,7 @@ from receiver.clock import utc_now
 from receiver.core.observation import Source
 from receiver.core.results import DeliveryResult
 from receiver.runtime import Runtime
-from receiver.store import deliveries
+from receiver.store import new_deliveries
 from receiver.store.deliveries import PAGE_BYTES, StoredDelivery
 from tests.conftest import API_TOKEN, BOTH_STORES, CALLBACK_TOKEN, json_of
 
@@ -242,7 +242,7 @@ def test_a_body_larger_than_a_page_is_a_page_of_its_own(api: Api, runtime: Runti
         body=b"x" * (PAGE_BYTES + 1),
     )
     with runtime.database.write() as connection:
-        deliveries.add(connection, [row, row])
+        new_deliveries.add(connection, [row, row])
     first = api.get("/tasks/t/deliveries")
     assert [len(row["body"]) for row in first["deliveries"]] == [PAGE_BYTES + 1]
     assert len(api.get(f"/tasks/t/deliveries?cursor={first['next']}")["deliveries"]) == 1

@@ -20,7 +20,7 @@ from receiver.core.upstream_health import UpstreamHealth
 from receiver.intake import poll_delivery
 from receiver.operations import register_task
 from receiver.runtime import Runtime
-from receiver.store import deliveries, hourly_counts, lease, upstream_status
+from receiver.store import hourly_counts, lease, new_deliveries, upstream_status
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.health_queries import MAX_NEWEST_DELIVERIES
 from receiver.web.database_metrics import read_database_metrics
@@ -207,7 +207,7 @@ class TestSilence:
             body=None,
         )
         with runtime.database.write() as connection:
-            deliveries.add(connection, [row] * MAX_NEWEST_DELIVERIES)
+            new_deliveries.add(connection, [row] * MAX_NEWEST_DELIVERIES)
         assert 0 <= (read(client)("last_callback_age_seconds") or 0) < 3600
 
     def test_a_database_that_is_gone_is_a_metric_and_no_error(

@@ -14,7 +14,7 @@ from receiver.core.payloads import Trouble
 from receiver.core.results import DeliveryResult
 from receiver.core.upstream_health import UpstreamHealth
 from receiver.runtime import Runtime
-from receiver.store import deliveries, upstream_status
+from receiver.store import new_deliveries, upstream_status
 from receiver.store.deliveries import StoredDelivery
 from tests.conftest import json_of
 from tests.web.admin.page import CALLBACKS, make_overdue, sign_in, tell
@@ -122,7 +122,7 @@ def test_counting_stops_where_it_says_nothing_more(admin: FlaskClient, runtime: 
         source=Source.CALLBACK, received_at=utc_now(), result=DeliveryResult.QUARANTINED, digest=b"", body=b""
     )
     with runtime.database.write() as connection:
-        deliveries.add(connection, [delivery] * 1001)
+        new_deliveries.add(connection, [delivery] * 1001)
     assert "999+ deliveries in quarantine" in admin.get("/admin/").text
 
 

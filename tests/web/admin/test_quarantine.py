@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from receiver.clock import utc_now
 from receiver.runtime import Runtime
-from receiver.store import deliveries
+from receiver.store import new_deliveries
 from receiver.store.deliveries import StoredDelivery
 from tests.conftest import BOTH_STORES
 from tests.web.admin.page import BEARER, CALLBACKS, known, post
@@ -51,7 +51,7 @@ def unread(runtime: Runtime, body: bytes, **more: Any) -> None:
         "cause": "no_task_id",
     }
     with runtime.database.write() as connection:
-        deliveries.add(connection, [StoredDelivery(**fields | {"digest": b"", "body": body} | more)])
+        new_deliveries.add(connection, [StoredDelivery(**fields | {"digest": b"", "body": body} | more)])
 
 
 READABLE = b'{"code": 200, "data": {"callbackType": "text", "task_id": "task-7", "data": [{"id": "a"}]}}'

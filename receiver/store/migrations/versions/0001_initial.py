@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.schema import ID, UtcDateTime
+from receiver.store.schema import ID
+from receiver.store.utc_datetime import UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -13,7 +13,8 @@ from alembic import op
 
 from receiver.core.histogram import bucket
 from receiver.core.search_terms import search_terms
-from receiver.store.schema import ID, UtcDateTime
+from receiver.store.schema import ID
+from receiver.store.utc_datetime import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

@@ -5,7 +5,7 @@ from alembic import op
 
 from receiver.store.change_clock import time_of_change
 from receiver.store.orphan_cap import INDEXES, TASK_OVERHEAD_BYTES, WORDS_TIMES
-from receiver.store.schema import UtcDateTime
+from receiver.store.utc_datetime import UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
