@@ -1,7 +1,7 @@
 """Rows inserted many at a time are the rows that were given."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 from sqlalchemy import func, select
@@ -34,17 +34,16 @@ def test_any_number_of_rows_is_stored(runtime: Runtime) -> None:
 @BOTH_STORES
 def test_every_column_comes_back_as_it_was(runtime: Runtime) -> None:
     zone = timezone(timedelta(hours=5, minutes=30))
-    moments = {
-        name: datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=at)
-        for name, microsecond, at in (
-            ("last_callback_at", 0, UTC),
-            ("settled_at", 1, UTC),
-            ("next_poll_at", 999_999, zone),
-            ("expedited_at", 120_000, zone),
-        )
-    }
     full = replace(
-        new_task("full"), label="ä 'quoted' 🎵", query="a=1&b=%00", attempt=3, poll_requested=True, **moments
+        new_task("full"),
+        label="ä 'quoted' 🎵",
+        query="a=1&b=%00",
+        attempt=3,
+        poll_requested=True,
+        last_callback_at=moment(0, UTC),
+        settled_at=moment(1, UTC),
+        next_poll_at=moment(999_999, zone),
+        expedited_at=moment(120_000, zone),
     )
     plain = new_task("plain")
     store(runtime, full, plain)
@@ -66,6 +65,10 @@ def test_a_row_that_holds_a_place_is_replaced(runtime: Runtime, count: int) -> N
     with runtime.database.read() as connection:
         assert {each.callbacks for each in tasks.load_many(connection, names).values()} == {1}
         assert connection.scalar(select(func.count()).select_from(task)) == count
+
+
+def moment(microsecond: int, zone: tzinfo) -> datetime:
+    return datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=zone)
 
 
 def new_task(task_id: str) -> Task:
