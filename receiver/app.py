@@ -16,7 +16,7 @@ from receiver.web.broken_bodies import with_broken_bodies
 from receiver.web.long_polling import LongPollSlots
 from receiver.web.proxies import behind_proxies
 from receiver.web.redirects import register_redirects
-from receiver.web.request_ids import register_request_ids
+from receiver.web.request_ids import with_request_ids
 from receiver.web.slashes import with_single_slashes
 from receiver.web.storage_health import WriteProbe
 
@@ -54,15 +54,15 @@ def build_app(runtime: Runtime) -> Flask:
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["long_poll_slots"] = LongPollSlots(settings.threads // 2)
-    app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
-    register_request_ids(app)
+    app.extensions["write_probe"] = probe = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_redirects(app)
-    metrics.measure_requests(app, runtime)
     register_error_handlers(app)
-    for edge in (callbacks, api, health, metrics, docs):
+    for edge in (api, health, metrics, docs):
         app.register_blueprint(edge.blueprint)
     admin.register(app)
-    app.wsgi_app = with_broken_bodies(with_single_slashes(app.wsgi_app))  # type: ignore[method-assign, assignment]
+    served = with_single_slashes(callbacks.before(app.wsgi_app, runtime, probe))
+    served = with_request_ids(metrics.with_measured_requests(with_broken_bodies(served), runtime.metrics))
+    app.wsgi_app = served  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

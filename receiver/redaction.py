@@ -99,6 +99,8 @@ def redact(body: bytes, secrets: Iterable[str]) -> bytes:
 
 def redact_query(query: bytes, secrets: Iterable[str]) -> str:
     """A callback's own query without secrets, at most `MAX_QUERY_CHARS` characters."""
+    if not query:
+        return ""
     examined = _without(secrets, query)[:MAX_SCANNED_BYTES]
     text = _without_secret_values(examined, _Budget()).decode(errors="replace")
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)[

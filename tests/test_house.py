@@ -44,6 +44,7 @@ MAY_KNOW = {
         "clock",
         "settings",
         "logs",
+        "metrics",
     },
     "check": {"core", "store", "upstream", "settings"},
     "simulator": set(),

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from uuid import uuid4
 
 from gunicorn.http.errors import UnsupportedTransferCoding
 
 from receiver.logs import request_id
 from receiver.web.api_errors import CONTENT_TYPE, ErrorResponse
 from receiver.web.error_types import ErrorType
-from receiver.web.request_ids import HEADER
+from receiver.web.request_ids import HEADER, new_id
 
 BUSY_RETRY_S = 5
 TYPES = {
@@ -32,7 +31,7 @@ TYPES = {
 @contextmanager
 def new_request_id() -> Iterator[str]:
     """An id for the response and for each line that is logged meanwhile."""
-    given = uuid4().hex
+    given = new_id()
     token = request_id.set(given)
     try:
         yield given

@@ -8,17 +8,17 @@ import ipaddress
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from receiver.clock import utc_now
 from receiver.core.alarms import find_alarms
-from receiver.core.system_state import FAILED
-from receiver.runtime import Runtime
+from receiver.metrics import Metrics
 from receiver.store.database import StoreUnavailableError
 from receiver.web.api_errors import ApiError
 from receiver.web.current import current_runtime
@@ -26,7 +26,9 @@ from receiver.web.database_metrics import alarm_metrics, disk_metrics, metric_fa
 from receiver.web.error_types import ErrorType
 from receiver.web.read_system_state import system_state_of, unreadable
 from receiver.web.secrets import has_bearer_token
-from receiver.web.storage_health import write_probe
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -47,28 +49,25 @@ LOCAL_HEADERS = {
 }
 
 
-def measure_requests(app: Flask, runtime: Runtime) -> None:
-    """Time every request. Call it before registering anything that may respond to one."""
-    requests = runtime.metrics.requests
+def with_measured_requests(application: "WSGIApplication", metrics: Metrics) -> "WSGIApplication":
+    """Time every request up to the start of its response."""
+    timer = cache(metrics.requests.labels)
     for status in STATUSES:  # there from the start, so that the first one that fails is an increase
-        requests.labels("callbacks.receive", "POST", status)
+        timer("callbacks.receive", "POST", status)
 
-    @app.before_request
-    def _begin() -> None:
-        g.began = time.perf_counter()
+    def call(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        began = time.perf_counter()
 
-    @app.after_request
-    def _measure(response: Response) -> Response:
-        labels = (
-            request.endpoint or "none",
-            request.method if request.method in METHODS else "other",
-            f"{response.status_code // 100}xx",
-        )
-        requests.labels(*labels).observe(time.perf_counter() - g.began)
-        if labels[0].startswith("callbacks.") and response.status_code >= 500:
-            runtime.intake.failures.note(FAILED, now=utc_now())
-            write_probe().callback_failed()
-        return response
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            method = environ["REQUEST_METHOD"]
+            route = environ["werkzeug.request"].endpoint or "none"
+            measured = timer(route, method if method in METHODS else "other", f"{status[0]}xx")
+            measured.observe(time.perf_counter() - began)
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return call
 
 
 @blueprint.get("/metrics")

@@ -85,6 +85,13 @@ def test_every_form_of_the_address_is_the_same_address(client: FlaskClient, path
     assert "Location" not in response.headers
 
 
+@pytest.mark.parametrize("host", ["", "a b", "[", "a:b:c", "a..b", "x" * 300, "xn--\u00e4"])
+def test_whatever_host_a_callback_is_sent_to_it_is_stored(client: FlaskClient, host: str) -> None:
+    response = client.post(URL, data=body(), environ_overrides={"HTTP_HOST": host})
+    assert response.status_code == 200
+    assert len(deliveries(client)) == 1
+
+
 REFUSED = [
     "/callbacks",
     "/callbacks/",
