@@ -6,15 +6,15 @@ Anybody who knows the callback URL decides what is in a body, so every value is 
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields
+from marshmallow import ValidationError
 
 from receiver.core.observation import Scalar
-from receiver.core.payloads.errors import Errors, flat_errors
+from receiver.core.payloads.schema import LiberalField
 from receiver.core.validation import UNSTORABLE
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -53,62 +53,55 @@ def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_blank(value: Any) -> bool:
     """Whether this counts as no value."""
-    return (
-        value is None
-        or value in ([], {})
-        or (isinstance(value, str) and not value.strip())
-        or (isinstance(value, float) and not math.isfinite(value))
-    )
+    if isinstance(value, str):
+        return not value or value.isspace()
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return value is None or (not value and isinstance(value, list | dict))
 
 
-class LiberalSchema(Schema):
-    """Unknown fields are no error (the raw body keeps them); every spelling of a key is understood."""
-
-    class Meta:
-        unknown = EXCLUDE
-
-    def load_but(
-        self, values: Mapping[str, Any], *, needed: Collection[str]
-    ) -> tuple[dict[str, Any], Errors]:
-        """What could be read, and why the rest could not; raises `ValidationError` where a `needed` value is bad."""
-        try:
-            return dict(self.load(values)), {}
-        except ValidationError as error:
-            errors = flat_errors(error.messages)
-            if not errors.keys().isdisjoint(needed):
-                raise
-            valid: Any = error.valid_data
-            return dict(valid or {}), errors
+def storable(text: str) -> str:
+    """The text, with a replacement for each character that cannot be stored."""
+    try:
+        text.encode()  # far faster than a pattern
+        whole = "\0" not in text
+    except UnicodeEncodeError:  # half a surrogate pair
+        whole = False
+    return text if whole else UNSTORABLE.sub(REPLACEMENT, text)
 
 
-class Text(fields.Field[str | None]):
+class Text(LiberalField[str]):
     """A string; a number becomes its digits, and white space alone is no value.
 
     A longer one is cut after `max_bytes` of UTF-8, between two characters.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_TEXT_BYTES, **kwargs: Any) -> None:
-        super().__init__(allow_none=True, **kwargs)
+    def __init__(self, *, max_bytes: int = MAX_TEXT_BYTES, data_key: str | None = None) -> None:
+        super().__init__(data_key=data_key)
         self.max_bytes = max_bytes
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValidationError("Not a text.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValidationError("Not a text, nor a number.")
-        text = str(value)
-        return self._bounded(text) if text.strip() else None
+    def read(self, value: Any) -> str | None:
+        text = value if isinstance(value, str) else _digits(value)
+        return self._bounded(text) if text and not text.isspace() else None
 
     def _bounded(self, text: str) -> str | None:
-        storable = UNSTORABLE.sub(REPLACEMENT, text[: self.max_bytes])
-        return storable.encode()[: self.max_bytes].decode(errors="ignore")
+        text = storable(text[: self.max_bytes])
+        return text if text.isascii() else text.encode()[: self.max_bytes].decode(errors="ignore")
+
+
+def _digits(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValidationError("Not a text.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValidationError("Not a text, nor a number.")
+    return str(value)
 
 
 class Word(Text):
     """A status, a type, a model: cut after `MAX_WORD_CHARS` characters."""
 
     def _bounded(self, text: str) -> str | None:
-        return UNSTORABLE.sub(REPLACEMENT, text[:MAX_WORD_CHARS])
+        return storable(text[:MAX_WORD_CHARS])
 
 
 class Identifier(Text):
@@ -117,29 +110,29 @@ class Identifier(Text):
     def _bounded(self, text: str) -> str | None:
         if len(text) > MAX_ID_CHARS:
             raise ValidationError(f"Not an id: more than {MAX_ID_CHARS} characters.")
-        return UNSTORABLE.sub(REPLACEMENT, text)
+        return storable(text)
 
 
 class JsonText(Text):
     """A JSON string that may come as the object itself."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+    def read(self, value: Any) -> str | None:
         if isinstance(value, dict | list):
             try:
                 value = json.dumps(value, ensure_ascii=False, allow_nan=False)
             except ValueError:
                 raise ValidationError("Not JSON: a number in it is none.") from None
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super().read(value)
 
 
-class Code(fields.Field[Scalar | None]):
+class Code(LiberalField[Scalar]):
     """A code: an integer, or its digits; with `words`, also a word, cut after `MAX_WORD_CHARS` characters."""
 
-    def __init__(self, *, words: bool = False, **kwargs: Any) -> None:
-        super().__init__(allow_none=True, **kwargs)
+    def __init__(self, *, words: bool = False, data_key: str | None = None) -> None:
+        super().__init__(data_key=data_key)
         self.words = words
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Scalar | None:
+    def read(self, value: Any) -> Scalar | None:
         if isinstance(value, str) and not value.strip():
             return None
         if isinstance(value, float) and value.is_integer():
@@ -149,17 +142,14 @@ class Code(fields.Field[Scalar | None]):
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_CODE:
             return value
         if isinstance(value, str) and self.words:
-            return UNSTORABLE.sub(REPLACEMENT, value[:MAX_WORD_CHARS])
+            return storable(value[:MAX_WORD_CHARS])
         raise ValidationError("Not an integer of at most 15 digits.")
 
 
-class Seconds(fields.Field[float | None]):
+class Seconds(LiberalField[float]):
     """A duration in seconds: a finite number, not negative, or its digits."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_none=True, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float | None:
+    def read(self, value: Any) -> float | None:
         if value == "":
             return None
         try:
@@ -171,16 +161,13 @@ class Seconds(fields.Field[float | None]):
         return seconds
 
 
-class Timestamp(fields.Field[str | None]):
+class Timestamp(LiberalField[str]):
     """Epoch milliseconds (what is on the wire), ISO 8601, or a naive string (what the documents show).
 
     Becomes ISO 8601 in UTC where the zone is known; otherwise it stays as it is.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_none=True, **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+    def read(self, value: Any) -> str | None:
         if isinstance(value, str) and not value.strip():
             return None
         try:
@@ -194,7 +181,7 @@ class Timestamp(fields.Field[str | None]):
         if text.isascii() and text.isdigit():
             return self._from_epoch(int(text))
         moment = datetime.fromisoformat(text)
-        return UNSTORABLE.sub(REPLACEMENT, text) if moment.tzinfo is None else iso(moment)
+        return storable(text) if moment.tzinfo is None else iso(moment)
 
     def _from_epoch(self, epoch_ms: Any) -> str:
         if isinstance(epoch_ms, bool):

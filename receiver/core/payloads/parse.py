@@ -164,7 +164,7 @@ def _parse(envelope: Envelope, task_id: str, source: Source) -> ParsedPayload:
     if product:
         return _unsupported(envelope, task_id, source, product)
     try:
-        rows = read_rows(place.rows, place.path)
+        rows = read_rows(place.rows, place.folded, place.path)
         if record_info.is_record_info(envelope, source) and not stages.has_stage(envelope, source):
             observation, lost = record_info.observe(envelope, task_id, source, place, rows)
         else:

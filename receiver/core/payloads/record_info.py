@@ -12,8 +12,9 @@ from marshmallow import ValidationError
 from receiver.core.observation import DETAIL_FIELDS, Observation, Source
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.errors import Errors
-from receiver.core.payloads.fields import Code, Identifier, JsonText, LiberalSchema, Text, Word, is_blank
+from receiver.core.payloads.fields import Code, Identifier, JsonText, Text, Word, is_blank
 from receiver.core.payloads.row_locations import RowLocation
+from receiver.core.payloads.schema import LiberalSchema
 from receiver.core.payloads.tracks import Rows
 
 
@@ -43,7 +44,7 @@ def observe(
     response = None if is_blank(envelope.response) else envelope.response
     if response and not isinstance(response, dict) and not place.path.startswith("data.response"):
         raise ValidationError({"data.response": ["Not an object."]})
-    loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("data.status",))
+    loaded, lost = SCHEMA.read_but(_spelled(envelope), needed=("data.status",))
     observation = Observation(
         task_id=task_id,
         source=source,

@@ -8,7 +8,7 @@ from typing import Any
 
 from receiver.core.payloads.envelope import Envelope, opened_text
 from receiver.core.payloads.fields import folded, is_blank
-from receiver.core.payloads.tracks import MAX_ROWS, SPELLED, readable_rows
+from receiver.core.payloads.tracks import MAX_ROWS, SPELLED, fold_rows
 
 # Names of lists, folded, with the spelling for error paths. Only the first two must hold rows or nothing.
 MAIN_LISTS = {"data": "data", "sunodata": "sunoData"}
@@ -46,9 +46,14 @@ class RowLocation:
     flat: bool = False
 
     @cached_property
+    def folded(self) -> Sequence[Mapping[str, Any] | None]:
+        """The rows as `fold_rows` gives them."""
+        return fold_rows(self.rows)
+
+    @cached_property
     def readable(self) -> Sequence[Mapping[str, Any]]:
-        """The rows that are objects, under folded keys."""
-        return readable_rows(self.rows)
+        """Those of the rows that can be read."""
+        return [row for row in self.folded if row is not None]
 
     @property
     def has_music(self) -> bool:

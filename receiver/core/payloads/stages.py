@@ -12,7 +12,8 @@ from marshmallow import ValidationError
 from receiver.core.observation import Observation, Scalar, Source, Status, status_of_word
 from receiver.core.payloads.envelope import Envelope
 from receiver.core.payloads.errors import Errors
-from receiver.core.payloads.fields import Code, LiberalSchema, Text, Word
+from receiver.core.payloads.fields import Code, Text, Word
+from receiver.core.payloads.schema import LiberalSchema
 from receiver.core.payloads.tracks import Rows
 
 STAGES = {"complete": Status.SUCCESS, "first": Status.FIRST_SUCCESS, "text": Status.TEXT_SUCCESS}
@@ -41,7 +42,7 @@ def has_stage(envelope: Envelope, source: Source) -> bool:
 
 def observe(envelope: Envelope, task_id: str, rows: Rows) -> tuple[Observation, Errors]:
     """The observation, and what was lost beside the rows; raises `ValidationError` on another shape."""
-    loaded, lost = SCHEMA.load_but(_spelled(envelope), needed=("code", "data.callbackType"))
+    loaded, lost = SCHEMA.read_but(_spelled(envelope), needed=("code", "data.callbackType"))
     status = _status(loaded, rows)
     observation = Observation(
         task_id=task_id,

@@ -1,17 +1,16 @@
 """Rows of `sunoData`: one schema for both dialects, snake_case and camelCase."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import ValidationError, pre_load
+from marshmallow import ValidationError
 
 from receiver.core.observation import TRACK_FIELDS, Track
-from receiver.core.payloads.errors import Errors, flat_errors
+from receiver.core.payloads.errors import Errors
 from receiver.core.payloads.fields import (
     MAX_TITLE_BYTES,
     Identifier,
-    LiberalSchema,
     Seconds,
     Text,
     Timestamp,
@@ -19,6 +18,7 @@ from receiver.core.payloads.fields import (
     folded,
     is_blank,
 )
+from receiver.core.payloads.schema import LiberalSchema
 from receiver.core.payloads.urls import Url
 
 MAX_ROWS = 32
@@ -49,12 +49,8 @@ class TrackSchema(LiberalSchema):
     createTime = Timestamp()
     duration = Seconds()
 
-    @pre_load
-    def spell(self, row: Any, **_: Any) -> Any:
-        return _spelled(row) if isinstance(row, dict) else row
 
-
-SCHEMA = TrackSchema(many=True)
+SCHEMA = TrackSchema()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,51 +61,49 @@ class Rows:
     lost: Errors = field(default_factory=dict)
 
 
-def read_rows(rows: Any, path: str) -> Rows:
+def fold_rows(rows: Any) -> Sequence[Mapping[str, Any] | None]:
+    """The first `MAX_ROWS` rows under folded keys; None for what is no object of at most `MAX_FIELDS` fields."""
+    first = rows[:MAX_ROWS] if isinstance(rows, list) else []
+    return [folded(row) if isinstance(row, dict) and len(row) <= MAX_FIELDS else None for row in first]
+
+
+def read_rows(rows: Any, folded_rows: Sequence[Mapping[str, Any] | None], path: str) -> Rows:
     """The tracks in a list of rows: a bad value loses that value, and a row that is no object only itself.
 
-    Only the first `MAX_ROWS` are read. Raises `ValidationError` where no list is.
+    `folded_rows` is what `fold_rows` makes of them. Raises `ValidationError` where no list is.
     """
     if is_blank(rows):
         return Rows()
     if not isinstance(rows, list):
         raise ValidationError({path: ["Not a list of rows."]})
-    lost: dict[str, list[str]] = {}
+    tracks: list[Track] = []
+    unread: dict[str, list[str]] = {}
+    errors: dict[str, list[str]] = {}
     if len(rows) > MAX_ROWS:
-        lost[path] = [f"Only the first {MAX_ROWS} of {len(rows)} rows were read."]
-    first = rows[:MAX_ROWS]
-    for place, row in enumerate(first):
-        if isinstance(row, dict) and len(row) > MAX_FIELDS:
-            first[place], lost[f"{path}.{place}"] = {}, [f"Not a row: more than {MAX_FIELDS} fields."]
-    try:
-        loaded = SCHEMA.load(first)
-    except ValidationError as error:
-        loaded = error.valid_data
-        lost |= flat_errors(error.messages, path)
-    return Rows(tracks=tuple(_tracks(loaded)), lost=lost)
-
-
-def readable_rows(rows: Any) -> Sequence[Mapping[str, Any]]:
-    """Those of the rows that `read_rows` reads which are objects, under folded keys."""
-    first = rows[:MAX_ROWS] if isinstance(rows, list) else []
-    return [folded(row) for row in first if isinstance(row, dict) and len(row) <= MAX_FIELDS]
+        unread[path] = [f"Only the first {MAX_ROWS} of {len(rows)} rows were read."]
+    for place, row in enumerate(folded_rows):
+        here = f"{path}.{place}".removeprefix(".")
+        if row is not None:
+            values, bad = SCHEMA.read(_spelled(row))
+            for name, messages in bad.items():
+                errors[f"{here}.{name}"] = messages
+            if values:  # a row without any says nothing and is no track
+                key = f"id:{values['id']}" if "id" in values else f"#{place}"
+                tracks.append(Track(key=key, fields=values))
+        elif isinstance(rows[place], dict):
+            unread[f"{path}.{place}"] = [f"Not a row: more than {MAX_FIELDS} fields."]
+        else:
+            errors[here] = [SCHEMA.error_messages["type"]]
+    return Rows(tracks=tuple(tracks), lost=unread | errors)
 
 
 def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row under our names; of two names for one field the one that carries a value."""
-    fields = folded(row)
-    given = ((name, [key for key in keys if key in fields]) for name, keys in SPELLED.items())
-    return {name: fields[_with_value(keys, fields)] for name, keys in given if keys}
-
-
-def _with_value(keys: Sequence[str], fields: Mapping[str, Any]) -> str:
-    """The first of these keys that carries a value, or else the first."""
-    return next((key for key in keys if not is_blank(fields[key])), keys[0])
-
-
-def _tracks(loaded: Iterable[Mapping[str, Any] | None]) -> Iterable[Track]:
-    """A row without any value says nothing and is no track."""
-    for place, row in enumerate(loaded):
-        values = {name: value for name, value in (row or {}).items() if value is not None}
-        if values:
-            yield Track(key=f"id:{values['id']}" if "id" in values else f"#{place}", fields=values)
+    """The row under our names; of two names for one field the one that carries a value, or else the first."""
+    spelled: dict[str, Any] = {}
+    for name, keys in SPELLED.items():
+        for key in keys:
+            if key in row and (name not in spelled or not is_blank(row[key])):
+                spelled[name] = row[key]
+                if not is_blank(row[key]):
+                    break
+    return spelled

@@ -12,8 +12,12 @@ MAX_URL_CHARS = 2 * 1024
 NOTHING = r"(?:none|null|undefined|nan|nil)"
 # `None.mp3`, `image_None.jpeg`: what a program of the upstream's writes where it has no file yet.
 PLACEHOLDER = re.compile(rf"(?:(?:image|large|video|audio|cover)_)*{NOTHING}(?:\.\w{{1,8}})?", re.IGNORECASE)
-# An address without port and query, by its host and the last part of its path: most are, and it is read at once.
-USUAL = re.compile(r"https?://(\w[\w-]*(?:\.[\w-]+)+)/(?:[\w.~%-]+/)*([\w.~%-]+)", re.ASCII)
+# An address without port and query, whose host and last part of the path are no placeholder: most are.
+USUAL = re.compile(
+    rf"https?://(?!(?i:{PLACEHOLDER.pattern})/)\w[\w-]*+(?:\.[\w-]++)++/"
+    rf"(?:[\w.~%-]++/)*+(?!(?i:{PLACEHOLDER.pattern})\Z)[\w.~%-]++",
+    re.ASCII,
+)
 NOT_A_URL = "Not an http(s) URL with a host."
 
 
@@ -23,9 +27,11 @@ class Url(Text):
     A placeholder is no value, and no error: it is one more way to say *not yet*.
     """
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str | None:
+    def read(self, value: Any) -> str | None:
         if not isinstance(value, str):
             raise ValidationError(NOT_A_URL)
+        if len(value) <= MAX_URL_CHARS and USUAL.fullmatch(value):
+            return value
         text = value.strip() if len(value) <= 2 * MAX_URL_CHARS else value
         if len(text) > MAX_URL_CHARS:
             raise ValidationError(f"Longer than {MAX_URL_CHARS} characters.")
@@ -36,8 +42,6 @@ class Url(Text):
 
 def _is_placeholder(url: str) -> bool:
     """Whether no file can be there; raises `ValidationError` where it is no address at all."""
-    if usual := USUAL.fullmatch(url):
-        return any(PLACEHOLDER.fullmatch(name) for name in usual.groups())
     if not url.isprintable() or set(url) & {" ", "\\"}:
         raise ValidationError(NOT_A_URL)
     try:

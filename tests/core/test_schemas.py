@@ -1,0 +1,145 @@
+"""A body is read by shorter ways than the general ones: both must agree, whatever is in it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from receiver.core.payloads import record_info, stages, tracks
+from receiver.core.payloads.errors import flat_errors
+from receiver.core.payloads.fields import REPLACEMENT, is_blank, storable
+from receiver.core.payloads.schema import LiberalField, LiberalSchema
+from receiver.core.payloads.urls import Url
+from receiver.core.validation import UNSTORABLE
+
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+
+SCHEMAS: Sequence[LiberalSchema] = (tracks.SCHEMA, stages.SCHEMA, record_info.SCHEMA)
+ODD_TEXTS = ("", " ", "\u3000", "\x1c", "\x85", "\u200b", "\0", "\ud800", "😀", "é", "200", "-1", "٣", "2e2")
+LONG_TEXTS = tuple(
+    sign * length for sign in ("x", "é", "\0", " ", "1") for length in (64, 65, 200, 201, 2049, 16_385)
+)
+TIMES = (
+    "2025-01-01",
+    "2025-01-01T00:00:00Z",
+    "2025-01-01\x0012:00",
+    "1767225602000",
+    1_767_225_602_000,
+    1e17,
+)
+URLS = (
+    "https://cdn.example/1.mp3",
+    "https://cdn.example/None.mp3",
+    "https://null/1.mp3",
+    "HTTP://a.b/c",
+    "//a",
+    "None",
+)
+NUMBERS = (0, -1, 200, 10**15, 10**400, -0.0, 1.0, 1.5, 1e308, math.nan, math.inf, True, False)
+SCALARS = (
+    st.none() | st.sampled_from((*ODD_TEXTS, *LONG_TEXTS, *TIMES, *URLS, *NUMBERS)) | st.text(max_size=5)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def keys_of(schema: LiberalSchema) -> Sequence[str]:
+    return [field.data_key or name for name, field in schema.load_fields.items()]
+
+
+def loaded(schema: LiberalSchema, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The values, and by their keys the errors, that marshmallow finds."""
+    try:
+        found, errors = schema.load(values), {}
+    except ValidationError as error:
+        found, errors = error.valid_data, flat_errors(error.messages)
+    return {name: value for name, value in found.items() if value is not None}, errors
+
+
+@quick
+@given(st.data(), st.sampled_from(SCHEMAS))
+def test_a_schema_reads_what_marshmallow_loads(data: st.DataObject, schema: LiberalSchema) -> None:
+    keys = st.sampled_from((*keys_of(schema), "other"))
+    values = data.draw(st.dictionaries(keys, VALUES, max_size=14))
+    read, errors = schema.read(values)
+    assert repr((read, errors)) == repr(loaded(schema, values))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_field_of_a_schema_has_no_rule_that_reading_would_not_apply(schema: LiberalSchema) -> None:
+    for field in schema.load_fields.values():
+        assert isinstance(field, LiberalField)
+        assert field.deserialize(None) is None
+        assert not (
+            field.required or field.validators or field.pre_load or field.post_load or field.attribute
+        )
+        assert type(field).deserialize is LiberalField.deserialize
+    assert not any(schema._hooks.values())
+
+
+@quick
+@given(VALUES)
+def test_what_counts_as_no_value_is_nothing_empty_or_no_number(value: Any) -> None:
+    no_number = isinstance(value, float) and not math.isfinite(value)
+    no_text = isinstance(value, str) and not value.strip()
+    assert is_blank(value) == (value is None or value in ([], {}) or no_text or no_number)
+
+
+@quick
+@given(st.text(st.characters(), max_size=6) | st.sampled_from((*ODD_TEXTS, *LONG_TEXTS)))
+def test_a_text_is_made_storable_as_by_its_pattern(text: str) -> None:
+    assert storable(text) == UNSTORABLE.sub(REPLACEMENT, text)
+
+
+PARTS = st.lists(
+    st.sampled_from(
+        (
+            "none",
+            "NULL",
+            "nil",
+            "image_",
+            "large_",
+            ".",
+            "..",
+            "-",
+            "_",
+            "~",
+            "%",
+            "a",
+            "mp3",
+            "ı",
+            "ſ",
+            "\n",
+            " ",
+            "1",
+        )
+    ),
+    max_size=4,
+).map("".join)
+
+
+@quick
+@given(PARTS, st.lists(PARTS, max_size=3), st.sampled_from(("http", "https", "HTTPS", "ftp")))
+@example("cdn.example", ["a" * 3000], "https")
+def test_an_address_is_read_by_one_pattern_as_it_is_part_by_part(
+    host: str, path: list[str], scheme: str
+) -> None:
+    """One with a port or an empty query is never the usual one."""
+    names = "/".join(path)
+    usual, by_parts = f"{scheme}://{host}/{names}", f"{scheme}://{host}:80/{names}"
+    assert is_read(usual) == is_read(by_parts)
+
+
+def is_read(url: str) -> bool | None:
+    """Whether it is a value; None where it is an error."""
+    try:
+        return Url().read(url) == url.strip() or None
+    except ValidationError:
+        return False
