@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from flask import Flask, current_app, flash, g, redirect, request, session, url_for
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, current_app, flash, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError
 from werkzeug.wrappers import Response
 
@@ -22,7 +22,7 @@ from receiver.store import Connection, audit_log, login_attempts
 from receiver.store.audit_log import ActionKind, Actor
 from receiver.store.database import StoreUnavailableError
 from receiver.store.login_attempts import EVERYBODY
-from receiver.web.admin.blueprint import PREFIX, blueprint, current_actor
+from receiver.web.admin.blueprint import PREFIX, blueprint, current_actor, is_on_page
 from receiver.web.admin.error_pages import not_found
 from receiver.web.admin.layout import page
 from receiver.web.api_errors import RETRY_AFTER_S
@@ -39,7 +39,13 @@ PUBLIC_ENDPOINTS = {"admin.sign_in", "admin.static"}
 
 
 class AdminSession(SecureCookieSessionInterface):
-    """The cookie is `Secure` where the request came by TLS, and works on a plain local address too."""
+    """The cookie is `Secure` where the request came by TLS, and works on a plain local address too.
+
+    Other paths than the page's have no session, and pay for none.
+    """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        return super().open_session(app, request) if is_on_page(request.path) else None
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure

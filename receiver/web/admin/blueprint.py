@@ -17,6 +17,11 @@ PREFIX = "/admin"
 blueprint = Blueprint("admin", __name__, url_prefix=PREFIX, static_folder=FOLDER, static_url_path="/static")
 
 
+def is_on_page(path: str) -> bool:
+    """Whether an address belongs to the admin page, with or without a route."""
+    return f"{path}/".startswith(f"{PREFIX}/")
+
+
 def request_time() -> datetime:
     """The time of this request, the same wherever it is used."""
     if "now" not in g:

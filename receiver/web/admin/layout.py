@@ -6,7 +6,7 @@ from flask import Response, g, render_template, request
 
 from receiver.core.plurals import agree, quantity
 from receiver.web.admin.assets import cache_control
-from receiver.web.admin.blueprint import PREFIX, blueprint, request_time
+from receiver.web.admin.blueprint import blueprint, is_on_page, request_time
 from receiver.web.admin.health_banner import Health, build_banner
 from receiver.web.admin.media import media_origins
 from receiver.web.current import current_runtime
@@ -52,7 +52,7 @@ def _health() -> dict[str, Health | None]:
 
 def protect_response(response: Response) -> Response:
     """For the whole application, as an address that no route matches belongs to no blueprint."""
-    if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
+    if not is_on_page(request.path):
         return response
     origins = media_origins(current_runtime().settings.upstream_url) if request.endpoint == WITH_MEDIA else ()
     media = "".join(f" {origin}" for origin in origins)
