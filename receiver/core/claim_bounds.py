@@ -7,7 +7,7 @@ record-info is polled. Only then does the order of arrival matter.
 import json
 from collections.abc import Iterator
 
-from receiver.core.claims import Claim, every_claim
+from receiver.core.claims import Claim
 from receiver.core.observation import Observation, Scalar, Source
 from receiver.core.reconciliation import TaskState, reconcile
 
@@ -44,24 +44,22 @@ def exceeds_claim_limits(state: TaskState, observation: Observation) -> bool:
 
 def _surely_fits(state: TaskState, observation: Observation) -> bool:
     """Whether no limit can be exceeded, by estimates that are too high: so most callbacks are reconciled once."""
-    values = [(observation.status, ""), *((value, name) for name, value in observation.details.items())]
+    if len(state.tracks) + len(observation.tracks) > MAX_CLAIMED_TRACKS:
+        return False
+    texts = [observation.status, state.highest_claim.word, *state.tracks, *observation.details]
+    texts += [str(value) for value in observation.details.values()]
     for track in observation.tracks:
-        values += [(track.key, ""), *((value, name) for name, value in track.fields.items())]
-    values += [(state.highest_claim.word, ""), *((key, "") for key in state.tracks)]
-    values += [(claim.value, name) for name, claim in _every_claim(state)]
-    size = sum(
-        MAX_BYTES_A_CHAR * len(str(value)) + len(name) + CLAIM_OVERHEAD_BYTES for value, name in values
-    )
-    return size <= MAX_CLAIMED_BYTES and len(state.tracks) + len(observation.tracks) <= MAX_CLAIMED_TRACKS
+        texts += [track.key, *track.fields, *map(str, track.fields.values())]
+    for name, claim in _every_claim(state):
+        texts += [name, str(claim.value)]
+    # Half of the texts are names, which have no overhead.
+    return MAX_BYTES_A_CHAR * len("".join(texts)) + CLAIM_OVERHEAD_BYTES * len(texts) <= MAX_CLAIMED_BYTES
 
 
 def has_confirmed(state: TaskState) -> bool:
     """Whether record-info ever reported something of the task: then no stranger made it up."""
-    if state.highest_claim.confirmed or state.final_track_sets:
-        return True
-    # The best claim stands first, and confirmed beats claimed.
-    best = (rivals[0] for track in state.tracks.values() for rivals in track.values())
-    return any(claim.confirmed for claim in (*state.details.values(), *best))
+    reported = state.highest_claim.confirmed or state.final_track_sets or state.confirmed_keys
+    return bool(reported) or any(claim.confirmed for claim in state.details.values())
 
 
 def _every_claim(state: TaskState) -> Iterator[tuple[str, Claim]]:
@@ -83,9 +81,7 @@ def _size_of_keys(state: TaskState) -> int:
 
 def _claimed_keys(state: TaskState) -> Iterator[str]:
     """The keys of the tracks that record-info has not named."""
-    for key, track in state.tracks.items():
-        if not any(claim.confirmed for claim in every_claim(track)):
-            yield key
+    yield from (key for key in state.tracks if key not in state.confirmed_keys)
 
 
 def _stored_size(value: Scalar) -> int:

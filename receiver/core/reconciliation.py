@@ -4,8 +4,6 @@ Every part is a maximum over a total order, or a union, so `join` is commutative
 order and repetition cannot matter. No clock, no arrival order and no count ever enters a state.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,20 +15,27 @@ from receiver.core.claims import (
     TrackClaims,
     came_with_success,
     detail_claims,
-    every_claim,
+    is_confirmed,
     is_disputed,
     is_playable,
     join_claims,
     join_tracks,
     may_show,
+    success_digest,
     track_claims,
 )
 from receiver.core.facts import UNSUPPORTED_ENDS, Fact, facts_in
-from receiver.core.observation import ERROR_FIELDS, FAILURES, Observation, Source, Status, UnsupportedEnd
-
-MAX_SUCCESS_DIGESTS = (
-    2  # two different reports of a success are enough to know that they contradict each other
+from receiver.core.observation import (
+    ERROR_FIELDS,
+    FAILURES,
+    URL_FIELDS,
+    Observation,
+    Source,
+    Status,
+    UnsupportedEnd,
 )
+
+MAX_SUCCESS_DIGESTS = 2  # different reports of a success: enough to know that they contradict each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ class TaskState:
             final_track_sets=frozenset(
                 {frozenset(track.key for track in observation.tracks)} if listed else ()
             ),
-            success_digests=frozenset({_digest(observation)} if reported else ()),
+            success_digests=frozenset({success_digest(observation)} if reported else ()),
         )
 
     @property
@@ -106,7 +111,7 @@ class TaskState:
             return False
         tracks = [self.tracks[key] for key in self.visible_tracks]
         added = bool(self.success_digests) and not all(map(came_with_success, tracks))
-        rivals = any(is_disputed(rivals) for track in tracks for rivals in track.values())
+        rivals = any(is_disputed(track[name]) for track in tracks for name in track.keys() & URL_FIELDS)
         return added or rivals or len(self.success_digests) > 1
 
     @cached_property
@@ -177,7 +182,8 @@ class TaskState:
             key: {
                 name: rivals[0]
                 for name, rivals in self.tracks[key].items()
-                if may_show(name, rivals, confirmed_urls=confirmed_urls, with_disputed=with_disputed)
+                if name not in URL_FIELDS
+                or may_show(rivals, confirmed_urls=confirmed_urls, with_disputed=with_disputed)
             }
             for key in (named or present)
         }
@@ -193,7 +199,7 @@ class TaskState:
         complete = [keys for keys in self.final_track_sets if self._all_playable(keys, confirmed=True)]
         if complete:
             return frozenset().union(*complete)
-        confirmed = self._confirmed_keys
+        confirmed = self.confirmed_keys
         if self.highest_claim.confirmed and self.highest_claim.word in FAILURES:
             return confirmed
         succeeded = self.highest_claim.confirmed and self.highest_claim.word == Status.SUCCESS
@@ -210,13 +216,12 @@ class TaskState:
         visible = frozenset(self.visible_tracks)
         if self.listed_by_record_info is not None or Fact.EXCEPTION_CONFIRMED not in self.facts:
             return visible
-        return (self._confirmed_keys & visible) or visible
+        return (self.confirmed_keys & visible) or visible
 
     @cached_property
-    def _confirmed_keys(self) -> frozenset[str]:
-        return frozenset(
-            key for key, track in self.tracks.items() if any(claim.confirmed for claim in every_claim(track))
-        )
+    def confirmed_keys(self) -> frozenset[str]:
+        """The keys of the tracks that record-info ever named."""
+        return frozenset(key for key, track in self.tracks.items() if is_confirmed(track))
 
     def _all_playable(self, keys: Iterable[str], *, confirmed: bool) -> bool:
         plays = [is_playable(self.tracks[key], confirmed=confirmed) for key in keys]
@@ -242,9 +247,3 @@ def reconcile(state: TaskState, observation: Observation) -> TaskState:
     """The state after one more observation."""
     reported = TaskState.of(observation)
     return reported if state is NOTHING_REPORTED else join(state, reported)
-
-
-def _digest(observation: Observation) -> str:
-    """Of all tracks and details, whatever the order of the tracks."""
-    rows = sorted(json.dumps([track.key, track.fields], sort_keys=True) for track in observation.tracks)
-    return hashlib.sha256(json.dumps([rows, observation.details], sort_keys=True).encode()).hexdigest()[:16]

@@ -1,12 +1,15 @@
 """A task state as a JSON document and back, losslessly."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.core.claims import Claim, Claims, Rivals, StatusClaim
 from receiver.core.facts import Fact
 from receiver.core.reconciliation import TaskState
+
+# Once: `json.dumps` would make an encoder for each state.
+_as_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def dump_state(state: TaskState) -> str:
@@ -23,7 +26,7 @@ def dump_state(state: TaskState) -> str:
     }
     if state.success_digests:
         document["reports"] = sorted(state.success_digests)
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _as_json(document)
 
 
 def load_state(text: str) -> TaskState:
@@ -41,7 +44,7 @@ def load_state(text: str) -> TaskState:
     )
 
 
-def _dump_claims(claims: Claims) -> dict[str, list[Any]]:
+def _dump_claims(claims: Claims) -> dict[str, tuple[Any, ...]]:
     return {name: _dump_claim(claim) for name, claim in claims.items()}
 
 
@@ -49,12 +52,11 @@ def _load_claims(document: Mapping[str, list[Any]]) -> Claims:
     return {name: Claim(*parts) for name, parts in document.items()}
 
 
-def _dump_claim(claim: Claim) -> list[Any]:
-    parts = [claim.confirmed, claim.stage, claim.value]
-    return [*parts, claim.failure] if claim.failure else parts
+def _dump_claim(claim: Claim) -> tuple[Any, ...]:
+    return claim if claim.failure else claim[:3]
 
 
-def _dump_rivals(rivals: Rivals) -> list[Any]:
+def _dump_rivals(rivals: Rivals) -> Sequence[Any]:
     """One claim as it is, several as a list of them."""
     return _dump_claim(rivals[0]) if len(rivals) == 1 else [_dump_claim(claim) for claim in rivals]
 

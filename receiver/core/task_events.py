@@ -168,17 +168,17 @@ def _schedule_poll(task: Task, before: Task, now: datetime, rules: Rules) -> Tas
         return replace(task, next_poll_at=task.next_poll_at if before.settlement.settled else None)
     # By the highest claim, which never falls: so callbacks can raise it a few times only.
     raised = task.state.highest_claim.stage > max(before.state.highest_claim.stage, 0)
-    task = replace(task, attempt=0) if raised else task
-    planned = task.next_poll_at
-    if task.urgent and (raised or task.registered_at != before.registered_at):
+    attempt, planned = 0 if raised else task.attempt, task.next_poll_at
+    urgent = task.urgent
+    if urgent and (raised or task.registered_at != before.registered_at):
         # A raised end may always be polled at once, and counts as the expedited poll.
         expedited = now if raised else task.expedited_at
-        return replace(task, next_poll_at=min(now, planned or now), expedited_at=expedited)
-    if task.urgent and (task.state != before.state or before.settlement.settled):
+        return replace(task, attempt=attempt, next_poll_at=min(now, planned or now), expedited_at=expedited)
+    if urgent and (task.state != before.state or before.settlement.settled):
         return _expedite(task, now, rules)
     planned = rules.cadence.after_report(now, planned=planned, raised=raised)
     deadline = rules.cadence.deadline(task.first_seen_at)
-    return replace(task, next_poll_at=min(planned, deadline) if now < deadline else planned)
+    return replace(task, attempt=attempt, next_poll_at=min(planned, deadline) if now < deadline else planned)
 
 
 def _expedite(task: Task, now: datetime, rules: Rules) -> Task:

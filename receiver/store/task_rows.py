@@ -63,7 +63,9 @@ def _counted(task: Task, row: Mapping[str, Any]) -> int | None:
 
 def _texts(task: Task) -> list[str]:
     """The texts that a task is found by."""
-    titles = (str(claims["title"].value) for claims in task.tracks.values() if "title" in claims)
+    titles = (
+        str(claims["title"].value) for claims in task.state.visible_tracks.values() if "title" in claims
+    )
     return [task.label or "", unquote_plus(task.query or ""), *sorted(titles)]
 
 
