@@ -121,11 +121,12 @@ def is_disputed(rivals: Rivals) -> bool:
 
 def is_playable(track: TrackClaims, *, confirmed: bool) -> bool:
     """Whether the track has a URL to play; with `confirmed` one from record-info."""
-    # The best claim stands first, and a confirmed one is better than any other.
-    audio, source = track.get("audioUrl"), track.get("sourceAudioUrl")
-    if audio and (audio[0].confirmed or not confirmed):
-        return True
-    return bool(source) and (source[0].confirmed or not confirmed) and is_audio_file(source[0].value)
+    # The best claim stands first, and confirmed beats claimed.
+    audio, source = (
+        next((claim.value for claim in track.get(name, ())[:1] if claim.confirmed or not confirmed), None)
+        for name in ("audioUrl", "sourceAudioUrl")
+    )
+    return audio is not None or is_audio_file(source)
 
 
 def join_claims(a: Claims, b: Claims) -> Claims:
