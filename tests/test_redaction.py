@@ -109,6 +109,7 @@ AROUND = st.lists(
 @example("", [2] * len(TOKEN), "")
 @example("payload=", [3] * len(TOKEN), "")
 @example("", [0, 5] * (len(TOKEN) // 2) + [0], "")
+@example("", [9] * len(TOKEN), "\\n")
 def test_our_own_token_is_removed_in_every_escaping(before: str, ways: list[int], after: str) -> None:
     placed = "".join(map(escaped, TOKEN, ways))
     redacted = redact(f"{before}{placed}{after}".encode(), [TOKEN]).decode()

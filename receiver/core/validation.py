@@ -18,8 +18,10 @@ def parse_task_id(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value).strip()
-    refused = UNSTORABLE.search(text) or not text.isprintable() or set(text) & {" ", "/", "\\"}
-    return None if refused or text in (".", "..") or not 0 < len(text) <= MAX_TASK_ID_CHARS else text
+    if not 0 < len(text) <= MAX_TASK_ID_CHARS or text in (".", ".."):
+        return None
+    refused = not text.isprintable() or " " in text or "/" in text or "\\" in text
+    return None if refused else text
 
 
 def quoted(text: str, *, max_chars: int = MAX_QUOTED_CHARS) -> str:

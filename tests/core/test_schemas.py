@@ -11,7 +11,15 @@ from marshmallow import ValidationError
 
 from receiver.core.payloads import record_info, stages, tracks
 from receiver.core.payloads.errors import flat_errors
-from receiver.core.payloads.fields import REPLACEMENT, is_blank, storable
+from receiver.core.payloads.fields import (
+    FOLDS,
+    MAX_FOLDS,
+    MAX_KEY_CHARS,
+    REPLACEMENT,
+    folded,
+    is_blank,
+    storable,
+)
 from receiver.core.payloads.schema import LiberalField, LiberalSchema
 from receiver.core.payloads.urls import Url
 from receiver.core.validation import UNSTORABLE
@@ -82,6 +90,43 @@ def test_a_field_of_a_schema_has_no_rule_that_reading_would_not_apply(schema: Li
         )
         assert type(field).deserialize is LiberalField.deserialize
     assert not any(schema._hooks.values())
+
+
+SPELLINGS = (
+    "task_id",
+    "taskId",
+    "TASK-ID",
+    "taskid",
+    "\u0130d",
+    "i\u0307d",
+    "_",
+    "",
+    "_" * 65,
+    "a" * 64,
+    "A_" * 32,
+    "A" * 65,
+)
+BLANK_OR_NOT: st.SearchStrategy[Any] = st.sampled_from(
+    (None, "", " ", [], {}, math.nan, 0, False, "a", [None])
+)
+
+
+@quick
+@given(st.dictionaries(st.sampled_from(SPELLINGS) | st.text(max_size=2), BLANK_OR_NOT, max_size=8))
+def test_of_the_spellings_of_a_key_the_first_by_value_and_name_is_chosen(raw: dict[str, Any]) -> None:
+    by_name: dict[str, list[str]] = {}
+    for key in raw:
+        name = key if len(key) > MAX_KEY_CHARS else key.replace("_", "").replace("-", "").lower()
+        by_name.setdefault(name, []).append(key)
+    chosen = {name: min(keys, key=lambda key: (is_blank(raw[key]), key)) for name, keys in by_name.items()}
+    assert list(folded(raw).items()) == [(name, raw[key]) for name, key in chosen.items()]
+
+
+def test_few_keys_are_remembered_and_no_long_ones() -> None:
+    for number in range(3 * MAX_FOLDS):
+        assert folded({f"A_{number}": 1, "b" * 65 + str(number): 2, "task_id": 3})["taskid"] == 3
+        assert len(FOLDS) <= MAX_FOLDS
+    assert max(map(len, FOLDS)) <= MAX_KEY_CHARS
 
 
 @quick

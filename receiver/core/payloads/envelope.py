@@ -56,7 +56,8 @@ def parse_json(body: bytes) -> Any:
     goes for a number of thousands of digits, which is JSON.
     """
     try:
-        value = json.loads(body, parse_constant=lambda _: NO_NUMBER, parse_int=_whole_number)
+        # As `json.loads` does, which would make a decoder for each body.
+        value = DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
     except ValueError as error:  # also undecodable bytes
@@ -72,6 +73,10 @@ def _whole_number(digits: str) -> int | float:
         return int(digits)
     except ValueError:
         return NO_NUMBER
+
+
+DECODER = json.JSONDecoder(parse_constant=lambda _: NO_NUMBER, parse_int=_whole_number)
+ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 def open_envelope(value: Any) -> Envelope | None:
@@ -100,4 +105,4 @@ def _folded_object(value: Any) -> Any:
 
 def digest(value: Any) -> bytes:
     """A digest of the content, whatever the order of its keys and its white space."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+    return hashlib.sha256(ENCODER.encode(value).encode()).digest()

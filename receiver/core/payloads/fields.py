@@ -6,9 +6,8 @@ Anybody who knows the callback URL decides what is in a body, so every value is 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from marshmallow import ValidationError
@@ -20,6 +19,7 @@ from receiver.core.validation import UNSTORABLE
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 MAX_KEY_CHARS = 64  # no key that is read is longer
+MAX_FOLDS = 1024
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8
 MAX_TITLE_BYTES = 2 * 1024
 MAX_WORD_CHARS = 64
@@ -29,22 +29,32 @@ MAX_CODE = 10**15
 MAX_SECONDS = 1_000_000
 
 
-def fold(key: str) -> str:
-    """A key without its spelling: `task_id`, `taskId` and `TaskID` are one."""
-    return _fold_short(key) if len(key) <= MAX_KEY_CHARS else key
+class _Folds(dict[str, str]):
+    """Keys without their spelling: `task_id`, `taskId` and `TaskID` are one. Every body has the same few."""
+
+    def __missing__(self, key: str) -> str:
+        if len(key) > MAX_KEY_CHARS:
+            return key
+        if len(self) >= MAX_FOLDS:
+            self.clear()
+        name = self[key] = key.replace("_", "").replace("-", "").lower()
+        return name
 
 
-@lru_cache(maxsize=1024)  # every body has the same few keys
-def _fold_short(key: str) -> str:
-    return key.replace("_", "").replace("-", "").lower()
+FOLDS = _Folds()
 
 
 def folded(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The object under folded keys; of two spellings the one that carries a value, whatever their order."""
+    names = list(map(FOLDS.__getitem__, raw))
+    result = dict(zip(names, raw.values(), strict=True))
+    return result if len(result) == len(raw) else _chosen(raw, names)
+
+
+def _chosen(raw: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     spelled: dict[str, str] = {}
-    for key, value in raw.items():
-        name = fold(key)
+    for (key, value), name in zip(raw.items(), names, strict=True):
         other = spelled.get(name)
         if other is None or (is_blank(value), key) < (is_blank(result[name]), other):
             result[name], spelled[name] = value, key

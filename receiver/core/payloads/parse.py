@@ -102,10 +102,11 @@ def _parse_callback(value: Any) -> ParsedPayload:
         return ParsedPayload(
             kind=ParseOutcome.NO_TASK_ID, digest=digest(value), errors={"": ["Not a JSON object."]}
         )
-    if envelope.task_id is None:
+    task_id = envelope.task_id
+    if task_id is None:
         errors = {"data.taskId": [f"Missing, or not a task id: {TASK_ID_RULE}."]}
         return ParsedPayload(kind=ParseOutcome.NO_TASK_ID, digest=envelope.digest, errors=errors)
-    return _parse(envelope, envelope.task_id, Source.CALLBACK)
+    return _parse(envelope, task_id, Source.CALLBACK)
 
 
 def parse_poll(body: bytes, task_id: str) -> ParsedPayload:

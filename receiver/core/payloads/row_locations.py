@@ -63,9 +63,12 @@ class RowLocation:
 
 def find_rows(envelope: Envelope) -> RowLocation:
     """The first place with rows in it; else the first that should hold some; else none."""
-    found = list(_lists(envelope))
-    with_rows = [place for place in found if _has_objects(place.rows)]
-    return next(iter([*with_rows, *_flat(envelope), *found]), RowLocation())
+    without: list[RowLocation] = []
+    for place in _lists(envelope):
+        if _has_objects(place.rows):
+            return place
+        without.append(place)
+    return next(iter([*_flat(envelope), *without]), RowLocation())
 
 
 def _lists(envelope: Envelope) -> Iterable[RowLocation]:

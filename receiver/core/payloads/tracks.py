@@ -102,8 +102,10 @@ def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
     spelled: dict[str, Any] = {}
     for name, keys in SPELLED.items():
         for key in keys:
-            if key in row and (name not in spelled or not is_blank(row[key])):
+            if key not in row:
+                continue
+            if not is_blank(row[key]):
                 spelled[name] = row[key]
-                if not is_blank(row[key]):
-                    break
+                break
+            spelled.setdefault(name, row[key])
     return spelled

@@ -29,7 +29,10 @@ def parse_body(body: bytes) -> Any:
         if value is None:
             raise
     for _ in range(layers):
-        value = _without_layer(value)
+        inner = _without_layer(value)
+        if inner is value:
+            break
+        value = inner
     return value
 
 
