@@ -5,6 +5,7 @@ Call sites name each field in `extra={"fields": …}`: no body gets here. `redac
 
 import json
 import logging
+import os
 import re
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that this thread handles; it is on each line logged meanwhile."""
+
+STANDARD_ERROR = 2  # sys.stderr has a lock in its buffer
 
 # gunicorn quotes what it could not read, be it a token or a part of a body, and the address of what failed.
 QUOTED = re.compile(
@@ -47,9 +50,31 @@ class LineFormatter(logging.Formatter):
         return "\n".join([line, *([fields["error"]] if "error" in fields else [])])
 
 
+class LineHandler(logging.Handler):
+    """Writes each line to standard error by a system call of its own, and so needs no lock.
+
+    Under one, each thread that logs would wait for the writes of all others.
+    """
+
+    def createLock(self) -> None:  # noqa: N802  the name that logging calls
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+            while line:
+                line = line[os.write(STANDARD_ERROR, line) :]
+        except Exception:  # noqa: BLE001  no line is worth a request
+            self.handleError(record)
+
+
 def set_up_logging(log_format: str) -> None:
     """Send the receiver's own lines to standard error."""
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.setFormatter(LineFormatter(as_json=log_format == "json"))
     logger = logging.getLogger("receiver")
     logger.handlers[:] = [handler]
@@ -61,7 +86,7 @@ def server_logging(log_format: str) -> dict[str, Any]:
     """The `logconfig_dict` of gunicorn: its lines and the libraries' warnings get the receiver's format."""
     return {
         "formatters": {"line": {"()": LineFormatter, "as_json": log_format == "json"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"stderr": {"()": LineHandler, "formatter": "line"}},
         "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
     }

@@ -6,21 +6,26 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import pytest
 
 from receiver.app import build_app
-from receiver.logs import LineFormatter, redact_line, request_id
+from receiver.logs import LineFormatter, LineHandler, redact_line, request_id
 from receiver.runtime import Runtime
 from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.web.admin.page import CALLBACKS
 
 
+def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("receiver.x", logging.INFO, "", 0, message, arguments, None)
+    made.fields = fields
+    return made
+
+
 def line(message: str, *, as_json: bool, **fields: object) -> str:
-    record = logging.LogRecord("receiver.x", logging.INFO, "", 0, message, None, None)
-    record.fields = fields
-    return LineFormatter(as_json=as_json).format(record)
+    return LineFormatter(as_json=as_json).format(record(message, **fields))
 
 
 @pytest.fixture
@@ -89,6 +94,21 @@ def test_callbacks_that_share_a_commit_are_each_logged_with_their_own_id(
         entry["task"]: entry["request"] for entry in lines_of(logged) if entry["message"] == "delivery"
     }
     assert request_ids == {f"task-{number}": f"id-{number}" for number in range(4)}
+
+
+def test_many_threads_write_each_line_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = LineHandler()
+    handler.setFormatter(LineFormatter(as_json=True))
+    texts = [f"{number}-" + "\ud800\N{SNOWMAN}x" * 300 for number in range(400)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda text: handler.handle(record("long", text=text)), texts))
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert sorted(line["text"] for line in lines) == sorted(texts)
+
+
+def test_a_line_that_cannot_be_made_harms_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    LineHandler().handle(record("%d", "no number"))
+    assert "Logging error" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
