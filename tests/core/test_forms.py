@@ -67,6 +67,7 @@ PLACES = {
     "flat": {"task_id": "t", **ROW},
     "flat in data": with_data(**ROW),
     "flat in data beside an empty list": with_data(data=[], **ROW),
+    "flat in data beside a list of no rows": with_data(data=[1, 2], **ROW),
     "flat with a stage": {"task_id": "t", "callbackType": "complete", **ROW},
 }
 
@@ -136,6 +137,16 @@ def test_the_id_of_a_row_is_read_in_every_spelling(name: str) -> None:
 def test_an_id_that_is_named_so_goes_before_the_other_names() -> None:
     assert rows_of(parse(with_data(data=[{"audioId": "x", "id": "a"}])))[0]["id"] == "a"
     assert rows_of(parse(with_data(data=[{"audioId": "x", "id": ""}])))[0]["id"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("usual", "other"), [("id", "audioId"), ("audio_url", "mp3Url"), ("createTime", "created_at")]
+)
+def test_of_two_names_without_a_value_the_usual_one_counts(usual: str, other: str) -> None:
+    for row in ({usual: "", other: []}, {other: [], usual: ""}):
+        assert parse(with_data(data=[{"title": "T", **row}])).errors == {}
+    for row in ({usual: [], other: ""}, {other: "", usual: []}):
+        assert len(parse(with_data(data=[{"title": "T", **row}])).errors) == 1
 
 
 @pytest.mark.parametrize("name", ["sourceAudioUrl", "source_audio_url", "SourceAudioURL", "source-audio-url"])

@@ -268,3 +268,10 @@ def test_a_body_of_errors_makes_few_and_short_ones(rows: list[Any]) -> None:
 def test_the_last_error_tells_how_many_more_there_are() -> None:
     errors = stage([{"audio_url": 1, "duration": "x"}] * 32).errors
     assert (len(errors), errors["more"]) == (20, ["46 more errors."])
+
+
+def test_rows_that_are_left_out_are_named_before_bad_values() -> None:
+    large = {f"k{number}": number for number in range(101)}
+    rows = [{"duration": "x"}, large, 5, *[{"id": "a"}] * 30]
+    places = ["data.data", "data.data.1", "data.data.0.duration", "data.data.2"]
+    assert list(stage(rows).errors) == places
