@@ -18,7 +18,15 @@ from receiver.store.upsert import Insert
 Values = tuple[Any, ...]
 """One row in the order of a statement's columns, in the types of the driver."""
 
-SIZES = (64, 16, 4, 1)  # rows of a statement: few texts to parse, and far below the limits on parameters
+SIZES = (
+    64,
+    32,
+    16,
+    8,
+    4,
+    2,
+    1,
+)  # rows of a statement: few texts to parse, and far below the limits on parameters
 DIALECTS: Mapping[str, Dialect] = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
     "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]

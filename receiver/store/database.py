@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from receiver.store.engines import postgresql_engine, sqlite_engine
+from receiver.store.engines import driver_connection, postgresql_engine, sqlite_engine
 from receiver.store.open_file import FileState, OpenFile
 from receiver.store.private_files import hide_from_others, open_private
 from receiver.store.schema_version import (
@@ -97,7 +97,7 @@ class Database:
             if state is FileState.MISSING:  # kept open: it may be put back
                 raise StoreUnavailableError(state.value)
             log.error("%s; it is opened again", state.value)
-            self._file.leave(_driver_connection(connection), connection.info)
+            self._file.leave(driver_connection(connection), connection.info)
         self.engine.dispose()
         return self.engine.connect()
 
@@ -200,9 +200,3 @@ def _alembic(connection: Connection) -> Config:
 def _lock_path(url: URL) -> Path:
     assert url.database
     return Path(f"{url.database}.lock")
-
-
-def _driver_connection(connection: Connection) -> sqlite3.Connection:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver

@@ -34,6 +34,12 @@ def is_write_transaction(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get("immediate"))
 
 
+def driver_connection(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
 def postgresql_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -68,7 +74,9 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write_transaction(connection) else "BEGIN")
+        driver_connection(connection).execute(
+            "BEGIN IMMEDIATE" if is_write_transaction(connection) else "BEGIN"
+        )
 
     _leave_to_parent(engine)
     return engine
