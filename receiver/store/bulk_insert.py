@@ -1,7 +1,8 @@
-"""Many rows by few statements, whose values are made ready for the driver before anything is locked.
+"""Many rows at once, whose values are made ready for the driver before anything is locked.
 
-`executemany` gives the interpreter's lock back at each row. So a transaction would wait for the other threads of its
-process once a row, and all other processes would wait for the transaction.
+With SQLite `executemany` gives the interpreter's lock back at each row. So a transaction would wait for the other
+threads of its process once a row, and all other processes would wait for the transaction: there one statement inserts
+several rows. To PostgreSQL `executemany` sends all rows at once, and takes half the time of one long statement.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,11 +58,15 @@ class BulkInsert:
         )
 
     def execute(self, connection: Connection, rows: Sequence[Values]) -> None:
+        if connection.dialect.name == "postgresql":
+            if rows:
+                connection.exec_driver_sql(self._texts("postgresql", 1), list(rows))
+            return
         begun = 0
         while begun < len(rows):
             size = next(size for size in SIZES if size <= len(rows) - begun)
             values = tuple(chain.from_iterable(rows[begun : begun + size]))
-            connection.exec_driver_sql(self._texts(connection.dialect.name, size), values)
+            connection.exec_driver_sql(self._texts("sqlite", size), values)
             begun += size
 
     def _processors_for(self, dialect: str) -> Sequence[tuple[str, Callable[[Any], Any] | None]]:

@@ -1,9 +1,9 @@
 """Rows of tasks that are new. All but the time of their change is made ready before anything is locked."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,7 @@ from receiver.store.upsert import Insert, insert_into
 
 NOT_WRITTEN = {"number", "claimed_until", "slowed_at"}  # the key, and the poller's reservations
 WRITTEN = [name for name in task.c.keys() if name not in NOT_WRITTEN]  # noqa: SIM118  columns
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,17 @@ def insert_new(connection: Connection, new: NewTasks, *, changed_at: datetime | 
     _NEW.execute(connection, [_NEW.rebind(row, dialect, changed_at=changed_at) for row in new.rows])
 
 
+def hold_places(connection: Connection, first_seen: Mapping[str, datetime]) -> None:
+    """Insert rows for these tasks where there are none, which others then wait for; `insert_new` must follow."""
+    dialect = connection.dialect.name
+    place = _PLACE.bind(new_row(Task(task_id="", first_seen_at=NEVER)), dialect)
+    rows = [
+        _PLACE.rebind(place, dialect, task_id=key, first_seen_at=moment)
+        for key, moment in sorted(first_seen.items())
+    ]
+    _PLACE.execute(connection, rows)
+
+
 def _insert_or_update(dialect: str) -> Insert:
     fresh = insert_into(dialect, task)
     columns = {name: fresh.excluded[name] for name in WRITTEN}
@@ -54,3 +66,4 @@ def _insert_or_update(dialect: str) -> Insert:
 
 
 _NEW = BulkInsert(task, WRITTEN, _insert_or_update)
+_PLACE = BulkInsert(task, WRITTEN, lambda dialect: insert_into(dialect, task).on_conflict_do_nothing())

@@ -17,10 +17,9 @@ from receiver.store import hourly_counts
 from receiver.store.change_clock import time_of_change
 from receiver.store.engines import is_write_transaction
 from receiver.store.hourly_counts import Tallies
-from receiver.store.new_tasks import NewTasks, insert_new, prepare_new
+from receiver.store.new_tasks import NewTasks, hold_places, insert_new, prepare_new
 from receiver.store.schema import task
-from receiver.store.task_rows import changed_columns, new_row, task_of
-from receiver.store.upsert import insert_into
+from receiver.store.task_rows import changed_columns, task_of
 
 _UPDATE = update(task).where(task.c.task_id == bindparam("key"))
 # Once null it stays null: what record-info confirmed is never capped again.
@@ -35,7 +34,7 @@ _COUNT = _UPDATE.values(
     last_callback_at=case((task.c.last_callback_at > _LATEST, task.c.last_callback_at), else_=_LATEST),
 )
 Loaded = TypeVar("Loaded")
-_STATUS = ("status", "query", "callbacks", "polls")
+_STATUS = ("status", "query", "callbacks", "polls", "registered_at")
 _AMONG = task.c.task_id.in_(bindparam("ids", expanding=True))
 _EXISTING = select(task.c.task_id).where(_AMONG)
 _LOAD = select(task).where(_AMONG).order_by(task.c.task_id)
@@ -50,14 +49,19 @@ _LOCK = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """A task without its state, which may be large. `fresh`: it has no row yet but what this transaction made."""
+    """A task without its state, which may be large."""
 
     status: str = ""
     outcome: Outcome = Outcome.IN_PROGRESS
     query: str | None = None
     callbacks: int = 0
     polls: int = 0
-    fresh: bool = False
+    registered_at: datetime | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it has no row yet, or only the place that this transaction holds for it."""
+        return not (self.callbacks or self.polls or self.registered_at)
 
     def has_any_of(self, source: Source) -> bool:
         """Whether the task's state has at least one delivery from `source`. False for a row just created."""
@@ -80,8 +84,7 @@ def load_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str,
 
 def load_or_create(connection: Connection, first_seen: Mapping[str, datetime]) -> dict[str, Task]:
     """These tasks, locked; those that do not exist are created, first seen at the given times."""
-    _, locked = _created_and_locked(connection, first_seen, first_seen, load_many)
-    return locked
+    return _created_and_locked(connection, first_seen, first_seen, load_many)
 
 
 def lock_or_create(
@@ -92,12 +95,10 @@ def lock_or_create(
     On SQLite, where one writes at a time, a fresh task gets its row only then, as it will be.
     """
     wanted = {*first_seen, *if_known}
-    if connection.dialect.name == "sqlite":
-        locked = dict(_lock_many(connection, wanted))
-        created: Collection[str] = first_seen.keys() - locked.keys()
-    else:
-        created, locked = _created_and_locked(connection, first_seen, wanted, _lock_many)
-    return locked | dict.fromkeys(created, TaskStatus(fresh=True))
+    if connection.dialect.name != "sqlite":
+        return _created_and_locked(connection, first_seen, wanted, _lock_many)
+    locked = _lock_many(connection, wanted)
+    return {**dict.fromkeys(first_seen, TaskStatus()), **locked}
 
 
 def _lock_many(connection: Connection, task_ids: Collection[str]) -> Mapping[str, TaskStatus]:
@@ -114,8 +115,8 @@ def _created_and_locked(
     first_seen: Mapping[str, datetime],
     task_ids: Collection[str],
     lock: Callable[[Connection, Collection[str]], Mapping[str, Loaded]],
-) -> tuple[Collection[str], dict[str, Loaded]]:
-    """These tasks, locked, once those of `first_seen` that have no row are created; and the ids of these.
+) -> dict[str, Loaded]:
+    """These tasks, locked, once those of `first_seen` that have no row are created.
 
     First all are created, then all are locked, both in the order of their ids: two transactions that held the lock of
     one task and waited to create another could wait for each other. So where one was deleted in between, all that was
@@ -124,25 +125,17 @@ def _created_and_locked(
     alone = connection.dialect.name == "sqlite" or not first_seen or len(task_ids) == 1
     while True:
         with nullcontext() if alone else connection.begin_nested() as attempt:
-            created = _create_missing(connection, first_seen)
+            missing = first_seen.keys() - ids_of_existing(connection, first_seen.keys())
+            hold_places(connection, {key: first_seen[key] for key in missing})
             locked = dict(lock(connection, task_ids))
             if first_seen.keys() <= locked.keys():
-                return created, locked
+                return locked
             if attempt is not None:
                 attempt.rollback()
 
 
 def ids_of_existing(connection: Connection, task_ids: Collection[str]) -> Collection[str]:
     return set(connection.scalars(_EXISTING, {"ids": sorted(task_ids)}) if task_ids else ())
-
-
-def _create_missing(connection: Connection, first_seen: Mapping[str, datetime]) -> Collection[str]:
-    missing = first_seen.keys() - ids_of_existing(connection, first_seen.keys())
-    fresh = [new_row(Task(task_id=key, first_seen_at=first_seen[key])) for key in sorted(missing)]
-    if not fresh:
-        return ()
-    insert = insert_into(connection.dialect.name, task).on_conflict_do_nothing()
-    return connection.scalars(insert.returning(task.c.task_id), fresh).all()
 
 
 def count_repeats(connection: Connection, repeats: Mapping[str, Sequence[datetime]]) -> None:
