@@ -15,8 +15,8 @@ from receiver.web.api_errors import register_error_handlers
 from receiver.web.broken_bodies import with_broken_bodies
 from receiver.web.long_polling import LongPollSlots
 from receiver.web.proxies import behind_proxies
-from receiver.web.redirects import register_redirects
 from receiver.web.request_ids import with_request_ids
+from receiver.web.routing import PathRoutedFlask, register_redirects
 from receiver.web.slashes import with_single_slashes
 from receiver.web.storage_health import WriteProbe
 
@@ -48,20 +48,20 @@ def build_app(runtime: Runtime) -> Flask:
     settings = runtime.settings
     if not settings.upstream_api_key:
         log.warning("no RECEIVER_UPSTREAM_API_KEY: callbacks only, nothing is polled or confirmed")
-    app = Flask("receiver.web", static_folder=None)
+    app = PathRoutedFlask("receiver.web", static_folder=None)
     app.config.update(SECRET_KEY=settings.secret_key, MAX_CONTENT_LENGTH=settings.max_body_bytes)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # keys stay in the order of docs/api.md
     app.extensions["receiver"] = runtime
     app.extensions["background"] = Background(runtime)
     app.extensions["long_poll_slots"] = LongPollSlots(settings.threads // 2)
-    app.extensions["write_probe"] = probe = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
+    app.extensions["write_probe"] = WriteProbe(runtime.database, body_bytes=settings.max_body_bytes)
     register_redirects(app)
     register_error_handlers(app)
-    for edge in (api, health, metrics, docs):
+    for edge in (callbacks, api, health, metrics, docs):
         app.register_blueprint(edge.blueprint)
     admin.register(app)
-    served = with_single_slashes(callbacks.before(app.wsgi_app, runtime, probe))
-    served = with_request_ids(metrics.with_measured_requests(with_broken_bodies(served), runtime.metrics))
+    served = with_broken_bodies(with_single_slashes(app.wsgi_app))
+    served = with_request_ids(metrics.with_measured_requests(served, runtime.metrics))
     app.wsgi_app = served  # type: ignore[method-assign, assignment]
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]

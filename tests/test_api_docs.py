@@ -162,11 +162,12 @@ def test_every_endpoint_is_documented(app: Flask) -> None:
 
 
 def endpoints_of(app: Flask) -> Iterator[tuple[str, str]]:
-    """Those for programs; `HEAD` and `OPTIONS` are the framework's. Callbacks come before the framework."""
-    yield from (("GET", "/callbacks/{token}"), ("POST", "/callbacks/{token}"))
+    """Those for programs; `HEAD` and `OPTIONS` are the framework's, and the callback takes every method itself."""
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-        if not path.startswith(("/admin", "/static")) and path != "/":
+        if rule.endpoint == "callbacks.receive":
+            yield from (("GET", "/callbacks/{token}"), ("POST", "/callbacks/{token}"))
+        elif not path.startswith(("/admin", "/static")) and path != "/":
             path = path.replace("{task_id}", "{taskId}")
             yield from ((method, path) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"})
 
