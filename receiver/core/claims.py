@@ -121,12 +121,14 @@ def is_disputed(rivals: Rivals) -> bool:
 
 def is_playable(track: TrackClaims, *, confirmed: bool) -> bool:
     """Whether the track has a URL to play; with `confirmed` one from record-info."""
-    # The best claim stands first, and confirmed beats claimed.
-    audio, source = (
-        next((claim.value for claim in track.get(name, ())[:1] if claim.confirmed or not confirmed), None)
-        for name in ("audioUrl", "sourceAudioUrl")
-    )
-    return audio is not None or is_audio_file(source)
+    audio = _given(track, "audioUrl", confirmed=confirmed)
+    return audio is not None or is_audio_file(_given(track, "sourceAudioUrl", confirmed=confirmed))
+
+
+def _given(track: TrackClaims, name: str, *, confirmed: bool) -> Scalar | None:
+    """The value of a field: the best claim stands first, and confirmed beats claimed."""
+    rivals = track.get(name)
+    return rivals[0].value if rivals and (rivals[0].confirmed or not confirmed) else None
 
 
 def join_claims(a: Claims, b: Claims) -> Claims:
