@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,13 @@ def measure(runtime: Runtime, size: int, rounds: int) -> Times:
         bodies = [complete_callback(secrets.token_hex(16)) for _ in range(size)]
         with timed("parse"):
             deliveries = [_delivery(body) for body in bodies]
-        batch = Batch(deliveries=deliveries, rules=runtime.settings.rules, jitter=lambda: 0.0)
+        batch = Batch(rules=runtime.settings.rules, jitter=lambda: 0.0)
         with timed("prepare"):
             if size > 1:
                 with runtime.database.read() as connection:
-                    batch = batch.prepare(connection)
+                    batch = batch.with_prepared(connection, deliveries)
+            else:
+                batch = replace(batch, deliveries=deliveries)
         with runtime.database.write() as connection:
             with timed("write"):
                 batch.store(connection)

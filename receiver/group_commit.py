@@ -30,13 +30,18 @@ class _Waiting(Generic[Item, Outcome]):
 class GroupCommit(Generic[Item, Outcome]):
     """Leader and followers: one caller commits for all that wait by then, and appoints the next leader.
 
-    `accept` stores a batch in one transaction and returns an outcome for each item. No caller gets an outcome
-    before its item is committed. Each waits for an event of its own: if all waited for one lock, each would have to
-    take it and give it back before the next transaction could begin.
+    `accept` stores a batch in one transaction and returns an outcome for each item. Until that begins, it may take
+    those who came meanwhile by calling its second argument, as often as it likes: their outcomes follow.
+
+    No caller gets an outcome before its item is committed. Each waits for an event of its own: if all waited for one
+    lock, each would have to take it and give it back before the next transaction could begin.
     """
 
     def __init__(
-        self, accept: Callable[[Sequence[Item]], Sequence[Outcome]], *, timeout_s: float = SUBMIT_TIMEOUT_S
+        self,
+        accept: Callable[[Sequence[Item], Callable[[], Sequence[Item]]], Sequence[Outcome]],
+        *,
+        timeout_s: float = SUBMIT_TIMEOUT_S,
     ) -> None:
         self._accept = accept
         self._timeout_s = timeout_s
@@ -72,10 +77,10 @@ class GroupCommit(Generic[Item, Outcome]):
 
     def _lead(self) -> None:
         """Commit for all that wait, of whom the leader has waited longest."""
-        with self._lock:
-            group, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
+        group: list[_Waiting[Item, Outcome]] = []
         try:
-            self._commit(group)
+            self._take_waiting(group)
+            self._commit(group, take_more=lambda: self._take_waiting(group))
         finally:
             for waiting in group:
                 if not waiting.outcomes and waiting.error is None:
@@ -85,6 +90,14 @@ class GroupCommit(Generic[Item, Outcome]):
             for waiting in group:
                 waiting.wake.set()
 
+    def _take_waiting(self, group: list[_Waiting[Item, Outcome]]) -> Sequence[Item]:
+        """Add those to the group who wait by now, as long as it may grow."""
+        with self._lock:
+            room = MAX_BATCH_SIZE - len(group)
+            taken, self._waiting = self._waiting[:room], self._waiting[room:]
+            group += taken
+        return [waiting.item for waiting in taken]
+
     def _appoint_next(self) -> None:
         with self._lock:
             self._led = bool(self._waiting)
@@ -92,9 +105,11 @@ class GroupCommit(Generic[Item, Outcome]):
                 self._waiting[0].leads = True
                 self._waiting[0].wake.set()
 
-    def _commit(self, group: Sequence[_Waiting[Item, Outcome]]) -> None:
+    def _commit(
+        self, group: Sequence[_Waiting[Item, Outcome]], take_more: Callable[[], Sequence[Item]]
+    ) -> None:
         try:
-            outcomes = self._accept([waiting.item for waiting in group])
+            outcomes = self._accept([waiting.item for waiting in group], take_more)
         except StoreUnavailableError as error:
             for waiting in group:
                 waiting.error = error
@@ -103,8 +118,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 group[0].error = error
                 return
             half = len(group) // 2  # an item that cannot be stored must not take the others with it
-            self._commit(group[:half])
-            self._commit(group[half:])
+            for some in (group[:half], group[half:]):
+                self._commit(some, take_more=lambda: ())
         else:
             for waiting, outcome in zip(group, outcomes, strict=True):
                 waiting.outcomes = [outcome]

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from receiver.core.claim_bounds import has_confirmed
@@ -18,7 +18,7 @@ from receiver.store.body_cap import uncap
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.hourly_counts import Tallies
 from receiver.store.known_bodies import BodyKey, find_known_bodies
-from receiver.store.new_tasks import NewTasks, prepare_new
+from receiver.store.new_tasks import NewTasks, joined, prepare_new
 from receiver.store.tasks import TaskStatus
 
 
@@ -26,44 +26,46 @@ from receiver.store.tasks import TaskStatus
 class Prepared:
     """What becomes of callbacks whose tasks have no row yet: by task in their order, and all that they write."""
 
-    applied: Mapping[str, Sequence[Applied]] = field(default_factory=dict)
-    tasks: NewTasks = NewTasks()
-    counts: Tallies = field(default_factory=Counter)
+    applied: Mapping[str, Sequence[Applied]]
+    tasks: NewTasks
+    counts: Tallies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Deliveries that are stored together. `jitter` draws a number in -1..1 for the next poll of a task."""
 
-    deliveries: Sequence[Delivery]
     rules: Rules
     jitter: Callable[[], float]
-    prepared: Prepared = Prepared()
+    deliveries: Sequence[Delivery] = ()
+    prepared: Sequence[Prepared] = ()
 
-    def prepare(self, connection: Connection) -> "Batch":
-        """The batch with the work for new tasks done, before anything is locked."""
-        polled = {each.parsed.task_id for each in self.deliveries if each.source is Source.POLL}
-        first_seen = _first_seen(each for each in self.deliveries if each.parsed.task_id not in polled)
+    def with_prepared(self, connection: Connection, more: Sequence[Delivery]) -> "Batch":
+        """The batch with more deliveries, and their work for new tasks done, before anything is locked."""
+        ids_before = {each.parsed.task_id for each in self.deliveries}
+        polled = {each.parsed.task_id for each in more if each.source is Source.POLL}
+        first_seen = _first_seen(each for each in more if each.parsed.task_id not in polled | ids_before)
         missing = first_seen.keys() - tasks.ids_of_existing(connection, first_seen.keys())
         before = {key: Task(task_id=key, first_seen_at=first_seen[key]) for key in sorted(missing)}
-        of_these = [each for each in self.deliveries if each.parsed.task_id in before]
+        of_these = [each for each in more if each.parsed.task_id in before]
         by_task: dict[str, list[Applied]] = defaultdict(list)
         dialect = connection.dialect.name
         for each in self._apply(of_these, before, {}, (), dialect=dialect):
             by_task[each.row.task_id or ""].append(each)
         after = [task for key in before if (task := by_task[key][-1].task)]
         counts = _counts(each.row for of_task in by_task.values() for each in of_task)
-        new_tasks = prepare_new(after, dialect=dialect)
-        return replace(self, prepared=Prepared(applied=by_task, tasks=new_tasks, counts=counts))
+        part = Prepared(applied=by_task, tasks=prepare_new(after, dialect=dialect), counts=counts)
+        ids = {each.parsed.task_id for each in more}
+        still_whole = [each for each in self.prepared if ids.isdisjoint(each.applied)]
+        return replace(self, deliveries=[*self.deliveries, *more], prepared=[*still_whole, part])
 
     def store(self, connection: Connection) -> Sequence[Result]:
         """Store them; no work here grows with what is stored, nor with the size of their tasks' histories."""
         # The tasks first, which locks them: another node may be storing the same content at this moment.
         first_seen = _first_seen(self.deliveries)
         locked = tasks.lock_or_create(connection, first_seen, if_known=_unsupported_ids(self.deliveries))
-        prepared = self.prepared
-        if not all(locked[task_id].fresh for task_id in prepared.applied):
-            prepared = Prepared()  # somebody else was faster with one of them
+        # Somebody else may have been faster with one of its tasks.
+        prepared = _joined(each for each in self.prepared if all(locked[key].fresh for key in each.applied))
         rest = [each for each in self.deliveries if each.parsed.task_id not in prepared.applied]
         known_bodies = find_known_bodies(connection, _possibly_known(rest, locked))
         to_load = _ids_to_load(rest, locked, known_bodies)
@@ -126,6 +128,15 @@ class Batch:
             rules=self.rules,
         )
         return row_of(delivery, duplicate=duplicate, change=find_change(before, after), task=after), after
+
+
+def _joined(parts: Iterable[Prepared]) -> Prepared:
+    parts = list(parts)
+    return Prepared(
+        applied={key: applied for each in parts for key, applied in each.applied.items()},
+        tasks=joined(each.tasks for each in parts),
+        counts=sum((each.counts for each in parts), Counter()),
+    )
 
 
 def _save_tasks(

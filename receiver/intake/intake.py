@@ -111,17 +111,28 @@ class Intake:
         except StoreUnavailableError as error:
             log.warning("what strangers stored was not dropped: %s", error)
 
-    def _commit(self, deliveries: Sequence[Delivery]) -> Sequence[Result]:
-        batch = self._batch(deliveries)
+    def _commit(
+        self, deliveries: Sequence[Delivery], take_more: Callable[[], Sequence[Delivery]] = lambda: ()
+    ) -> Sequence[Result]:
+        """One transaction; while it waits for the lock, it takes more deliveries that have come meanwhile."""
+        batch = self._batch(deliveries[:1])
+
+        def prepare(some: Sequence[Delivery]) -> bool:
+            nonlocal batch
+            if some:
+                with self._database.read() as connection:
+                    batch = batch.with_prepared(connection, some)
+            return bool(some)
+
         with self._metrics.commits.time():
             if len(deliveries) > 1:  # nobody waits for one that comes alone
-                with self._database.read() as connection:
-                    batch = batch.prepare(connection)
-            with self._database.write() as connection:
+                batch = self._batch(())
+                prepare(deliveries)
+            with self._database.write(meanwhile=lambda: prepare(take_more())) as connection:
                 return batch.store(connection)
 
     def _batch(self, deliveries: Sequence[Delivery]) -> Batch:
-        return Batch(deliveries=deliveries, rules=self._rules, jitter=self._jitter)
+        return Batch(rules=self._rules, jitter=self._jitter, deliveries=deliveries)
 
 
 def _log_delivery(delivery: Delivery, result: Result) -> None:

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,9 +77,12 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One durable transaction: committed and on disk when the block is left without an error."""
-        with self._exclusive(), _translate_errors(), self._connect() as connection:
+    def write(self, *, meanwhile: Callable[[], bool] = lambda: False) -> Iterator[Connection]:
+        """One durable transaction: committed and on disk when the block is left without an error.
+
+        While another process writes, `meanwhile` is called again and again; it returns whether there was work to do.
+        """
+        with self._exclusive(meanwhile), _translate_errors(), self._connect() as connection:
             connection.execution_options(immediate=True)
             with connection.begin():
                 if not self.is_sqlite:
@@ -144,7 +147,7 @@ class Database:
             raise OutdatedTablesError(versions)
 
     @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _exclusive(self, meanwhile: Callable[[], bool] = lambda: False) -> Iterator[None]:
         if self._lock_path is None:
             yield
             return
@@ -153,7 +156,7 @@ class Database:
             raise StoreUnavailableError(LOCKED)
         try:
             with _translate_errors(), open_private(self._lock_path) as lock:
-                _lock_until(deadline, lock)
+                _lock_until(deadline, lock, meanwhile)
                 yield  # closing the file gives the lock back
         finally:
             self._queue.release()
@@ -167,14 +170,15 @@ def database_now(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
-def _lock_until(deadline: float, lock: IO[bytes]) -> None:
+def _lock_until(deadline: float, lock: IO[bytes], meanwhile: Callable[[], bool]) -> None:
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(LOCKED) from None
-            time.sleep(LOCK_POLL_S)
+            if not meanwhile():
+                time.sleep(LOCK_POLL_S)
         else:
             return
 

@@ -70,6 +70,8 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
     def _configure(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we begin transactions, not the driver
         connection.execute("PRAGMA synchronous=FULL")
+        # Else each transaction that inserts many rows makes a file of the pages to undo, and writes them there.
+        connection.execute("PRAGMA temp_store=MEMORY")
         file.connected(connection, record.info)
 
     @event.listens_for(engine, "begin")

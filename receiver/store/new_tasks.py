@@ -1,7 +1,7 @@
 """Rows of tasks that are new. All but the time of their change is made ready before anything is locked."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -39,6 +39,15 @@ def prepare_new(tasks: Collection[Task], *, dialect: str) -> NewTasks:
         rows=[_NEW.bind(new_row(each), dialect) for each in tasks],
         counts=counts,
         changed_at=max((each.changed_at or each.first_seen_at for each in tasks), default=None),
+    )
+
+
+def joined(parts: Iterable[NewTasks]) -> NewTasks:
+    parts = list(parts)
+    return NewTasks(
+        rows=[row for each in parts for row in each.rows],
+        counts=sum((each.counts for each in parts), Counter()),
+        changed_at=max((each.changed_at for each in parts if each.changed_at), default=None),
     )
 
 

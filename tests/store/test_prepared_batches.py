@@ -45,6 +45,14 @@ def batch_of(runtime: Runtime, deliveries: Sequence[Delivery]) -> Batch:
     return Batch(deliveries=deliveries, rules=runtime.settings.rules, jitter=lambda: 0.0)
 
 
+def prepared_in_parts(runtime: Runtime, *parts: Sequence[Delivery]) -> Batch:
+    batch = batch_of(runtime, ())
+    for part in parts:
+        with runtime.database.read() as connection:
+            batch = batch.with_prepared(connection, part)
+    return batch
+
+
 def store(runtime: Runtime, batch: Batch) -> Sequence[Result]:
     with runtime.database.write() as connection:
         return batch.store(connection)
@@ -85,8 +93,8 @@ def test_a_prepared_batch_stores_the_same(new_runtime: Callable[..., Runtime], s
         if others:
             store(runtime, batch_of(runtime, others))
         without = store(runtime, batch_of(runtime, ours))
-        with runtime.database.read() as connection:
-            ready = batch_of(runtime, same).prepare(connection)
+        cuts = sorted(dice.sample(range(len(same) + 1), k=2))
+        ready = prepared_in_parts(runtime, same[: cuts[0]], same[cuts[0] : cuts[1]], same[cuts[1] :])
         if others:
             store(runtime, batch_of(runtime, same_others))
         assert store(runtime, ready) == without
@@ -115,8 +123,7 @@ def test_callbacks_of_new_tasks_are_prepared(runtime: Runtime) -> None:
     names = [f"task-{number}" for number in range(3)]
     deliveries = [callback_delivery(body, now=T0, secrets=()) for name in names for body in bodies(name)[:3]]
     store(runtime, batch_of(runtime, deliveries[:1]))
-    with runtime.database.read() as connection:
-        ready = batch_of(runtime, deliveries).prepare(connection).prepared
+    [ready] = prepared_in_parts(runtime, deliveries).prepared
     assert ready.applied.keys() == {"task-1", "task-2"}
     assert len(ready.tasks.rows) == 2
     assert {len(applied) for applied in ready.applied.values()} == {3}
@@ -127,5 +134,19 @@ def test_a_task_that_is_polled_is_not_prepared(runtime: Runtime) -> None:
     answer = poll_delivery(b'{"code":200,"data":{"taskId":"a","status":"PENDING"}}', "a", now=T0, secrets=())
     callback = callback_delivery(bodies("a")[0], now=T0, secrets=())
     assert answer.source is Source.POLL
-    with runtime.database.read() as connection:
-        assert not batch_of(runtime, [callback, answer]).prepare(connection).prepared.applied
+    [ready] = prepared_in_parts(runtime, [callback, answer]).prepared
+    assert not ready.applied
+
+
+@BOTH_STORES
+def test_a_task_of_an_earlier_part_is_worked_on_in_order(runtime: Runtime) -> None:
+    text, first, complete = [callback_delivery(body, now=T0, secrets=()) for body in bodies("a")[:3]]
+    other = callback_delivery(bodies("b")[0], now=T0, secrets=())
+    batch = prepared_in_parts(runtime, [text], [other], [first, complete])
+    assert [list(part.applied) for part in batch.prepared] == [["b"], []]
+    assert [result.status for result in store(runtime, batch)] == [
+        "TEXT_SUCCESS",
+        "TEXT_SUCCESS",
+        "FIRST_SUCCESS",
+        "SUCCESS",
+    ]
