@@ -17,10 +17,10 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy import event
 
-from benchmarks.processes import API_TOKEN
 from benchmarks.site import open_site, sign_in
 from benchmarks.views import View, admin_views, api_views
 from receiver.store.database import Database
+from tests.servers.processes import API_TOKEN
 
 SLOW_MS = 30.0
 WARM_UP = 3

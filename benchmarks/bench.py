@@ -20,8 +20,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.contestants import Contestant, Kind, Server, admin_page_read, probe, serving
-from benchmarks.postgres import running_postgres
 from benchmarks.wrk import MARKER, SCENARIOS, THREADS, Clients, Load, Scenario
+from tests.servers.postgres import running_postgres
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ import click
 import requests
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from benchmarks.processes import ADMIN_PASSWORD, ROOT, deployed, eventually, free_port
 from receiver.simulator import Simulator, SimulatorServer
+from tests.servers.processes import ADMIN_PASSWORD, ROOT, deployed, eventually, free_port
 
 PEERS_PYTHON = ROOT / ".venv-bench/bin/python"
 PEERS = "benchmarks.peers"

@@ -16,12 +16,12 @@ import click
 from sqlalchemy import create_engine, event, func, select, text, update
 
 from benchmarks.generations import draw_generation, play
-from benchmarks.postgres import running_postgres
-from benchmarks.processes import environment
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store.database import Database
 from receiver.store.schema import delivery, metadata, task
+from tests.servers.postgres import running_postgres
+from tests.servers.processes import environment
 
 SUBMITTED_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAULTS = {"callback-exception": 0.2, "callback-doubled": 0.1}

@@ -108,6 +108,15 @@ def callbacks(task_id: str) -> Sequence[bytes]:
     return [text.replace(generation.task_id, task_id).encode() for text in texts]
 
 
+def record_of_success(task_id: str) -> Mapping[str, object]:
+    """Record-info's response about a task that has succeeded, long after."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    generation = draw_generation(at, random.Random(7))
+    text = json.dumps(generation.record_info((at + timedelta(hours=1)).timestamp()))
+    record: Mapping[str, object] = json.loads(text.replace(generation.task_id, task_id))
+    return record
+
+
 def complete_callback(task_id: str) -> bytes:
     """The body of a `complete` callback with two tracks, as large as the upstream's."""
     return callbacks(task_id)[-1]

@@ -25,12 +25,12 @@ from rich.table import Table
 
 from benchmarks.generations import complete_callback
 from benchmarks.peers.flask_bare import app as bare
-from benchmarks.processes import CALLBACK_TOKEN, environment
 from receiver.app import build_app
 from receiver.intake import Delivery, callback_delivery
 from receiver.intake.batch import Batch
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
+from tests.servers.processes import CALLBACK_TOKEN, environment
 
 Times = Mapping[str, Sequence[float]]
 

@@ -16,7 +16,6 @@ import click
 from sqlalchemy import Table, event, func, select
 
 from benchmarks.generations import LABEL, SOMEBODY, draw_generation, play
-from benchmarks.processes import environment
 from benchmarks.site import keep_poller, open_site
 from receiver.core.results import DeliveryResult
 from receiver.intake import callback_delivery
@@ -30,6 +29,7 @@ from receiver.store.hourly_counts import hour_of
 from receiver.store.quarantine import QuarantineFilter
 from receiver.store.schema import action, delivery, tally, task
 from receiver.store.utc_datetime import UtcDateTime
+from tests.servers.processes import environment
 
 DAYS, LONGEST_H = 90, 28  # a stuck task is given up after a day
 SETTLED, IN_PROGRESS = 400, 100

@@ -7,11 +7,11 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from sqlalchemy import Connection
 
-from benchmarks.processes import ADMIN_PASSWORD, environment
 from receiver.app import build_app
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store import call_quota, lease
+from tests.servers.processes import ADMIN_PASSWORD, environment
 
 
 def open_site(file: Path) -> tuple[Runtime, FlaskClient]:

@@ -24,8 +24,6 @@ from sqlalchemy import text
 
 from benchmarks.bulk import insert_tasks
 from benchmarks.generations import SOMEBODY, complete_callback
-from benchmarks.postgres import running_postgres
-from benchmarks.processes import API_TOKEN, environment
 from benchmarks.site import sign_in
 from receiver.app import build_app
 from receiver.intake import callback_delivery
@@ -33,6 +31,8 @@ from receiver.operations import register_task
 from receiver.runtime import Runtime, open_runtime
 from receiver.settings import load_settings
 from receiver.store.due_tasks import ANY, choose
+from tests.servers.postgres import running_postgres
+from tests.servers.processes import API_TOKEN, environment
 
 AT_ONCE = 100_000
 A_ROUND = 20

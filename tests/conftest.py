@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
 from tests.clock import T0, Clock
+from tests.servers.processes import API_TOKEN, CALLBACK_TOKEN, environment, eventually
 
 if TYPE_CHECKING:  # the pure tests start without what these need
     from werkzeug.test import TestResponse
 
-    from benchmarks.postgres import Postgres
     from receiver.runtime import Runtime
     from receiver.settings import Settings
     from receiver.simulator import SimulatorServer
+    from tests.servers.postgres import Postgres
     from tests.world import World
 
 __all__ = ["API_TOKEN", "CALLBACK_TOKEN", "T0", "environment", "eventually"]
@@ -62,7 +62,7 @@ BOTH_STORES = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    from benchmarks.postgres import running_postgres
+    from tests.servers.postgres import running_postgres
 
     with running_postgres() as running:
         yield running

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "receiver"
 BENCHMARKS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "__init__")
+TRIALS = sorted(path for path in (ROOT / "tests/trials").glob("*.py") if path.stem != "__init__")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Who a part may know, beside itself. Arrows run one way: edges, operations, foreign systems, core.
@@ -191,14 +192,15 @@ def test_the_core_does_no_io_and_has_no_clock() -> None:
         assert not clock, f"{path.name} reads a clock"
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_a_benchmark_finds_what_it_needs_of_the_product(path: Path) -> None:
-    importlib.import_module(f"benchmarks.{path.stem}")
+@pytest.mark.parametrize("path", [*BENCHMARKS, *TRIALS], ids=lambda path: path.stem)
+def test_a_benchmark_or_trial_finds_what_it_needs_of_the_product(path: Path) -> None:
+    importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_a_benchmark_needs_no_test_and_nothing_private(path: Path) -> None:
-    assert not [name for name in imports_of(path) if name.partition(".")[0] == "tests"]
+@pytest.mark.parametrize("path", [*BENCHMARKS, *TRIALS], ids=lambda path: path.stem)
+def test_a_benchmark_or_trial_needs_no_test_and_nothing_private(path: Path) -> None:
+    of_tests = {name for name in imports_of(path) if name.partition(".")[0] == "tests"}
+    assert all(name.startswith(("tests.servers", "tests.trials")) for name in of_tests)
     assert not private_names_of(path), "it would break with a change that changes nothing"
 
 

@@ -72,6 +72,8 @@ def sqlite_engine(url: URL, file: OpenFile) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")
         # Else each transaction that inserts many rows makes a file of the pages to undo, and writes them there.
         connection.execute("PRAGMA temp_store=MEMORY")
+        # 16 MB: what each transaction writes again goes to the database once for many of them, and is synced once.
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
         file.connected(connection, record.info)
 
     @event.listens_for(engine, "begin")

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, StorageState, sync_playwright
 
-from benchmarks.processes import Deployment, deployed
 from receiver.simulator import Simulator, SimulatorServer
 from tests.conftest import PAYLOADS, eventually, need
+from tests.servers.processes import Deployment, deployed
 
 PASSWORD = "correct horse"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}

@@ -1,6 +1,6 @@
 """What the tests send to a proxy before the receiver."""
 
-from benchmarks.proxies import request
+from tests.servers.proxies import request
 
 CLOSED = [
     "/",

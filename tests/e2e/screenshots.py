@@ -17,7 +17,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.processes import deployed
+from tests.servers.processes import deployed
 
 RECEIVER = Path(sys.executable).with_name("receiver")
 DEMO_TASKS, DEMO_SEED = 60, 20

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from benchmarks.processes import ROOT
 from tests.conftest import need
+from tests.servers.processes import ROOT
 
 
 @pytest.mark.slow

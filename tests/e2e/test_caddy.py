@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.processes import Deployment, deployed
-from benchmarks.proxies import CALLBACKS, HOST, Proxy, caddy_before, callback, request
 from tests.conftest import CALLBACK_TOKEN, eventually, need
 from tests.e2e.proxied import CLOSED, FORGED, in_chunks
+from tests.servers.processes import Deployment, deployed
+from tests.servers.proxies import CALLBACKS, HOST, Proxy, caddy_before, callback, request
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"

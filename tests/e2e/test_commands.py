@@ -19,7 +19,6 @@ import requests
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from benchmarks.processes import ROOT, Deployment, deployed
 from receiver.cli import main
 from receiver.cli.parameters import TextType
 from receiver.clock import utc_now
@@ -29,6 +28,7 @@ from receiver.settings import EXAMPLE, NAMES, load_settings
 from receiver.simulator import FAULTS
 from receiver.store.database import Database
 from tests.conftest import PAYLOADS, environment, eventually
+from tests.servers.processes import ROOT, Deployment, deployed
 
 RECEIVER = Path(sys.executable).with_name("receiver")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import GUNICORN, Deployment, deployed
 from tests.conftest import eventually
+from tests.servers.processes import GUNICORN, Deployment, deployed
 
 CORES = sorted(os.sched_getaffinity(0))[:2]
 pytestmark = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")

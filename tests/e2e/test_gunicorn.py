@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.processes import GUNICORN, SERVE, Deployment, deployed
 from receiver.simulator import Simulator, SimulatorServer
 from receiver.store.database import Database
 from receiver.store.deliveries import of_task
 from tests.conftest import CALLBACK_TOKEN, eventually
+from tests.servers.processes import GUNICORN, SERVE, Deployment, deployed
 
 FAST = {"POLL_TICK": "0.2", "CALLBACK_GRACE": "0.5", "POLL_INTERVAL": "0.5", "POLL_MAX_INTERVAL": "2"}
 

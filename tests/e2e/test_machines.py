@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.machines import HOSTS, NODES, Machines, other, several_machines
-from benchmarks.network import ADDRESSES
 from receiver.simulator import Simulator
 from tests.conftest import eventually, need
 from tests.e2e.test_gunicorn import FAST, callback
+from tests.servers.machines import HOSTS, NODES, Machines, other, several_machines
+from tests.servers.network import ADDRESSES
 
 QUOTA = 8
 TAKEOVER_S = 15

@@ -13,9 +13,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.processes import Deployment, deployed
 from tests.conftest import CALLBACK_TOKEN, eventually
 from tests.e2e.test_gunicorn import callback
+from tests.servers.processes import Deployment, deployed
 
 SENT = 40
 WORKERS = 2

@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks.processes import Deployment, deployed, free_port
-from benchmarks.proxies import (
+from tests.conftest import CALLBACK_TOKEN, eventually, need
+from tests.e2e.proxied import CLOSED, FORGED, in_chunks
+from tests.servers.processes import Deployment, deployed, free_port
+from tests.servers.proxies import (
     CALLBACKS,
     HOST,
     Proxy,
@@ -25,8 +27,6 @@ from benchmarks.proxies import (
     read_response,
     request,
 )
-from tests.conftest import CALLBACK_TOKEN, eventually, need
-from tests.e2e.proxied import CLOSED, FORGED, in_chunks
 
 LIMIT = 1048576
 SENDER = "127.0.0.7"

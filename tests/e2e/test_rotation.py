@@ -12,9 +12,9 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from benchmarks.processes import GUNICORN, SERVE, Deployment, deployed
 from receiver.store.database import Database
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, eventually
+from tests.servers.processes import GUNICORN, SERVE, Deployment, deployed
 
 NEW_TOKEN = "callback-token-0002"
 NEW_API_TOKEN = "api-token-000000002"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.processes import Deployment, deployed
 from receiver.serving import worker
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN, eventually
+from tests.servers.processes import Deployment, deployed
 
 SMALL = {"WORKERS": "1", "THREADS": "4", "POLLER": "off"}
 PATHS = (f"/callbacks/{CALLBACK_TOKEN}", "/callbacks/an-attackers-guess-1", "/api/tasks", "/admin/sign-in")

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from benchmarks.processes import Deployment, deployed
 from receiver.web.error_types import ErrorType
 from tests.conftest import API_TOKEN, CALLBACK_TOKEN
+from tests.servers.processes import Deployment, deployed
 
 CALLBACK = f"POST /callbacks/{CALLBACK_TOKEN} HTTP/1.1\r\nHost: x\r\n".encode()
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"

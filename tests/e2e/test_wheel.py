@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from benchmarks.processes import ROOT, free_port
 from tests.conftest import environment, eventually
+from tests.servers.processes import ROOT, free_port
 
 pytestmark = pytest.mark.slow  # building and installing it, and each command of it
 

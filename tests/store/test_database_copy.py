@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import event, select, text
 
-from benchmarks.postgres import Postgres
 from receiver.app import build_app
 from receiver.cli import main
 from receiver.runtime import Runtime, open_runtime
@@ -18,6 +17,7 @@ from receiver.store.database import Database, database_now
 from receiver.store.database_copy import copy_rows
 from receiver.store.schema import metadata
 from tests.conftest import eventually
+from tests.servers.postgres import Postgres
 from tests.store.filled import SETTINGS, callback, fill, views
 
 

@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
-from benchmarks.postgres import Postgres
-from benchmarks.processes import free_port
 from receiver.app import build_app
 from receiver.background import Background
 from receiver.core.observation import Source
@@ -31,6 +29,8 @@ from receiver.store.database import Database, StoreUnavailableError, database_no
 from receiver.store.deliveries import StoredDelivery
 from receiver.store.quarantine import QuarantineFilter
 from tests.conftest import CALLBACK_TOKEN, T0, environment, eventually, need
+from tests.servers.postgres import Postgres
+from tests.servers.processes import free_port
 from tests.world import SOMEBODY
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

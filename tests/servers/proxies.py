@@ -15,7 +15,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from benchmarks.processes import CALLBACK_TOKEN, ROOT, eventually, free_port
+from tests.servers.processes import CALLBACK_TOKEN, ROOT, eventually, free_port
 
 HOST = "receiver.example.org"
 CALLBACKS = f"/callbacks/{CALLBACK_TOKEN}"

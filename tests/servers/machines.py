@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.network import Network, network
-from benchmarks.postgres import PostgresServer, postgres_folder
-from benchmarks.processes import Deployment, wait_until_ready
 from receiver.simulator import Simulator, SimulatorServer
+from tests.servers.network import Network, network
+from tests.servers.postgres import PostgresServer, postgres_folder
+from tests.servers.processes import Deployment, wait_until_ready
 
 HOSTS = ("home", "database", "one", "two")
 NODES = ("one", "two")

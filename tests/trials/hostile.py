@@ -1,4 +1,4 @@
-"""Honest senders beside an attacker who knows the callback URL: `python -m benchmarks.hostile --minutes 10`.
+"""Honest senders beside an attacker who knows the callback URL: `python -m tests.trials.hostile --minutes 10`.
 
 The real gunicorn on SQLite, with the poller against a simulated upstream. Honest senders register tasks and call back
 at a steady pace; the attacker sends the worst bodies that are known, back to back, on some connections, and holds half
@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.generations import complete_callback
-from benchmarks.processes import API_TOKEN, CALLBACK_TOKEN, Deployment, deployed
 from receiver.simulator import Simulator, SimulatorServer
+from tests.servers.processes import API_TOKEN, CALLBACK_TOKEN, Deployment, deployed
 
 PATH = f"/callbacks/{CALLBACK_TOKEN}"
 LIMIT = 1_048_576

@@ -13,10 +13,10 @@ from typing import Any
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
-CALLBACK_TOKEN = "callback-token-0001"  # noqa: S105
-API_TOKEN = "api-token-000000001"  # noqa: S105
-ADMIN_PASSWORD = "correct horse"  # noqa: S105
+ROOT = Path(__file__).resolve().parent.parent.parent
+CALLBACK_TOKEN = "callback-token-0001"
+API_TOKEN = "api-token-000000001"
+ADMIN_PASSWORD = "correct horse"
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.conf.py", "wsgi:app"]
 SERVE = [sys.executable, "-m", "receiver", "serve"]
 

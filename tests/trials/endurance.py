@@ -1,4 +1,4 @@
-"""Ten minutes of trouble: `python -m benchmarks.endurance --minutes 10`, as root.
+"""Ten minutes of trouble: `python -m tests.trials.endurance --minutes 10`, as root.
 
 Two nodes on PostgreSQL behind nginx take callbacks while each part in turn is restarted, killed or cut off. In the end
 every callback that got a 200 must be there, every task settled, every state the simulator's truth, and the
@@ -26,15 +26,15 @@ import click
 import requests
 from sqlalchemy import select
 
-from benchmarks.machines import NODES, Machines, other, several_machines
-from benchmarks.processes import ADMIN_PASSWORD, API_TOKEN, CALLBACK_TOKEN, eventually
-from benchmarks.proxies import Proxy, nginx_before, request
 from receiver.demo import FAULTS, POISONED_CALLS
 from receiver.demo.comparison import find_mismatches
 from receiver.demo.deployment import Access
 from receiver.simulator import Simulator
 from receiver.store.database import Database
 from receiver.store.schema import delivery
+from tests.servers.machines import NODES, Machines, other, several_machines
+from tests.servers.processes import ADMIN_PASSWORD, API_TOKEN, CALLBACK_TOKEN, eventually
+from tests.servers.proxies import Proxy, nginx_before, request
 
 QUOTA = 20
 SENDERS = 4
