@@ -59,16 +59,19 @@ def main(tasks: int, rounds: int) -> None:
         runtime.database.engine.dispose()
         click.echo(f"ready after {statistics.median(_ready_s(folder) for _ in range(rounds)):.2f} s")
         _at_rest(folder)
-    shares = []
-    with tempfile.TemporaryDirectory() as name, _upstream() as url:
-        runtime = open_runtime(
-            load_settings(environment(Path(name), UPSTREAM_URL=url, POLL_LIMIT=QUOTA)), migrate=True
-        )
-        for _ in range(rounds):
-            bare, ours = _bare_polls(url), _our_polls(runtime)
-            shares.append(ours / bare)
-            click.echo(f"polls a second: {ours:.0f}, a bare pool {bare:.0f}, share {ours / bare:.2f}")
-    click.echo(f"median share {statistics.median(shares):.2f}")
+    for takes_ms in (0, 50):
+        _polls(takes_ms, rounds)
+
+
+def _polls(takes_ms: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as name, _upstream(takes_ms) as url:
+        settings = load_settings(environment(Path(name), UPSTREAM_URL=url, POLL_LIMIT=QUOTA))
+        runtime = open_runtime(settings, migrate=True)
+        pairs = [(_our_polls(runtime), _bare_polls(url)) for _ in range(rounds)]
+    ours, bare = (statistics.median(each) for each in zip(*pairs, strict=True))
+    share = statistics.median(one / other for one, other in pairs)
+    what = f"{ours:.0f} a second, a bare pool {bare:.0f}: {share:.2f}"
+    click.echo(f"polls, where an answer takes {takes_ms} ms: {what}")
 
 
 def _ready_s(folder: Path) -> float:
@@ -108,10 +111,11 @@ def _kb(pid: int, name: str) -> int:
 
 
 @contextmanager
-def _upstream() -> Iterator[str]:
+def _upstream(takes_ms: int) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, *UPSTREAM.format(port).split(), "benchmarks.peers.record_info:app"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    variables = {**os.environ, "RECORD_INFO_MS": str(takes_ms)}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         eventually(lambda: _answers(url), why="the upstream starts")

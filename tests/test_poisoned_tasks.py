@@ -301,7 +301,7 @@ def reserved_calls(world: World, *, seconds: int) -> list[tuple[float, str]]:
             ):
                 since = 0 if call.rank is PollRank.ORPHAN else since + 1
                 calls.append((tick / 10, call.task_id))
-                call_quota.release(connection, call, ended_at=now, period_s=1)
+                call_quota.release(connection, [call], ended_at=now, period_s=1)
                 known = tasks.load_many(connection, [call.task_id])[call.task_id]
                 tasks.save(connection, [(known, _due(known, T0 + timedelta(days=1)))])
     return calls

@@ -471,7 +471,7 @@ def test_no_window_holds_more_calls_than_the_limit_however_slow_they_are(runtime
         now = T0 + timedelta(seconds=moment)
         with runtime.database.write() as connection:
             for ends, call in [entry for entry in under_way if entry[0] <= moment]:
-                call_quota.release(connection, call, ended_at=now, period_s=1)
+                call_quota.release(connection, [call], ended_at=now, period_s=1)
                 under_way.remove((ends, call))
             for call in call_quota.reserve(connection, now=now, most=8, period_s=1, reservation_s=30):
                 starts.append(moment)

@@ -104,8 +104,9 @@ class CallResults:
                     )
             counts: Tallies = Counter()
             steps: list[tuple[Task, Task]] = []
+            calls = [finished_call.call for finished_call in finished]
+            call_quota.release(connection, calls, ended_at=now, period_s=self._period_s)
             for finished_call in sorted(finished, key=lambda finished_call: finished_call.call.task_id):
-                call_quota.release(connection, finished_call.call, ended_at=now, period_s=self._period_s)
                 effect = self._effect(connection, health, finished_call, now)
                 counts.update(_counts_of(finished_call, health, effect.health, now))
                 health, steps = effect.health, [*steps, *effect.steps]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, or_, select, update
 
 from receiver.core.cadence import TASK_SPACING_S, PollRank
 from receiver.store import due_tasks
@@ -90,20 +90,37 @@ def _store_reservations(connection: Connection, calls: Sequence[Call]) -> None:
     connection.execute(update(task).where(tasks).values(claimed_until=calls[0].reserved_until))
 
 
-def release(connection: Connection, call: Call, *, ended_at: datetime, period_s: float) -> None:
-    """The call is over: its slot and its task become free again, each after its interval.
+def release(connection: Connection, calls: Sequence[Call], *, ended_at: datetime, period_s: float) -> None:
+    """The calls are over: their slots and tasks become free again, each after its interval; in order of the tasks.
 
     Unless another call has them by now, because this one took so long.
     """
-    received = min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S))
-    my_slot = (poll_slot.c.number == call.slot) & (poll_slot.c.free_at == call.slot_busy_until)
-    free_at = received + timedelta(seconds=period_s)
-    # A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
-    mine = select(poll_slot.c.number).where(my_slot).with_for_update(skip_locked=True)
-    connection.execute(update(poll_slot).where(poll_slot.c.number.in_(mine)).values(free_at=free_at))
-    my_task = (task.c.task_id == call.task_id) & (task.c.claimed_until == call.reserved_until)
+    if not calls:
+        return
+    calls, period = sorted(calls, key=lambda call: call.task_id), timedelta(seconds=period_s)
+    received = [min(ended_at, call.started_at + timedelta(seconds=ARRIVAL_S)) for call in calls]
+    slots = [
+        {"slot": call.slot, "busy_until": call.slot_busy_until, "free_from": at + period}
+        for call, at in zip(calls, received, strict=True)
+    ]
     again = ended_at + timedelta(seconds=TASK_SPACING_S)
-    connection.execute(update(task).where(my_task).values(claimed_until=again))
+    held = [{"key": call.task_id, "reserved_until": call.reserved_until, "again": again} for call in calls]
+    connection.execute(_FREE_SLOT, slots)
+    connection.execute(_FREE_TASK, held)
+
+
+# A locked slot is being given to another call. Waiting for it, with other slots held, could be a deadlock.
+_MY_SLOT = (
+    select(poll_slot.c.number)
+    .where(poll_slot.c.number == bindparam("slot"), poll_slot.c.free_at == bindparam("busy_until"))
+    .with_for_update(skip_locked=True)
+)
+_FREE_SLOT = update(poll_slot).where(poll_slot.c.number.in_(_MY_SLOT)).values(free_at=bindparam("free_from"))
+_FREE_TASK = (
+    update(task)
+    .where(task.c.task_id == bindparam("key"), task.c.claimed_until == bindparam("reserved_until"))
+    .values(claimed_until=bindparam("again"))
+)
 
 
 def record_slow_down(connection: Connection, call: Call, *, at: datetime | None) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, or_, select, true
 
 from receiver.core.cadence import PollRank, share_turns
 from receiver.store.schema import task
@@ -90,16 +90,24 @@ def _due(
 ) -> list[Row[Any]]:
     if most <= 0:
         return []
-    query = select(task.c.task_id, task.c.poll_rank, task.c.slowed_at).where(
-        task.c.poll_rank == rank,
-        task.c.next_poll_at <= now,
-        or_(
-            task.c.claimed_until.is_(None),
-            task.c.claimed_until <= now,
-            task.c.claimed_until > now + MAX_RESERVATION,  # before the clock was set back
-        ),
-    )
-    query = query.where(which).order_by(task.c.next_poll_at).limit(most)
+    query = _DUE if which is EVERY else _DUE.where(which)
     # A locked task is skipped: the delivery that is being stored may settle it.
     query = query.with_for_update(skip_locked=True, key_share=True) if lock else query
-    return list(connection.execute(query))
+    longest = now + MAX_RESERVATION
+    return list(connection.execute(query, {"rank": rank, "now": now, "longest": longest, "most": most}))
+
+
+_DUE = (
+    select(task.c.task_id, task.c.poll_rank, task.c.slowed_at)
+    .where(
+        task.c.poll_rank == bindparam("rank"),
+        task.c.next_poll_at <= bindparam("now"),
+        or_(
+            task.c.claimed_until.is_(None),
+            task.c.claimed_until <= bindparam("now"),
+            task.c.claimed_until > bindparam("longest"),  # before the clock was set back
+        ),
+    )
+    .order_by(task.c.next_poll_at)
+    .limit(bindparam("most"))
+)

@@ -8,10 +8,11 @@ from receiver.core.upstream_health import UpstreamHealth
 from receiver.store.schema import upstream
 
 HEALTH = tuple(field.name for field in fields(UpstreamHealth))
+_READ = select(upstream).where(upstream.c.id == 1)
 
 
 def read_health(connection: Connection) -> UpstreamHealth:
-    row = connection.execute(select(upstream).where(upstream.c.id == 1)).mappings().one_or_none()
+    row = connection.execute(_READ).mappings().one_or_none()
     return UpstreamHealth(**{name: row[name] for name in HEALTH}) if row else UpstreamHealth()
 
 

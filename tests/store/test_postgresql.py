@@ -74,7 +74,7 @@ def test_the_same_tasks_reported_at_several_nodes_at_once_never_deadlock(
                 calls = call_quota.reserve(connection, now=due, most=5, period_s=1, reservation_s=1)
             with poller.write() as connection:
                 for call in sorted(calls, key=lambda call: call.task_id):
-                    call_quota.release(connection, call, ended_at=due, period_s=1)
+                    call_quota.release(connection, [call], ended_at=due, period_s=1)
 
     with nodes[0].database.write() as connection:
         call_quota.resize_slots(connection, 20)
