@@ -42,8 +42,9 @@ def new_row(task: Task) -> dict[str, Any]:
 
 
 def changed_columns(before: Task, after: Task) -> dict[str, Any]:
-    """The columns to write; large ones only where they changed."""
-    row = _plain(after)
+    """Those that changed: SQLite writes a page of each index that one of the columns is in, changed or not."""
+    old = _plain(before)
+    row = {name: value for name, value in _plain(after).items() if value != old[name]}
     if after.state != before.state:
         row["state"] = dump_state(after.state)
     if _texts(after) != _texts(before):

@@ -196,7 +196,8 @@ def _update(connection: Connection, steps: Iterable[tuple[Task, Task]], changed_
         row = changed_columns(before, after)
         if _changed(before, after):
             row["changed_at"] = changed_at
-        alike[tuple(row)].append(row | {"key": after.task_id})
+        if row:
+            alike[tuple(row)].append(row | {"key": after.task_id})
     for names, rows in alike.items():
         connection.execute(_UPDATE_COUNTED_SIZE if "counted" in names else _UPDATE, rows)
 
