@@ -19,6 +19,7 @@ from receiver.metrics import free_place, worker_files
 from receiver.serving.callback_path import wants_body_of
 from receiver.serving.cores import own_core, stay_on, usable_cores
 from receiver.serving.fixed_settings import describe_changes
+from receiver.serving.memory import use_few_arenas
 from receiver.serving.server_log import ServerLogger
 from receiver.serving.worker import buffering_worker
 from receiver.settings import SettingsError, load_settings
@@ -101,6 +102,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(server: Any, worker: Any) -> None:
     metrics_files.take(worker.place)
+    use_few_arenas()
     if worker.core is not None:
         stay_on(worker.core)
 
