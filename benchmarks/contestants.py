@@ -19,6 +19,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from receiver.simulator import Simulator, SimulatorServer
 from tests.servers.processes import ADMIN_PASSWORD, ROOT, deployed, eventually, free_port
+from tests.servers.processes import GUNICORN as SERVER
 
 PEERS_PYTHON = ROOT / ".venv-bench/bin/python"
 PEERS = "benchmarks.peers"
@@ -32,13 +33,24 @@ TABLE = "CREATE TABLE callback (task_id TEXT PRIMARY KEY, stage TEXT NOT NULL, b
 
 
 class Kind(StrEnum):
-    """Bare is a Flask route that stores nothing; the next three store what people would write."""
+    """Bare is a Flask route that stores nothing; the next three store what people would write.
+
+    The last four are the receiver with a view that answers after a part of the work: see `peers/cut_short.py`.
+    """
 
     BARE = "bare"
     FASTAPI = "fastapi"
     FASTIFY = "fastify"
     BY_HAND = "by-hand"
     RECEIVER = "receiver"
+    READS = "reads"
+    PARSES = "parses"
+    GROUPS = "groups"
+    PREPARES = "prepares"
+
+
+CUT_SHORT = (Kind.READS, Kind.PARSES, Kind.GROUPS, Kind.PREPARES)
+WHOLE = tuple(kind for kind in Kind if kind not in CUT_SHORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +88,7 @@ def serving(
     contestant: Contestant, new_database: Callable[[], str], folder: Path, *, busy: bool
 ) -> Iterator[Server]:
     """The server, once it is ready; `busy` is a receiver that polls whatever is called back, too."""
-    if contestant.kind is Kind.RECEIVER:
+    if contestant.kind in (Kind.RECEIVER, *CUT_SHORT):
         with _receiver(contestant, new_database(), folder, busy=busy) as server:
             yield server
         return
@@ -96,9 +108,14 @@ def _receiver(contestant: Contestant, url: str, folder: Path, *, busy: bool) -> 
         if busy:
             upstream = stack.enter_context(SimulatorServer(Simulator(api_key="upstream-key")))
             settings |= {"POLLER": "on", "UPSTREAM_URL": upstream.url, "POLL_LIMIT": "50/second"}
-        [deployment] = stack.enter_context(deployed(folder, **settings))
+        whole = contestant.kind is Kind.RECEIVER
+        command = SERVER if whole else [*SERVER[:-1], f"{PEERS}.cut_short:app('{contestant.kind}')"]
+        [deployment] = stack.enter_context(deployed(folder, command=command, **settings))
         yield Server(
-            callback_url=deployment.callback_url, site=deployment.url, database_url=url, table="task"
+            callback_url=deployment.callback_url,
+            site=deployment.url,
+            database_url=url if whole else None,
+            table="task",
         )
 
 

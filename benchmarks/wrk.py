@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contestants import Kind
+from benchmarks.contestants import CUT_SHORT, WHOLE, Kind
 from benchmarks.generations import callbacks
 
 MARKER = "0" * 32
@@ -34,7 +34,11 @@ class Scenario:
 
 
 SCENARIOS = {
-    "new": Scenario(summary="complete callbacks, each of a new task", kinds=tuple(Kind)),
+    "new": Scenario(summary="complete callbacks, each of a new task", kinds=WHOLE),
+    "parts": Scenario(
+        summary="the receiver, answering after a part of the work",
+        kinds=(Kind.BARE, *CUT_SHORT, Kind.RECEIVER),
+    ),
     "stages": Scenario(summary="text, first and complete of the same tasks in turn", stages=3, tasks=1 / 3),
     "duplicates": Scenario(summary="one callback again and again", same=True, tasks=0),
     "idle": Scenario(summary="one client, who waits for each answer", clients=1),
